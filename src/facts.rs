@@ -1,0 +1,121 @@
+//! What the host is: read once, before anything is planned.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// The calling user and process, as plain data.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Who runs rcc.
+    pub user: User,
+    /// The caller's working directory, absolute and free of symlinks.
+    pub cwd: PathBuf,
+    /// The caller's environment.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// `$XDG_CONFIG_HOME/rcc` or `~/.config/rcc`.
+    pub config_dir: PathBuf,
+    /// `$XDG_DATA_HOME/rcc` or `~/.local/share/rcc`: private homes, agents.
+    pub data_dir: PathBuf,
+}
+
+/// The calling user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Effective uid.
+    pub uid: u32,
+    /// Effective gid.
+    pub gid: u32,
+    /// Login name; the number where `/etc/passwd` has none.
+    pub name: String,
+    /// Home directory, absolute and free of symlinks.
+    pub home: PathBuf,
+}
+
+/// Why the facts could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FactsError {
+    /// The directory was removed or can't be entered.
+    #[error("cannot tell the current directory: {0}")]
+    Cwd(#[source] std::io::Error),
+    /// Neither `$HOME` nor `/etc/passwd` names a directory that exists.
+    #[error("no home directory for uid {uid}: set HOME to a directory that exists")]
+    Home {
+        /// The caller's uid.
+        uid: u32,
+    },
+}
+
+impl Facts {
+    /// Reads everything. No network, no NSS: `/etc/passwd` and the environment only.
+    pub fn gather() -> Result<Self, FactsError> {
+        let environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+        let cwd = std::env::current_dir().and_then(std::fs::canonicalize).map_err(FactsError::Cwd)?;
+        let uid = rustix::process::geteuid().as_raw();
+        let gid = rustix::process::getegid().as_raw();
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let entry = PasswdEntry::find(&passwd, uid);
+        let home = environment.get("HOME".as_ref() as &std::ffi::OsStr).map(PathBuf::from);
+        let home = home.filter(|home| home.is_absolute()).or_else(|| entry.map(|entry| entry.home.into()));
+        let home = home.and_then(|home| std::fs::canonicalize(home).ok()).ok_or(FactsError::Home { uid })?;
+        let name = entry.map_or_else(|| uid.to_string(), |entry| entry.name.to_owned());
+        let xdg = |variable: &str, default: &str| {
+            let set = environment.get(std::ffi::OsStr::new(variable)).map(PathBuf::from);
+            set.filter(|path| path.is_absolute()).unwrap_or_else(|| home.join(default)).join("rcc")
+        };
+        let (config_dir, data_dir) = (xdg("XDG_CONFIG_HOME", ".config"), xdg("XDG_DATA_HOME", ".local/share"));
+        Ok(Self { user: User { uid, gid, name, home }, cwd, environment, config_dir, data_dir })
+    }
+
+    /// A variable of the caller's environment, where it is UTF-8.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(std::ffi::OsStr::new(name)).and_then(|value| value.to_str())
+    }
+}
+
+#[derive(Clone, Copy)]
+struct PasswdEntry<'a> {
+    name: &'a str,
+    home: &'a str,
+}
+
+impl<'a> PasswdEntry<'a> {
+    /// passwd(5): `name:password:UID:GID:GECOS:directory:shell`.
+    fn find(passwd: &'a str, uid: u32) -> Option<Self> {
+        passwd.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            let [name, _, id, _, _, home, ..] = fields[..] else { return None };
+            (id.parse() == Ok(uid)).then_some(Self { name, home })
+        })
+    }
+}
+
+/// Directories where programs of the host are looked for, in this order. Never the caller's
+/// `PATH`: a project may have put its own directory there (direnv).
+const PROGRAM_DIRS: [&str; 8] = [
+    "/run/wrappers/bin", // NixOS: setuid wrappers
+    "/usr/bin",
+    "/usr/sbin",
+    "/bin",
+    "/sbin",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    "/run/current-system/sw/bin", // NixOS
+];
+
+/// The absolute path of one of the host's programs.
+pub fn program(name: &str) -> Option<PathBuf> {
+    PROGRAM_DIRS.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwd_entries_are_found_by_uid() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nalice:x:1000:1000:,,,:/home/alice:/bin/bash\n";
+        assert_eq!(PasswdEntry::find(passwd, 1000).unwrap().home, "/home/alice");
+        assert!(PasswdEntry::find(passwd, 1001).is_none());
+    }
+}

@@ -1,0 +1,3 @@
+//! The `rcc` program.
+
+fn main() {}

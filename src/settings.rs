@@ -1,0 +1,55 @@
+//! What a run may do, merged from root's, the user's and the project's configuration.
+
+use crate::policy::ProfileName;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The merged configuration of one run, without the network policy.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Settings {
+    /// The network profile.
+    pub profile: ProfileName,
+    /// Patterns of project files that are invisible inside: gitignore-like globs, relative to
+    /// the project; a pattern without '/' matches in every directory.
+    pub exclude: Vec<String>,
+    /// Host paths that the user adds to the sandbox's view.
+    pub mounts: Vec<ExtraMount>,
+    /// Ceilings.
+    pub limits: Limits,
+    /// The environment inside.
+    pub environment: Environment,
+    /// Protected project paths (see `project::handover`) that the user lets the agent write.
+    pub writable: Vec<String>,
+}
+
+/// A host path that the user adds to the sandbox's view.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExtraMount {
+    /// An absolute path on the host.
+    pub source: PathBuf,
+    /// An absolute path inside.
+    pub target: PathBuf,
+    /// Read-only unless the user says otherwise.
+    pub writable: bool,
+}
+
+/// Ceilings for one sandbox; nothing is allocated in advance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Limits {
+    /// Bytes of memory, page cache included (`memory.max`).
+    pub memory: Option<u64>,
+    /// Processes and threads (`pids.max`).
+    pub pids: Option<u64>,
+    /// Processors' worth of time (`cpu.max`), above 0.
+    pub cpus: Option<f64>,
+}
+
+/// Environment variables inside. Nothing is passed that is not named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Environment {
+    /// Names to copy from the caller's environment where set.
+    pub pass: Vec<String>,
+    /// Names and values to set.
+    pub set: BTreeMap<String, String>,
+}
