@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn what_is_no_domain_name_is_refused() {
         let long_label = format!("{}.example", "a".repeat(64));
-        let long_name = ["a".repeat(60); 5].join(".");
+        let long_name = vec!["a".repeat(60); 5].join(".");
         for text in [
             "",
             ".",
