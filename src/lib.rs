@@ -12,5 +12,6 @@
 //! ```
 
 pub mod facts;
+pub mod firewall;
 pub mod policy;
 pub mod settings;
