@@ -3,10 +3,10 @@
 
 use super::apply::{ApplyError, apply_in, reset_in, update_in};
 
-use super::refresh::watch_in;
-use super::{nft, onlink};
 use super::probe::{self, Expectation, NotInForce};
+use super::refresh::watch_in;
 use super::status::{State, status};
+use super::{battery, nft, onlink};
 use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, SLOTS, UserRange};
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Exception, Policy, Ports, Profile, ProfileName, Protocol, Surroundings, Target};
@@ -308,7 +308,10 @@ fn rules_that_nft_refuses_leave_the_old_ones() {
             ..Surroundings::default()
         };
         let refused = apply_in(world.run(), &policy(), &overlapping);
-        assert!(matches!(&refused, Err(ApplyError::Nft(error)) if error.to_string().contains("unchanged")), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(ApplyError::Nft(error)) if error.to_string().contains("unchanged")),
+            "{refused:?}"
+        );
         assert_eq!(world.state(&policy()), State::InForce);
         world.check(&policy(), "public", PUBLIC).unwrap();
     });
@@ -428,8 +431,15 @@ impl Watcher {
     }
 
     fn end(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        // The service blocks the signal for its whole process, but here the test harness has
+        // started a thread before it.
+        let process = self.0.id().to_string();
+        let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+        for task in tasks.map(|task| task.unwrap().file_name().into_string().unwrap()).filter(|task| *task != process) {
+            let [process, task] = [&process, &task].map(|id| id.parse::<libc::pid_t>().unwrap());
+            // SAFETY: a signal to a thread of our own child.
+            assert_eq!(unsafe { libc::syscall(libc::SYS_tgkill, process, task, libc::SIGTERM) }, 0);
+        }
         assert!(self.0.wait().unwrap().success());
     }
 }
@@ -448,4 +458,35 @@ fn the_service_itself() {
         return;
     };
     watch_in(Path::new(&run), Path::new(&resolv_conf), &|| Ok(policy())).unwrap();
+}
+
+#[test]
+fn the_battery_holds_under_the_rules_and_fails_without() {
+    World::build(|world| {
+        let battery = || {
+            let listeners = battery::Listeners::open(7).unwrap();
+            let host = battery::HostView {
+                links: onlink::read().unwrap(),
+                port: listeners.port,
+                abstract_socket: listeners.abstract_socket.clone(),
+                ..Default::default()
+            };
+            // Here it runs in the host's own namespaces: only the network is guarded.
+            let mut attempts = battery::attempts(&host);
+            attempts.retain(|attempt| ["host", "on-link"].contains(&attempt.class));
+            attempts.retain(|attempt| !matches!(attempt.action, battery::Action::Echo(_)));
+            let (reader, writer) = std::io::pipe().unwrap();
+            let made = attempts.clone();
+            as_identity(PUBLIC, move || battery::run_inside(&made, 7, writer.into())).unwrap();
+            let text = std::io::read_to_string(reader).unwrap();
+            let seen: Vec<battery::Seen> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let arrived = listeners.arrivals(std::time::Duration::from_millis(50)).unwrap();
+            battery::judge(attempts, &seen, &arrived)
+        };
+        assert!(battery().rows.iter().any(|row| row.arrived && !row.holds));
+        world.apply(&policy()).unwrap();
+        let table = battery();
+        let failed: Vec<_> = table.rows.iter().filter(|row| !row.holds).collect();
+        assert!(table.holds(), "{failed:#?}");
+    });
 }
