@@ -12,5 +12,8 @@
 //! ```
 
 pub mod facts;
+pub mod network;
 pub mod policy;
+pub mod runtime;
+pub mod session;
 pub mod settings;
