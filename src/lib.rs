@@ -11,6 +11,7 @@
 //! /etc/rcc ── policy (pure) ─ ruleset ─ firewall ─ nft | pf
 //! ```
 
+pub mod environment;
 pub mod facts;
 pub mod network;
 pub mod policy;

@@ -1,5 +1,6 @@
 //! The embedded runtime: Linux namespaces, without a container engine.
 
+pub mod idmap;
 pub mod process;
 pub mod report;
 pub mod supervisor;
