@@ -112,6 +112,9 @@ fn last_error() -> Errno {
 
 fn exec(program: &Path) -> PastaError {
     let words = command_line(program);
+    // Rust ignores SIGPIPE, and passt 2023 takes an ignored SIGPIPE for a failure.
+    // SAFETY: resetting a disposition to its default has no preconditions.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     let mut pointers: Vec<*const libc::c_char> = words.iter().map(|word| word.as_ptr()).collect();
     pointers.push(std::ptr::null());
     let environment = [c"PATH=/usr/bin:/bin:/usr/sbin:/sbin".as_ptr(), std::ptr::null()];
