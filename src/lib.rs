@@ -14,6 +14,7 @@
 pub mod environment;
 pub mod facts;
 pub mod network;
+pub mod firewall;
 pub mod policy;
 pub mod runtime;
 pub mod session;
