@@ -13,8 +13,10 @@
 
 pub mod environment;
 pub mod facts;
-pub mod network;
+pub mod enforcement;
 pub mod firewall;
+pub mod network;
+pub mod plan;
 pub mod policy;
 pub mod runtime;
 pub mod session;

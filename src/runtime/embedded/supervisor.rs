@@ -8,6 +8,7 @@ use super::process::{self, SANDBOX_NAMESPACES};
 use super::report::{Report, Reporter};
 use super::verifier::Verifier;
 use crate::network::pasta;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -19,6 +20,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 /// The network of a guarded run.
 pub struct Guard<'a, Check> {
@@ -39,19 +41,19 @@ impl Link {
         Ok((Self(ours), Self(theirs)))
     }
 
-    /// Hands the calling process's network namespace to the supervisor and waits until pasta
-    /// serves it. An error if the supervisor gave up; it has reported why.
-    pub fn attach_network(&self) -> Result<(), Errno> {
-        let netns = rustix::fs::open(
-            "/proc/self/ns/net",
-            rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
-            rustix::fs::Mode::empty(),
-        )?;
+    /// Hands the calling process's network namespace to the supervisor. An error, as below, if
+    /// the supervisor gave up; it has reported why.
+    pub fn offer_network(&self) -> Result<(), Errno> {
+        let netns = rustix::fs::open("/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let fds = [netns.as_fd()];
         control.push(SendAncillaryMessage::ScmRights(&fds));
-        sendmsg(&self.0, &[IoSlice::new(b"n")], &mut control, SendFlags::NOSIGNAL)?;
+        sendmsg(&self.0, &[IoSlice::new(b"n")], &mut control, SendFlags::NOSIGNAL).map(drop)
+    }
+
+    /// Waits until pasta serves the namespace that was offered.
+    pub fn await_network(&self) -> Result<(), Errno> {
         match rustix::io::read(&self.0, &mut [0; 1])? {
             0 => Err(Errno::PIPE),
             _ => Ok(()),
@@ -78,7 +80,7 @@ impl Link {
 
 /// Runs one sandbox to its end, in the supervisor's process. `sandbox` is the main function of
 /// the sandbox's PID 1; without a guard there is no network and nobody watches.
-pub fn supervise<Check: FnMut() -> Result<(), String>>(
+pub fn supervise<Check: FnMut() -> Result<(), (String, Duration)>>(
     guard: Option<Guard<'_, Check>>,
     reporter: &Reporter,
     sandbox: impl Fn(Option<&Link>) -> u8,
@@ -114,7 +116,7 @@ fn namespaces_failed(error: Errno) -> String {
     format!("cannot create the sandbox's namespaces: {error}; `rcc setup` says what the kernel lacks")
 }
 
-fn start_guarded<Check: FnMut() -> Result<(), String>>(
+fn start_guarded<Check: FnMut() -> Result<(), (String, Duration)>>(
     guard: Guard<'_, Check>,
     sandbox: &impl Fn(Option<&Link>) -> u8,
 ) -> Result<Guarded, String> {

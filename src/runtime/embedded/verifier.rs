@@ -10,8 +10,8 @@ use std::time::Duration;
 /// Between two looks. Short enough that a sandbox loses its network within a second of the
 /// rules, with room for a second look and a loaded machine.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// Before the second look that confirms a failure: time for the firewall service to follow a
-/// change of the machine's networks.
+/// Before the second look that confirms a failure, unless the failure excuses itself for longer:
+/// the firewall service needs a moment to follow a change of the machine's networks.
 const CONFIRMATION: Duration = Duration::from_millis(150);
 
 /// A running verifier.
@@ -24,8 +24,8 @@ pub struct Verifier {
 
 impl Verifier {
     /// Starts the process, in the caller's network namespace, which must be the host's. `check`
-    /// says why the firewall does not hold.
-    pub fn start(mut check: impl FnMut() -> Result<(), String>) -> std::io::Result<Self> {
+    /// says why the firewall does not hold, and for how long that may be excused.
+    pub fn start(mut check: impl FnMut() -> Result<(), (String, Duration)>) -> std::io::Result<Self> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
         let mut verdict = std::io::PipeWriter::from(writer);
         let pid = super::process::fork(|| {
@@ -73,8 +73,8 @@ fn become_identity() -> Result<(), Errno> {
 }
 
 /// Looks until the firewall does not hold; returns why.
-fn watch(check: &mut impl FnMut() -> Result<(), String>, verdict: &mut impl Write) -> String {
-    if let Err(failure) = check() {
+fn watch(check: &mut impl FnMut() -> Result<(), (String, Duration)>, verdict: &mut impl Write) -> String {
+    if let Err((failure, _)) = check() {
         return failure;
     }
     if verdict.write_all(&[HOLDS]).is_err() {
@@ -82,9 +82,9 @@ fn watch(check: &mut impl FnMut() -> Result<(), String>, verdict: &mut impl Writ
     }
     loop {
         std::thread::sleep(INTERVAL);
-        if check().is_err() {
-            std::thread::sleep(CONFIRMATION);
-            if let Err(failure) = check() {
+        if let Err((_, excuse)) = check() {
+            std::thread::sleep(CONFIRMATION.max(excuse));
+            if let Err((failure, _)) = check() {
                 return failure;
             }
         }
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn a_first_failure_is_told_at_once() {
         let mut told = Vec::new();
-        assert_eq!(watch(&mut || Err("absent".into()), &mut told), "absent");
+        assert_eq!(watch(&mut || Err(("absent".into(), Duration::ZERO)), &mut told), "absent");
         assert!(told.is_empty());
     }
 
@@ -108,7 +108,7 @@ mod tests {
         let looks = Cell::new(0);
         let mut check = || {
             looks.set(looks.get() + 1);
-            if [2, 4, 5].contains(&looks.get()) { Err(format!("look {}", looks.get())) } else { Ok(()) }
+            if [2, 4, 5].contains(&looks.get()) { Err((format!("look {}", looks.get()), Duration::ZERO)) } else { Ok(()) }
         };
         let mut told = Vec::new();
         assert_eq!(watch(&mut check, &mut told), "look 5");
