@@ -11,6 +11,8 @@
 //! /etc/rcc ── policy (pure) ─ ruleset ─ firewall ─ nft | pf
 //! ```
 
+pub mod cli;
+pub mod config;
 pub mod facts;
 pub mod policy;
 pub mod settings;

@@ -1,0 +1,3 @@
+//! The command line: what was typed, and what it means.
+
+pub mod config;
