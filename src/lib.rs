@@ -12,6 +12,8 @@
 //! ```
 
 pub mod environment;
+pub mod cli;
+pub mod config;
 pub mod facts;
 pub mod enforcement;
 pub mod firewall;
