@@ -13,4 +13,5 @@
 
 pub mod facts;
 pub mod policy;
+pub mod runtime;
 pub mod settings;

@@ -1,0 +1,3 @@
+//! Where the agent runs.
+
+pub mod embedded;
