@@ -23,3 +23,4 @@ pub mod policy;
 pub mod runtime;
 pub mod session;
 pub mod settings;
+pub mod terminal;
