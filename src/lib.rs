@@ -14,3 +14,4 @@
 pub mod facts;
 pub mod policy;
 pub mod settings;
+pub mod setup;
