@@ -24,3 +24,4 @@ pub mod runtime;
 pub mod session;
 pub mod settings;
 pub mod terminal;
+pub mod setup;
