@@ -12,7 +12,11 @@ used.close(); open("freed", "w"); wait("end")
 END
 # occupied: the megabytes that `rcc ps` shows for the only sandbox.
 occupied() { as-user dev rcc ps --json | python3 -c 'import json, sys; [s] = json.load(sys.stdin); print(s["memory_bytes"] >> 20)'; }
-between() { local now; now=$(occupied) && (($1 <= now && now <= $2)) || { echo "$now MiB"; return 1; }; }
+between() {
+    local now
+    now=$(occupied) || return
+    ((now >= $1 && now <= $2)) || { echo "$now MiB"; return 1; }
+}
 cd /home/dev/project || exit
 as-user dev rcc run --profile offline -- /usr/bin/python3 -c "$use" &
 check "it starts" within 10 test -e idle

@@ -55,7 +55,7 @@ END
         bash -c "head -c 10485760 /dev/urandom | tee >(sha256sum >/run/a) | as-user $user rcc run --profile offline -- cat | tee >(sha256sum >/run/b) | wc -c; sleep 0.2; cmp /run/a /run/b"
     check "$user: pipes: no terminal where there is none" says '^pipe$' -- bash -c \
         "echo | as-user $user rcc run --profile offline -- sh -c '[ -t 0 ] || [ -t 1 ] || echo pipe' | cat"
-    check "$user: a closed reader ends it" exits 0 bash -c "timeout 10 as-user $user rcc run --profile offline -- yes | head -1; exit \${PIPESTATUS[1]}"
+    check "$user: a closed reader ends it" exits 141 bash -c "timeout 10 as-user $user rcc run --profile offline -- yes | head -1; exit \${PIPESTATUS[0]}"
     check "$user: SIGTERM to rcc ends the command" exits 143 bash -c \
         "as-user $user rcc run --profile offline -- sh -c 'sleep 100' & sleep 1; kill \$!; wait \$!"
 done
