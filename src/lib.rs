@@ -11,17 +11,18 @@
 //! /etc/rcc ── policy (pure) ─ ruleset ─ firewall ─ nft | pf
 //! ```
 
-pub mod environment;
 pub mod cli;
 pub mod config;
-pub mod facts;
 pub mod enforcement;
+pub mod environment;
+pub mod facts;
 pub mod firewall;
 pub mod network;
 pub mod plan;
 pub mod policy;
+pub mod run;
 pub mod runtime;
 pub mod session;
 pub mod settings;
-pub mod terminal;
 pub mod setup;
+pub mod terminal;

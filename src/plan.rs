@@ -12,6 +12,9 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 
+/// The host name inside: the machine's own is nobody's business.
+pub const HOSTNAME: &str = "sandbox";
+
 /// Everything that a run will do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {

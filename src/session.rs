@@ -29,8 +29,6 @@ pub struct Record {
     pub command: Vec<String>,
     /// Seconds since the epoch.
     pub started: u64,
-    /// The cgroup, where one could be had.
-    pub cgroup: Option<PathBuf>,
 }
 
 /// Why sessions could not be recorded, listed or ended.
@@ -238,7 +236,6 @@ mod tests {
             identity: None,
             command: vec!["true".into()],
             started: 1,
-            cgroup: None,
         }
     }
 

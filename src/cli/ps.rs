@@ -2,6 +2,7 @@
 
 use super::table;
 use crate::facts::Facts;
+use crate::runtime::embedded::{cgroup, memory};
 use crate::session::{self, Record};
 use miette::{IntoDiagnostic, WrapErr, miette};
 use serde_json::json;
@@ -70,6 +71,13 @@ fn as_row(record: &Record) -> Vec<String> {
         record.project.clone(),
         record.command.join(" "),
     ]
+}
+
+/// Bytes, by the cgroup where there is one, else added up over the processes.
+fn memory(record: &Record) -> Option<u64> {
+    let supervisor = u32::try_from(record.supervisor).ok()?;
+    let processes = || memory::of_tree(Path::new("/proc"), supervisor).ok().map(|usage| usage.bytes);
+    cgroup::memory_of(supervisor).or_else(processes)
 }
 
 fn age(seconds: u64) -> String {

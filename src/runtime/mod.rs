@@ -1,6 +1,3 @@
-//! What carries out a plan. The embedded runtime is made of Linux namespaces.
-
-#[cfg(target_os = "linux")]
-//! Where the agent runs.
+//! What carries out a plan.
 
 pub mod embedded;

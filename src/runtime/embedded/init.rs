@@ -6,12 +6,9 @@ use super::report::{Report, Reporter};
 use super::root::{self, RootError};
 use super::supervisor::Link;
 use crate::network::inside::{self, InsideError};
-use crate::plan::{Network, Plan};
+use crate::plan::{HOSTNAME, Network, Plan};
 use rustix::io::Errno;
 use rustix::process::{Signal, set_parent_process_death_signal};
-
-/// The host name inside: the machine's own is nobody's business.
-const HOSTNAME: &[u8] = b"sandbox";
 
 /// Why the sandbox was not made.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +89,7 @@ fn make(start: &Start<'_>, link: Option<&Link>) -> Result<(), InitError> {
         }
         _ => inside::verify_offline()?,
     }
-    rustix::system::sethostname(HOSTNAME).map_err(InitError::Hostname)?;
+    rustix::system::sethostname(HOSTNAME.as_bytes()).map_err(InitError::Hostname)?;
     root::enter(root)?;
     let directory = |error| InitError::Directory(plan.directory.display().to_string(), error);
     rustix::process::chdir(&plan.directory).map_err(directory)

@@ -1,15 +1,15 @@
-//! The embedded runtime: Linux namespaces, without a container engine.
-
-pub mod idmap;
-pub mod process;
-pub mod report;
-pub mod supervisor;
-pub mod verifier;
-//! The default runtime: namespaces, mounts and confinement made by this process itself.
+//! The embedded runtime, the default: namespaces, mounts and confinement, made by this program
+//! itself, without a container engine.
 
 pub mod cgroup;
+pub mod idmap;
+pub mod init;
 pub mod landlock;
 pub mod lockdown;
 pub mod memory;
+pub mod process;
+pub mod report;
 pub mod seccomp;
+pub mod supervisor;
 mod syscalls;
+pub mod verifier;
