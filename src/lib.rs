@@ -13,4 +13,8 @@
 
 pub mod facts;
 pub mod policy;
+pub mod project;
+pub mod runtime;
 pub mod settings;
+pub mod shown;
+pub mod view;
