@@ -26,3 +26,8 @@ pub mod session;
 pub mod settings;
 pub mod setup;
 pub mod terminal;
+pub mod project;
+pub mod runtime;
+pub mod settings;
+pub mod shown;
+pub mod view;

@@ -13,3 +13,9 @@ pub mod seccomp;
 pub mod supervisor;
 mod syscalls;
 pub mod verifier;
+//! The embedded runtime: Linux namespaces without any helper program.
+
+mod devices;
+mod mounts;
+mod processes;
+pub mod root;
