@@ -81,7 +81,8 @@ pub fn routes(policy: &Policy, profile: &Profile, dns: IpAddr) -> Routes {
         return Routes::default();
     }
     let own = |net: &IpNet| net.addr().is_loopback() || net.addr().is_multicast() || net.addr().is_unspecified();
-    let prohibited = ranges::denied().into_iter().chain(policy.private.iter().copied()).filter(|net| !own(net)).collect();
+    let prohibited =
+        ranges::denied().into_iter().chain(policy.private.iter().copied()).filter(|net| !own(net)).collect();
     let exceptions = profile.exceptions.iter().filter_map(|exception| match exception.target {
         Target::Address(net) => Some(net),
         Target::Domain(_) => None,

@@ -1,5 +1,6 @@
 //! What was typed, and what it means.
 
+pub mod config;
 mod ps;
 mod run;
 mod table;
@@ -86,7 +87,12 @@ fn manual() -> miette::Result<ExitCode> {
 /// `RCC_LOG=debug` shows what rcc does, on standard error.
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("RCC_LOG").unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
 }
 
 #[cfg(test)]

@@ -91,7 +91,11 @@ fn age(seconds: u64) -> String {
 
 fn bytes(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
-    if bytes < 1024 * MIB { format!("{} MiB", bytes.div_ceil(MIB)) } else { format!("{:.1} GiB", bytes as f64 / (1024 * MIB) as f64) }
+    if bytes < 1024 * MIB {
+        format!("{} MiB", bytes.div_ceil(MIB))
+    } else {
+        format!("{:.1} GiB", bytes as f64 / (1024 * MIB) as f64)
+    }
 }
 
 impl StopArguments {

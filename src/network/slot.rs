@@ -3,7 +3,7 @@
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, mkdir, open};
 use rustix::io::Errno;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// A held identity. Dropping it gives the identity back.
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub struct Slot {
     /// The host uid (and gid) that pasta gets.
     pub identity: u32,
-    _lock: OwnedFd,
+    lock: OwnedFd,
 }
 
 /// Why no identity could be held.
@@ -56,12 +56,19 @@ impl Slot {
             let lock = open(&path, flags, Mode::RUSR | Mode::WUSR)
                 .map_err(|source| SlotError::Directory { path: path.clone(), source })?;
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self { identity, _lock: lock }),
+                Ok(()) => return Ok(Self { identity, lock }),
                 Err(Errno::WOULDBLOCK) => (),
                 Err(source) => return Err(SlotError::Directory { path, source }),
             }
         }
         Err(SlotError::Exhausted { count })
+    }
+}
+
+impl AsFd for Slot {
+    /// The lock. A process that keeps it open holds the identity too.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
     }
 }
 

@@ -19,6 +19,18 @@ pub struct View {
     pub mounts: Vec<Mount>,
 }
 
+impl View {
+    /// Where the agent may write, as far as the mounts decide.
+    pub fn writable(&self) -> Vec<PathBuf> {
+        let writable = |what: &What| match what {
+            What::Tmpfs { .. } | What::Tree(_) | What::Devices => true,
+            What::Bind { access, .. } => *access == Access::Writable,
+            What::Directory | What::Symlink { .. } | What::File { .. } | What::Processes { .. } => false,
+        };
+        self.mounts.iter().filter(|mount| writable(&mount.what)).map(|mount| mount.target.clone()).collect()
+    }
+}
+
 /// One thing in the file system and where it appears.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Mount {

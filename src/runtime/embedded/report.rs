@@ -69,6 +69,12 @@ impl Reports {
     }
 }
 
+impl AsFd for Reporter {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl AsFd for Reports {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

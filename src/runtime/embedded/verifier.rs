@@ -108,7 +108,11 @@ mod tests {
         let looks = Cell::new(0);
         let mut check = || {
             looks.set(looks.get() + 1);
-            if [2, 4, 5].contains(&looks.get()) { Err((format!("look {}", looks.get()), Duration::ZERO)) } else { Ok(()) }
+            if [2, 4, 5].contains(&looks.get()) {
+                Err((format!("look {}", looks.get()), Duration::ZERO))
+            } else {
+                Ok(())
+            }
         };
         let mut told = Vec::new();
         assert_eq!(watch(&mut check, &mut told), "look 5");
