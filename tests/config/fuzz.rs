@@ -95,9 +95,9 @@ fn deep_nesting_is_refused_before_it_overflows_the_stack() {
     let keys = vec!["a"; 79].join(".");
     let bombs = [
         format!("[{keys}]\n{keys}={}1{}", format!("{{{keys}=").repeat(79), "}".repeat(79)),
-        format!("a={}1{}", "[".repeat(100_000), "]".repeat(100_000)),
-        format!("{}=1", vec!["a"; 100_000].join(".")),
-        format!("{} = 1", vec!["\"a.b\""; 100_000].join(" . ")),
+        format!("a={}1{}", "[".repeat(50_000), "]".repeat(50_000)),
+        format!("{}=1", vec!["a"; 50_000].join(".")),
+        format!("{} = 1", vec!["\"a.b\""; 20_000].join(" . ")),
     ];
     for bomb in bombs {
         says(&World::new().project(bomb).refused(), &["nested too deeply"]);
