@@ -104,7 +104,7 @@ fn deep_nesting_is_refused_before_it_overflows_the_stack() {
     }
     // Brackets that close nothing don't hide what opens; whatever the parser makes of it, it ends.
     every_kind(format!("a={}", "{a=[]]".repeat(20_000)).as_bytes());
-    every_kind(format!("a={}", format!("{{{}=]", vec!["a"; 11].join(".")).repeat(5_000)).as_bytes());
+    every_kind(format!("a={}", format!("{{{}=]", ["a"; 11].join(".")).repeat(5_000)).as_bytes());
 }
 
 #[test]
