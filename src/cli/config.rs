@@ -69,7 +69,8 @@ fn kind_of(file: &Path, facts: &Facts) -> Option<Kind> {
 }
 
 fn show(sources: &Sources, json: bool) -> miette::Result<ExitCode> {
-    let Loaded { entries, warnings, .. } = config::load(sources)?;
+    let Loaded { admin, mut entries, warnings, .. } = config::load(sources)?;
+    entries.extend(admin.entries(&sources.admin));
     print_warnings(warnings);
     if json {
         println!("{}", serde_json::json!(entries));
