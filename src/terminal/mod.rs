@@ -1,5 +1,6 @@
 //! Everything between the user's terminal and the agent's.
 
+pub mod control;
 pub mod filter;
 mod utf8;
 mod verdict;
