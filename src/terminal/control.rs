@@ -133,7 +133,8 @@ impl InitEnd {
             Report::Exited(code) => send(&self.0, &fixed(EXITED, i32::from(*code)), None, wait),
             Report::Killed(signal) => send(&self.0, &fixed(KILLED, *signal), None, wait),
             Report::Failed(text) => {
-                let end = text.floor_char_boundary(TEXT_MAX);
+                let cut = text.char_indices().map(|(start, character)| start + character.len_utf8());
+                let end = cut.take_while(|end| *end <= TEXT_MAX).last().unwrap_or_default();
                 send(&self.0, &[&[FAILED], &text.as_bytes()[..end]].concat(), None, wait)
             }
         }
