@@ -7,9 +7,12 @@ mod exception;
 pub mod identity;
 mod names;
 pub mod ranges;
+pub mod ruleset;
+mod surroundings;
 
 pub use exception::{BadPorts, Exception, PortRange, Ports, Protocol, Target};
 pub use names::{BadName, DomainName, InterfacePattern, ProfileName};
+pub use surroundings::Surroundings;
 
 use identity::UserRange;
 use ipnet::IpNet;

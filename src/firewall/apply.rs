@@ -1,0 +1,207 @@
+//! Loads the rules, as root. The kernel is the only state.
+
+use super::kernel::{Nft, NftError};
+use super::loaded::Loaded;
+use super::nft;
+use crate::policy::ruleset::{IdentityRange, Ruleset};
+use crate::policy::{Policy, Surroundings};
+use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Where locks and sessions live.
+const RUN: &str = "/run/rcc";
+
+/// Why the rules were not loaded. Whatever was loaded before still is.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Only root may.
+    #[error("the firewall belongs to root: run `sudo rcc firewall apply`")]
+    NotRoot,
+    /// A file or directory of ours.
+    #[error("cannot {attempt} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        attempt: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A running sandbox would get another profile's rules.
+    #[error(
+        "user {uid} has a sandbox running as identity {identity}, which would move from the rules \
+         `{before}` to {after}: profiles keep their identities only while their order in the \
+         configuration stays; stop the sandbox (`rcc stop`) or restore the order"
+    )]
+    InUse {
+        /// Whose sandbox.
+        uid: u32,
+        /// Its network identity.
+        identity: u32,
+        /// The chain it is in.
+        before: String,
+        /// The chain it would be in, or that it would be in none.
+        after: String,
+    },
+    /// nft.
+    #[error(transparent)]
+    Nft(#[from] NftError),
+    /// The kernel's rules are not what was just loaded: somebody else changes them too.
+    #[error("the rules were loaded but are not what the kernel lists now: is another program rewriting nft tables?")]
+    Overwritten,
+}
+
+/// Replaces our table by what policy and surroundings ask for, and reads it back. Idempotent.
+/// If it is killed at any moment, the old rules or the new ones are in force.
+pub fn apply(policy: &Policy, surroundings: &Surroundings) -> Result<(), ApplyError> {
+    apply_in(Path::new(RUN), policy, surroundings)
+}
+
+/// Removes our table; no error if it is absent.
+pub fn reset() -> Result<(), ApplyError> {
+    reset_in(Path::new(RUN))
+}
+
+/// [`apply`] with another directory for the locks.
+pub(super) fn apply_in(run: &Path, policy: &Policy, surroundings: &Surroundings) -> Result<(), ApplyError> {
+    require_root()?;
+    let _lock = lock(run)?;
+    for user in &policy.users {
+        user_directory(run, user.uid)?;
+    }
+    let (ruleset, nft) = (Ruleset::from(policy), Nft::find()?);
+    if let Some(objects) = nft.table(true)? {
+        refuse_moves(run, policy, &ruleset, &Loaded::new(objects).identities())?;
+    }
+    let document = nft::replace(&ruleset, surroundings);
+    nft.execute("load the rules", &document)?;
+    let loaded = nft.table(true)?.map(Loaded::new).ok_or(ApplyError::Overwritten)?;
+    let same = loaded.is_version(&nft::version(&ruleset), &ruleset)
+        && loaded.rules_by_chain() == nft::rules_by_chain(&document);
+    if same { Ok(()) } else { Err(ApplyError::Overwritten) }
+}
+
+/// [`reset`] with another directory for the locks.
+pub(super) fn reset_in(run: &Path) -> Result<(), ApplyError> {
+    require_root()?;
+    let _lock = lock(run)?;
+    Ok(Nft::find()?.execute("remove the rules", &nft::remove())?)
+}
+
+/// Replaces the content of the dynamic sets only. Counters go on.
+pub(super) fn update_in(run: &Path, ruleset: &Ruleset, surroundings: &Surroundings) -> Result<(), ApplyError> {
+    let _lock = lock(run)?;
+    Ok(Nft::find()?.execute("update the sets", &nft::update(ruleset, surroundings))?)
+}
+
+/// CAP_NET_ADMIN would do for the rules, but the locks are root's.
+fn require_root() -> Result<(), ApplyError> {
+    if rustix::process::geteuid().is_root() { Ok(()) } else { Err(ApplyError::NotRoot) }
+}
+
+fn file_error(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ApplyError {
+    let path = path.to_owned();
+    move |source| ApplyError::File { attempt, path, source }
+}
+
+/// One apply at a time; the lock goes with the file.
+fn lock(run: &Path) -> Result<File, ApplyError> {
+    directory(run, 0o755)?;
+    let path = run.join("firewall.lock");
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600));
+    let file = file.map_err(|errno| file_error("open", &path)(errno.into()))?;
+    rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(|errno| file_error("lock", &path)(errno.into()))?;
+    Ok(file.into())
+}
+
+/// Creates a directory of root's, or corrects the mode of one.
+fn directory(path: &Path, mode: u32) -> Result<(), ApplyError> {
+    match std::fs::DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(file_error("create", path)(error)),
+        _ => {}
+    }
+    let metadata = std::fs::symlink_metadata(path).map_err(file_error("inspect", path))?;
+    if !metadata.is_dir() {
+        return Err(file_error("use", path)(io::ErrorKind::NotADirectory.into()));
+    }
+    if metadata.mode() & 0o7777 != mode {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path, permissions).map_err(file_error("set the mode of", path))?;
+    }
+    Ok(())
+}
+
+/// The user's own directory, where the user's locks and sessions live. Its parent is root's, so
+/// nobody can put something else in its place.
+fn user_directory(run: &Path, uid: u32) -> Result<(), ApplyError> {
+    let path = run.join(uid.to_string());
+    directory(&path, 0o700)?;
+    let owner = std::fs::symlink_metadata(&path).map_err(file_error("inspect", &path))?.uid();
+    // Without this test the service, which has no CAP_CHOWN, could not apply anything again.
+    if owner == uid {
+        return Ok(());
+    }
+    std::os::unix::fs::lchown(&path, Some(uid), None).map_err(file_error("give away", &path))
+}
+
+/// An identity that a running sandbox holds must stay in the chain that it was verified in.
+fn refuse_moves(
+    run: &Path,
+    policy: &Policy,
+    ruleset: &Ruleset,
+    before: &[(IdentityRange, String)],
+) -> Result<(), ApplyError> {
+    let after: Vec<(IdentityRange, String)> = ruleset
+        .profiles
+        .iter()
+        .flat_map(|profile| profile.identities.iter().map(|range| (*range, nft::profile_chain(&profile.name))))
+        .collect();
+    for user in &policy.users {
+        for identity in user.start..user.start + crate::policy::identity::RANGE_LENGTH {
+            let (old, new) = (chain_of(before, identity), chain_of(&after, identity));
+            let Some(old) = old.filter(|old| Some(*old) != new) else { continue };
+            if is_locked(run, user.uid, identity)? {
+                let after = new.map_or_else(|| "no rules at all".to_owned(), |new| format!("`{new}`"));
+                return Err(ApplyError::InUse { uid: user.uid, identity, before: old.to_owned(), after });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn chain_of(map: &[(IdentityRange, String)], identity: u32) -> Option<&str> {
+    let entry = map.iter().find(|(range, _)| (range.first..=range.last).contains(&identity));
+    entry.map(|(_, chain)| chain.as_str())
+}
+
+/// Whether some process holds this slot. The directory is the user's, so no link in it is
+/// followed and nothing is read from it.
+fn is_locked(run: &Path, uid: u32, identity: u32) -> Result<bool, ApplyError> {
+    let path = run.join(format!("{uid}/slots/{identity}"));
+    let Some(slot) = open_slot(run, uid, identity).map_err(|errno| file_error("open", &path)(errno.into()))? else {
+        return Ok(false);
+    };
+    match rustix::fs::flock(&slot, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(errno) => Err(file_error("lock", &path)(errno.into())),
+    }
+}
+
+fn open_slot(run: &Path, uid: u32, identity: u32) -> Result<Option<OwnedFd>, Errno> {
+    let run = rustix::fs::open(run, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH | ResolveFlags::NO_XDEV;
+    match rustix::fs::openat2(&run, format!("{uid}/slots/{identity}"), flags, Mode::empty(), resolve) {
+        Ok(slot) => Ok(Some(slot)),
+        // The user's own doing, and it takes only the user's own protection away.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::NXIO) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}

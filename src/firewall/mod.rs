@@ -1,0 +1,34 @@
+//! The host's own packet filter as the guard of every sandbox's network.
+//!
+//! Rendering ([`nft`], [`pf`]) is pure. Applying and inspecting needs root; only [`probe`] runs
+//! without privilege, under each running sandbox's identity.
+
+#[cfg(target_os = "linux")]
+mod apply;
+#[cfg(target_os = "linux")]
+mod kernel;
+#[cfg(target_os = "linux")]
+mod loaded;
+pub mod nft;
+#[cfg(target_os = "linux")]
+pub mod onlink;
+#[cfg(target_os = "linux")]
+pub mod probe;
+#[cfg(target_os = "linux")]
+mod status;
+#[cfg(target_os = "linux")]
+mod surroundings;
+
+#[cfg(target_os = "linux")]
+pub use apply::{ApplyError, apply, reset};
+#[cfg(target_os = "linux")]
+pub use kernel::NftError;
+#[cfg(target_os = "linux")]
+pub use loaded::{Counter, ProfileCounters};
+#[cfg(target_os = "linux")]
+pub use status::{State, Status, StatusError, status, status_by_probe};
+#[cfg(target_os = "linux")]
+pub use surroundings::{Gathered, Warning, gather};
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

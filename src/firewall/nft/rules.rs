@@ -1,0 +1,212 @@
+//! The chains of the table and the rules in them.
+
+use super::sets::{self, Family};
+use super::words::{self, count, field, goto, is, is_in, meta, text};
+use crate::policy::ProfileName;
+use crate::policy::ruleset::{CANARY, ON_LINK_CANARY, ProfileRules, Ruleset, Version};
+use nftables::expr::{Expression, MetaKey, NamedExpression, SetItem};
+use nftables::schema::NfObject;
+use nftables::stmt::{Limit, Log, LogFlag, LogLevel, RejectType, Statement, VerdictMap};
+use nftables::types::RejectCode;
+use serde::Serialize;
+use std::collections::HashSet;
+
+/// Why a packet was denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// To the host itself by any of its addresses, to broadcast or multicast.
+    Host,
+    /// To a range that is private by address.
+    Private,
+    /// To a directly connected prefix.
+    OnLink,
+    /// Into a VPN.
+    Vpn,
+}
+
+impl Class {
+    /// In the order in which they are tried.
+    pub const ALL: [Self; 4] = [Self::Host, Self::Private, Self::OnLink, Self::Vpn];
+
+    /// Without '-', so that the names of chains stay apart.
+    fn stem(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Private => "private",
+            Self::OnLink => "onlink",
+            Self::Vpn => "vpn",
+        }
+    }
+
+    /// The name of the counter and of the chain of this class.
+    pub fn counter(self, profile: &ProfileName) -> String {
+        format!("{}-{profile}", self.stem())
+    }
+}
+
+/// Stems of the counters of what passed.
+pub(in crate::firewall) const PASSED: [&str; 3] = [DNS, EXCEPTION, PUBLIC];
+const DNS: &str = "dns";
+const EXCEPTION: &str = "exception";
+const PUBLIC: &str = "public";
+
+const DENY: &str = "deny";
+const OUTPUT: &str = "output";
+/// Just before the usual filter chains (`filter` is 0, nft(8)), so that their logs and counters
+/// do not see what we deny.
+const PRIORITY: i32 = -10;
+const ON_LINK_CANARY_CHAIN: &str = "canary_onlink";
+/// Discard (RFC 863): where the probes knock.
+pub(in crate::firewall) const PROBE_PORT: u16 = 9;
+
+/// A name for a chain or counter of one profile. No stem has a '-', so no two of them meet.
+fn of(stem: &str, profile: &ProfileRules) -> String {
+    format!("{stem}-{}", profile.name)
+}
+
+/// The chain that an identity of this profile is sent to.
+pub(in crate::firewall) fn profile_chain(profile: &ProfileName) -> String {
+    format!("profile-{profile}")
+}
+
+/// The chain that answers to the canary's address.
+pub(in crate::firewall) fn canary_chain(profile: &ProfileName) -> String {
+    format!("canary-{profile}")
+}
+
+/// Everything that rules refer to.
+pub(super) fn chains(ruleset: &Ruleset) -> Vec<NfObject<'static>> {
+    let mut objects = vec![words::add_chain(ON_LINK_CANARY_CHAIN.to_owned())];
+    for profile in &ruleset.profiles {
+        objects.extend(PASSED.map(|stem| words::add_counter(of(stem, profile))));
+        objects.extend(Class::ALL.map(|class| words::add_counter(class.counter(&profile.name))));
+        let chains = [profile_chain(&profile.name), canary_chain(&profile.name), of(DENY, profile)];
+        objects.extend(chains.map(words::add_chain));
+        objects.extend(Class::ALL.map(|class| words::add_chain(class.counter(&profile.name))));
+    }
+    objects.push(words::add_output_chain(OUTPUT, PRIORITY));
+    objects
+}
+
+/// All rules. Without a version the canary's ports are 0, which nothing can knock at.
+pub(super) fn rules(ruleset: &Ruleset, version: Option<&Version>) -> Vec<NfObject<'static>> {
+    let mut rules = canary_rules(ON_LINK_CANARY_CHAIN, text(format!("@{}", sets::ON_LINK_PORTS)));
+    for profile in &ruleset.profiles {
+        let ports = version.map_or([0; 4], |version| version.canary(&profile.name).ports);
+        let ports = words::one_of(ports.map(|port| Expression::Number(port.into())).to_vec());
+        rules.extend(canary_rules(&canary_chain(&profile.name), ports));
+        rules.extend(profile_rules(profile, ruleset));
+        rules.extend(Class::ALL.into_iter().flat_map(|class| class_rules(class, profile)));
+        rules.extend(deny_rules(profile));
+    }
+    rules.extend(dispatch(ruleset));
+    rules
+}
+
+/// Which chain an identity's packets go to. Without identities there is nothing to dispatch.
+fn dispatch(ruleset: &Ruleset) -> Option<NfObject<'static>> {
+    let entries: Vec<SetItem<'static>> = ruleset
+        .profiles
+        .iter()
+        .flat_map(|profile| {
+            let chain = move || Expression::Verdict(words::goes_to(profile_chain(&profile.name)));
+            profile.identities.iter().map(move |range| SetItem::Mapping(words::identities(*range), chain()))
+        })
+        .collect();
+    let data = Expression::Named(NamedExpression::Set(entries.clone()));
+    let dispatch = Statement::VerdictMap(VerdictMap { key: meta(MetaKey::Skuid), data });
+    (!entries.is_empty()).then(|| words::add_rule(OUTPUT, vec![dispatch]))
+}
+
+fn canary_rules(chain: &str, ports: Expression<'static>) -> Vec<NfObject<'static>> {
+    let answer = words::reject(RejectType::ICMP, Some(RejectCode::ProtUnreach));
+    vec![
+        words::add_rule(chain, vec![is(field("tcp", "dport"), ports), answer]),
+        words::add_rule(chain, vec![is(meta(MetaKey::L4proto), text("tcp")), words::reset()]),
+        words::add_rule(chain, vec![words::drop()]),
+    ]
+}
+
+/// One profile from the most specific to the general. There is no rule for replies: nothing
+/// listens under an identity, and a stranger's unasked datagram must not open a way back to it.
+fn profile_rules(profile: &ProfileRules, ruleset: &Ruleset) -> Vec<NfObject<'static>> {
+    let chain = profile_chain(&profile.name);
+    let rule = |statements| words::add_rule(&chain, statements);
+    let pass = |stem: &str| [count(of(stem, profile)), words::accept()];
+    let deny = |class: Class| goto(class.counter(&profile.name));
+    let destination = |family| match family {
+        Family::V4 => field("ip", "daddr"),
+        Family::V6 => field("ip6", "daddr"),
+    };
+    let exception = |kind: &str| {
+        Family::BOTH.map(|family| {
+            let key = words::concat(vec![destination(family), meta(MetaKey::L4proto), field("th", "dport")]);
+            let [count, accept] = pass(EXCEPTION);
+            rule(vec![is_in(key, &family.profile_set(kind, profile)), count, accept])
+        })
+    };
+    let denied = |kind: &str, class| {
+        Family::BOTH.map(|family| rule(vec![is_in(destination(family), &family.set(kind)), deny(class)]))
+    };
+
+    let mut rules = vec![
+        rule(vec![is(destination(Family::V4), text(CANARY.to_string())), goto(canary_chain(&profile.name))]),
+        rule(vec![
+            is(destination(Family::V4), text(ON_LINK_CANARY.to_string())),
+            goto(ON_LINK_CANARY_CHAIN.to_owned()),
+        ]),
+    ];
+    rules.extend(Family::BOTH.map(|family| {
+        let transport = is(meta(MetaKey::L4proto), words::one_of(vec![text("tcp"), text("udp")]));
+        // RFC 1035, 4.2: both over port 53.
+        let port = is(field("th", "dport"), Expression::Number(53));
+        let [count, accept] = pass(DNS);
+        rule(vec![transport, port, is_in(destination(family), &family.set(sets::RESOLVERS)), count, accept])
+    }));
+    rules.extend(exception(sets::HOST));
+    let host = ["local", "broadcast", "anycast", "multicast"].map(text).to_vec();
+    rules.push(rule(vec![is(words::destination_type(), words::one_of(host)), deny(Class::Host)]));
+    rules.extend(exception(sets::PREFIX));
+    rules.extend(exception(sets::NAME));
+    rules.extend(denied(sets::DENIED, Class::Private));
+    rules.extend(denied(sets::ON_LINK, Class::OnLink));
+    for pattern in &ruleset.vpn_interfaces {
+        // A stem of full length (IFNAMSIZ - 1) already is one name; nft refuses a '*' after it.
+        let name = if pattern.as_str().len() > 15 { pattern.as_str().trim_end_matches('*') } else { pattern.as_str() };
+        rules.push(rule(vec![is(meta(MetaKey::Oifname), text(name)), deny(Class::Vpn)]));
+    }
+    rules.push(rule(pass(PUBLIC).to_vec()));
+    rules
+}
+
+/// Probes are denied like everything else but neither counted nor logged: they come several
+/// times a second from every guard. Only they leave by `lo` for an address that is not local.
+fn class_rules(class: Class, profile: &ProfileRules) -> Vec<NfObject<'static>> {
+    let chain = class.counter(&profile.name);
+    let probe = vec![
+        is(meta(MetaKey::Oifname), text("lo")),
+        is(field("udp", "dport"), Expression::Number(PROBE_PORT.into())),
+        words::reject(RejectType::ICMPX, Some(RejectCode::AdminProhibited)),
+    ];
+    vec![words::add_rule(&chain, probe), words::add_rule(&chain, vec![count(chain.clone()), goto(of(DENY, profile))])]
+}
+
+/// TCP gets a reset, because an ICMPv6 reject does not reach a local TCP socket.
+fn deny_rules(profile: &ProfileRules) -> Vec<NfObject<'static>> {
+    let chain = of(DENY, profile);
+    let limit =
+        Limit { rate: 5, rate_unit: None, per: Some("second".into()), burst: Some(20), burst_unit: None, inv: None };
+    let log = Log {
+        prefix: Some(format!("rcc-deny: {} ", profile.name).into()),
+        level: Some(LogLevel::Info),
+        flags: Some(HashSet::from([LogFlag::Skuid])),
+        ..Log::new(None)
+    };
+    vec![
+        words::add_rule(&chain, vec![Statement::Limit(limit), Statement::Log(Some(log))]),
+        words::add_rule(&chain, vec![is(meta(MetaKey::L4proto), text("tcp")), words::reset()]),
+        words::add_rule(&chain, vec![words::reject(RejectType::ICMPX, Some(RejectCode::AdminProhibited))]),
+        words::add_rule(&chain, vec![words::drop()]),
+    ]
+}

@@ -1,0 +1,1 @@
+//! Rendering, and what nft makes of it.

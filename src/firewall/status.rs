@@ -1,0 +1,94 @@
+//! Compares what the kernel has with what the configuration asks for.
+
+use super::kernel::{Nft, NftError};
+use super::loaded::{Loaded, ProfileCounters};
+use super::nft;
+use super::probe::{Expectation, NotInForce};
+use crate::policy::ruleset::{Ruleset, Version};
+use crate::policy::{ProfileName, Surroundings};
+use serde::Serialize;
+use std::io;
+
+/// How the kernel's rules stand to the configuration's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// They are the same.
+    InForce,
+    /// There is no table of ours.
+    Absent,
+    /// The table is of another configuration or of another version of rcc.
+    Stale,
+    /// The table says that it is of this version, but somebody changed it.
+    Drifted,
+}
+
+/// The answer of `rcc firewall status`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// In one word.
+    pub state: State,
+    /// The version that the configuration asks for.
+    pub version: Version,
+    /// What was denied and allowed; empty unless read as root.
+    pub counters: Vec<ProfileCounters>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// nft.
+    #[error(transparent)]
+    Nft(#[from] NftError),
+    /// The kernel gives no network namespace to compare in.
+    #[error("cannot make a network namespace to compare the rules in: {0}")]
+    Scratch(#[source] io::Error),
+}
+
+/// Reads the kernel's rules; needs root. Changes nothing: what they should look like is learned
+/// by loading them in a network namespace that nobody else sees.
+pub fn status(ruleset: &Ruleset) -> Result<Status, StatusError> {
+    let (nft, version) = (Nft::find()?, nft::version(ruleset));
+    let Some(objects) = nft.table(false)? else {
+        return Ok(Status { state: State::Absent, version, counters: Vec::new() });
+    };
+    let loaded = Loaded::new(objects);
+    let counters = loaded.counters(ruleset);
+    if !loaded.is_version(&version, ruleset) {
+        return Ok(Status { state: State::Stale, version, counters });
+    }
+    let dynamic = nft::dynamic_sets(ruleset);
+    let same = loaded.normalised(&dynamic) == scratch(&nft, ruleset)?.normalised(&dynamic);
+    Ok(Status { state: if same { State::InForce } else { State::Drifted }, version, counters })
+}
+
+/// What can be told without privilege: `probe` runs [`super::probe::check`] under an identity of
+/// the profile. It cannot see drift in what it does not probe, and no counters.
+pub fn status_by_probe<E>(
+    ruleset: &Ruleset,
+    profile: &ProfileName,
+    probe: impl FnOnce(&Expectation) -> Result<Result<(), NotInForce>, E>,
+) -> Result<Status, E> {
+    let state = match probe(&Expectation::new(ruleset, profile))? {
+        Ok(()) => State::InForce,
+        Err(NotInForce::Absent) => State::Absent,
+        Err(NotInForce::OtherVersion) => State::Stale,
+        Err(_) => State::Drifted,
+    };
+    Ok(Status { state, version: nft::version(ruleset), counters: Vec::new() })
+}
+
+/// The rules as this host's nft lists them when they are exactly as rendered. Namespaces belong
+/// to threads, so the process itself stays where it is.
+fn scratch(nft: &Nft, ruleset: &Ruleset) -> Result<Loaded, StatusError> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            // SAFETY: CLONE_NEWNET moves this thread only, and no memory or descriptor with it.
+            unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
+                .map_err(|errno| StatusError::Scratch(errno.into()))?;
+            nft.execute("load the rules for comparison", &nft::replace(ruleset, &Surroundings::default()))?;
+            Ok(Loaded::new(nft.table(false)?.unwrap_or_default()))
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}

@@ -1,0 +1,1 @@
+//! What a run changed of the things that the host later executes or loads.

@@ -1,0 +1,116 @@
+//! Carries out a plan: starts the supervisor, lets it begin once everything is in place, and
+//! waits for the end.
+
+mod prepare;
+mod supervisor;
+
+pub use prepare::{PrepareError, Prepared, Task};
+
+use crate::network::slot::{Slot, SlotError};
+use crate::plan::{Network, Plan};
+use crate::project::handover::{self, HandoverError};
+use crate::project::home::{self, HomeError};
+use crate::runtime::embedded::cgroup::{self, CgroupError};
+use crate::runtime::embedded::idmap::IdMapError;
+use crate::runtime::embedded::lockdown::Confinement;
+use crate::runtime::embedded::report::Report;
+use crate::runtime::embedded::seccomp::{self, SeccompError};
+use crate::session::{self, Record, Session, SessionError};
+use miette::Diagnostic;
+use rustix::process::Pid;
+use std::path::Path;
+use std::time::SystemTime;
+use supervisor::{Supervision, Supervisor};
+
+/// Why a run did not begin, or what rcc could not do about it.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum RunError {
+    /// There is no plan.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Prepare(#[from] PrepareError),
+    /// What the host would execute could not be protected.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
+    /// The private home.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The directory for locks and sessions.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// No identity is free.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
+    /// The filter.
+    #[error(transparent)]
+    Seccomp(#[from] SeccompError),
+    /// A limit cannot be enforced.
+    #[error("a limit was asked for and cannot be enforced: {0}")]
+    Limits(#[from] cgroup::Missing),
+    /// The cgroup.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    /// The users of the sandbox.
+    #[error(transparent)]
+    IdMap(#[from] IdMapError),
+    /// A process or a pipe.
+    #[error("cannot {what}: {source}; `rcc setup` says what the machine lacks")]
+    Host {
+        /// What was attempted.
+        what: &'static str,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The supervisor, or somebody below it, refused.
+    #[error("nothing was started: {why}")]
+    Refused {
+        /// Why.
+        why: String,
+    },
+}
+
+fn host(what: &'static str) -> impl Fn(std::io::Error) -> RunError {
+    move |source| RunError::Host { what, source }
+}
+
+/// Carries out what was prepared; returns the exit status of the command.
+pub fn execute(prepared: &Prepared) -> Result<u8, RunError> {
+    let facts = &prepared.facts;
+    let xdg = facts.variable("XDG_RUNTIME_DIR").map(Path::new);
+    let runtime_dir = session::runtime_dir(facts.user.uid, xdg, &facts.data_dir)?;
+    let handover = handover::prepare(&prepared.project, &prepared.scan, &prepared.settings.writable, &runtime_dir)?;
+    let home = home::prepare(&prepared.home())?;
+    let plan = prepared.plan(&handover.guards, &home)?;
+    let limits = cgroup::plan(&cgroup::Host::probe(facts.user.uid), &plan.limits)?;
+    let slot = match &plan.network {
+        Network::Offline => None,
+        Network::Guarded(guarded) => Some(Slot::acquire(&runtime_dir, guarded.identities.clone())?),
+    };
+    let filter = seccomp::compile()?;
+    let confinement = Confinement { filter, writable: plan.view.writable(), processes: None };
+    let supervision = Supervision { prepared, plan: &plan, slot: slot.as_ref(), confinement: &confinement };
+    let (mut supervisor, reports) = Supervisor::start(&supervision)?;
+    let _cgroup = limits.map(|limits| limits.enter(supervisor.pid.as_raw_pid() as u32, &plan.session)).transpose()?;
+    supervisor.begin(&supervision)?;
+    match reports.next().map_err(|error| host("hear the supervisor")(error.into()))? {
+        Some(Report::Ready) => (),
+        Some(Report::Refused(why) | Report::Cut(why)) => return Err(RunError::Refused { why }),
+        None => return Err(RunError::Refused { why: "the supervisor died".to_owned() }),
+    }
+    let _session = Session::register(&runtime_dir, &record(&plan, slot.as_ref(), supervisor.pid))?;
+    supervisor.wait()
+}
+
+fn record(plan: &Plan, slot: Option<&Slot>, supervisor: Pid) -> Record {
+    let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Record {
+        id: plan.session.clone(),
+        launcher: std::process::id() as i32,
+        supervisor: supervisor.as_raw_pid(),
+        project: plan.project.to_string_lossy().into_owned(),
+        profile: plan.network.profile().to_string(),
+        identity: slot.map(|slot| slot.identity),
+        command: plan.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        started: started.map_or(0, |since| since.as_secs()),
+    }
+}
