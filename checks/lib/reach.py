@@ -1,9 +1,9 @@
-"""reach.py [--all | --none] [--also ATTEMPT...] [--not ATTEMPT...] -- COMMAND...
+"""reach.py [--all | --none] [--v4] [--also ATTEMPT...] [--not ATTEMPT...] -- COMMAND...
 
 Runs probe.py through COMMAND (say, `rcc run --`) against every place of the world and judges by
 what the far side received: the places expected to be reached were, and *nothing else* arrived.
-Expected are the public places, or all, or none; --also names more, --not names more that are
-tried and must not be reached. An ATTEMPT is written PROTOCOL:PORT:ADDRESS.
+Expected are the public places, or all, or none; with --v4 only those over IPv4. --also names more,
+--not names more that are tried and must not be reached. An ATTEMPT is PROTOCOL:PORT:ADDRESS.
 """
 
 import argparse
@@ -51,6 +51,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--none", action="store_true")
+    parser.add_argument("--v4", action="store_true")
     parser.add_argument("--also", nargs="+", type=named, default=[])
     parser.add_argument("--not", nargs="+", type=named, default=[], dest="denied")
     parser.add_argument("command", nargs="+")
@@ -98,7 +99,7 @@ def main():
     known = list(places())
     attempts = known + options.also + options.denied
     usual = [attempt for attempt in known if options.all or attempt.kind == "public" and not options.none]
-    expected = usual + options.also
+    expected = [attempt for attempt in usual if not (options.v4 and ":" in attempt.key()[1])] + options.also
     marks = [log.stat().st_size for log in LOGS]
     said = run(options.command, attempts)
     wrong = list(judge(attempts, expected, said, list(received(marks))))

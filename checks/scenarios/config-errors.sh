@@ -17,7 +17,7 @@ check "unknown key, with a suggestion" mistaken profils profiles '\b1\b' <<<'[pr
 check "syntax" mistaken '\b2\b' <<<$'# ok\nprofiles = ['
 check "duplicate key" mistaken 'duplicate' '\b3\b' < <(printf '[profiles.work]\nallow = []\nallow = []\n')
 check "address" mistaken 10.0.0.256 allow '\b3\b' < <(exception '{ address = "10.0.0.256", ports = [1] }')
-check "prefix length" mistaken 10.0.0.0/33 '\b3\b' < <(exception '{ prefix = "10.0.0.0/33", ports = [1] }')
+check "prefix length" mistaken 10.0.0.0/33 '\b3\b' < <(exception '{ address = "10.0.0.0/33", ports = [1] }')
 check "port 0" mistaken port 65535 '\b3\b' < <(exception '{ address = "10.0.0.1", ports = [0] }')
 check "port 65536" mistaken port 65535 < <(exception '{ address = "10.0.0.1", ports = [65536] }')
 check "no ports" mistaken port < <(exception '{ address = "10.0.0.1" }')
@@ -38,7 +38,7 @@ check "a symlink to a user's file is refused" fails rcc firewall apply
 rm /etc/rcc/config.toml
 
 cd /home/dev/project || exit
-printf '[network]\nprofile = "public"\n[[mounts]]\nsource = "/home/dev/.ssh"\n' >.rcc.toml
+printf '[[mounts]]\nsource = "/home/dev/.ssh"\n' >.rcc.toml
 check "a project file that widens is refused, and says where the key belongs" \
     says .rcc.toml mounts '.config/rcc/config.toml' -- as-user dev rcc run -- true
 check "and starts nothing" exits 125 as-user dev rcc run -- true

@@ -5,7 +5,7 @@ config <<'END'
 allow = [
   { address = "10.1.2.3", ports = [5432] },
   { address = "192.168.77.20", ports = [8080], protocol = "udp" },
-  { prefix = "172.16.5.0/24", ports = ["8000-8100"], protocol = "any" },
+  { address = "172.16.5.0/24", ports = ["8000-8100"], protocol = "any" },
   { address = "fd12::3", ports = [22] },
   { domain = "git.corp.test", ports = [443] },
 ]

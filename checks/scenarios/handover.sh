@@ -3,7 +3,7 @@ ready
 protected=(.git/hooks .git/config .claude .mcp.json .envrc .vscode .idea)
 
 # planted PROJECT: the agent's mark is in a place that the host executes from.
-planted() { (cd "$1" && grep -rl evil "${protected[@]}" .git 2>/dev/null); }
+planted() { (cd "$1" && grep -rl evil "${protected[@]}" .git 2>/dev/null || true) | grep .; }
 # attack USER DIR SCRIPT: runs to its end inside, and plants nothing.
 attack() {
     local output
@@ -32,7 +32,8 @@ for user in dev root; do
     check "$user: replaced by links" attack $user "$project" '
         mkdir real; echo evil >real/settings.json; echo evil >real.json
         ln -sfn real .claude; ln -sfn real .vscode; ln -sf real.json .mcp.json; ln -f real.json .envrc
-        ln .git/config alias && echo evil >>alias; rm -rf real real.json alias'
+        ln .git/config alias && echo evil >>alias'
+    rm -rf "$project"/{real,real.json,alias}
     check "$user: by way of /proc" attack $user "$project" '
         echo evil >>/proc/self/root$PWD/.git/config; echo evil >/proc/1/cwd/.git/hooks/x; echo evil >/proc/self/cwd/.mcp.json'
     check "$user: by new namespaces" attack $user "$project" '

@@ -7,7 +7,7 @@ id=$(as-user dev rcc ps --json | python3 -c 'import json, sys; [s] = json.load(s
 check "it has an id" test -n "$id"
 check "ps shows its project and profile" says /home/dev/project public -- as-user dev rcc ps
 check "another user does not see it" says '^\[\]$' -- rcc ps --json
-sleeping() { grep -lz 4711 /proc/[0-9]*/cmdline 2>/dev/null | grep -v self; }
+sleeping() { grep -lz '^471[1]$' /proc/[0-9]*/cmdline 2>/dev/null; }
 check "control: its processes are there" sleeping
 check "stopping an unknown one fails and says so" fails as-user dev rcc stop nonesuch
 check "stop" as-user dev rcc stop "$id"
