@@ -67,7 +67,7 @@ pub struct Guard {
     /// The project, or its repository where that lies outside.
     #[serde(serialize_with = "crate::shown::lossy")]
     pub root: PathBuf,
-    /// Cannot be renamed or removed.
+    /// Cannot be renamed or removed. Innermost first.
     #[serde(serialize_with = "crate::shown::all_lossy")]
     pub pins: Vec<PathBuf>,
     /// Cannot be changed, renamed or removed.
@@ -427,7 +427,8 @@ impl<'a> Planner<'a> {
         let read_only: Vec<PathBuf> = self.read_only.iter().filter(|path| !covered(path)).cloned().collect();
         let above = read_only.iter().chain(&self.pins).flat_map(|path| path.ancestors().skip(1));
         let pins: BTreeSet<&Path> = above.chain(self.pins.iter().map(PathBuf::as_path)).collect();
-        let pins = pins.into_iter().filter(|path| !path.as_os_str().is_empty() && !covered(path));
+        // Innermost first: a pin hides what is below it from the next.
+        let pins = pins.into_iter().rev().filter(|path| !path.as_os_str().is_empty() && !covered(path));
         let pins = pins.map(Path::to_owned).collect();
         let placeholders = self.placeholders.iter().filter(|missing| !covered(&missing.path)).cloned().collect();
         Guard { root: self.root.to_owned(), pins, read_only, placeholders }

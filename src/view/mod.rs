@@ -90,7 +90,8 @@ pub struct Tree {
     /// Absolute, without symbolic links.
     #[serde(serialize_with = "crate::shown::lossy")]
     pub source: PathBuf,
-    /// Cannot be renamed or removed: directories above protected paths, and links.
+    /// Cannot be renamed or removed: directories above protected paths, and links. Innermost
+    /// first.
     #[serde(serialize_with = "crate::shown::all_lossy")]
     pub pins: Vec<PathBuf>,
     /// Cannot be changed, renamed or removed.
