@@ -6,6 +6,7 @@
 
 pub mod exclude;
 mod git;
+mod guard;
 pub mod handover;
 pub mod home;
 mod placeholder;

@@ -53,7 +53,7 @@ impl World {
         }
         fs::write(home.join(".ssh/id"), "secret-key").unwrap();
         let (exclude, writable, mounts) = (vec![".env".into()], Vec::new(), Vec::new());
-        Self { dir: dir, home, project, locks, uid, exclude, writable, mounts }
+        Self { dir, home, project, locks, uid, exclude, writable, mounts }
     }
 
     pub fn write(&self, path: &str, text: &str) {
