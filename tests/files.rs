@@ -459,3 +459,70 @@ fn an_extra_mount_cannot_open_the_host() {
     }
     assert!(!try_mount("/etc", "/data", true) && !try_mount("/usr/share", "/data", true));
 }
+
+#[test]
+fn git_works_and_does_not_see_the_placeholders() {
+    let world = World::new(Who::User);
+    let git = |arguments: &[&str]| {
+        let status = std::process::Command::new("git").args(arguments).current_dir(&world.project).status().unwrap();
+        assert!(status.success(), "{arguments:?}");
+    };
+    git(&["init", "--quiet", "--initial-branch=main", "."]);
+    let script = "set -e; export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+        git status --porcelain; echo x > f; git add -A; git commit --quiet -m one; git switch --quiet -c side
+        mkdir d; git mv f d/f; git commit --quiet -m two; git switch --quiet main; git merge --quiet side >&2
+        echo y > g; git stash --quiet -u; git stash pop --quiet >&2; git rm --quiet d/f; git reset --quiet --hard; git clean -qfd
+        git gc --quiet; git fsck --strict >&2; git worktree add --quiet /tmp/w; git worktree remove /tmp/w
+        git ls-files; git log --format=%s; ! git config user.name evil; git init --quiet sub; git -C sub status --porcelain";
+    assert_eq!(world.output(script).lines().collect::<Vec<_>>(), ["d/f", "two", "one"]);
+}
+
+#[test]
+fn a_nested_user_namespace_uncovers_nothing() {
+    for who in EVERYONE {
+        let world = World::new(who);
+        world.repository(".git");
+        world.write(".env", "secret");
+        let home = world.home.display().to_string();
+        let nested = match who {
+            Who::User => "unshare --user --map-root-user --mount sh -c",
+            // The host's uid 0 cannot be mapped without CAP_SETFCAP (user_namespaces(7)).
+            Who::Root => "unshare --user --keep-caps --mount sh -c",
+        };
+        // Proves that the attempts below get as far as having privilege in a namespace of their own.
+        assert_eq!(world.output(&format!("{nested} 'mount --bind /usr /tmp && test -d /tmp/bin && echo yes'")), "yes");
+        let attempts = [
+            "umount .env; grep secret .env",
+            "umount -l .env; grep secret .env",
+            "umount -l $PWD; cd / && cd $OLDPWD && grep secret .env",
+            "mount --bind . /tmp && grep secret /tmp/.env",
+            "mount --rbind . /tmp; umount /tmp/.env; grep secret /tmp/.env",
+            "mount --rbind . /tmp; umount -l /tmp/.env; grep secret /tmp/.env",
+            "mount --rbind HOME /tmp; umount -l /tmp/work/app; grep secret /tmp/work/app/.env",
+            "mount --bind HOME /tmp && grep secret /tmp/work/app/.env",
+            "mount --move .env /tmp/x; grep secret .env",
+            "mount -o remount,bind,rw .git/hooks; touch .git/hooks/x",
+            "mount -o remount,rw /proc/sys; echo x > /proc/sys/kernel/core_pattern",
+            "mount -t proc x /tmp && echo x > /tmp/sys/kernel/core_pattern",
+            "mount -t sysfs x /tmp",
+            "umount .git/hooks; touch .git/hooks/x",
+            "mv .git x",
+            "mount -t overlay o -o lowerdir=. /tmp && grep secret /tmp/.env",
+            "pivot_root . .git && grep secret .env",
+        ];
+        let attempts = attempts.map(|attempt| format!("{nested} \"{}\"", attempt.replace("HOME", &home)));
+        world.refuses(&attempts.each_ref().map(String::as_str));
+    }
+}
+
+#[test]
+fn a_fifo_that_an_agent_left_does_not_block_the_next_start() {
+    let world = World::new(Who::User);
+    world.repository(".git");
+    for (path, directory) in [("sub/.git", "sub"), (".git/worktrees/w/gitdir", ".git/worktrees/w")] {
+        std::fs::create_dir_all(world.project.join(directory)).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, world.project.join(path), rustix::fs::Mode::from_raw_mode(0o600))
+            .unwrap();
+    }
+    assert_eq!(world.output("echo started"), "started");
+}

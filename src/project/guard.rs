@@ -1,6 +1,6 @@
 //! Plans which paths of one directory are protected, and how.
 
-use super::git::Config;
+use super::git::{self, Config};
 use super::scan::Mask;
 use super::{Git, Project};
 use serde::Serialize;
@@ -65,6 +65,18 @@ pub struct Guard {
     pub read_only: Vec<PathBuf>,
     /// Those of `read_only` that do not exist yet.
     pub placeholders: Vec<Placeholder>,
+    /// Appear with another content.
+    pub substitutes: Vec<Substitute>,
+}
+
+/// A file that appears with another content than the host's, read-only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Substitute {
+    /// Relative to its guard's root.
+    #[serde(serialize_with = "crate::shown::lossy")]
+    pub path: PathBuf,
+    /// The content.
+    pub text: String,
 }
 
 /// Why the protected paths cannot be protected. Nothing starts.
@@ -181,9 +193,9 @@ impl<'a> Planner<'a> {
         {
             return private == linked;
         }
-        let named = std::fs::read_to_string(self.root.join(linked).join("gitdir")).unwrap_or_default();
-        let named = self.root.join(linked).join(named.trim_end());
-        std::fs::canonicalize(named).is_ok_and(|named| named.starts_with(&self.project.root))
+        let directory = self.root.join(linked);
+        let Ok(named) = git::pointer(&directory.join("gitdir"), "") else { return false };
+        std::fs::canonicalize(directory.join(named)).is_ok_and(|named| named.starts_with(&self.project.root))
     }
 
     fn modules(&mut self, directory: &Path, depth: usize) -> Result<(), HandoverError> {
@@ -261,9 +273,9 @@ impl<'a> Planner<'a> {
             return self.repository(git, top);
         }
         self.protect(git, Missing::Ignore, Kind::Any)?;
-        let text = std::fs::read_to_string(self.root.join(git)).unwrap_or_default();
-        let Some(named) = text.strip_prefix("gitdir: ") else { return Ok(()) };
-        let Ok(named) = std::fs::canonicalize(self.root.join(top).join(named.trim_end())) else { return Ok(()) };
+        // What is no pointer, or to nowhere, is nothing to git either.
+        let Ok(named) = git::pointer(&self.root.join(git), "gitdir: ") else { return Ok(()) };
+        let Ok(named) = std::fs::canonicalize(self.root.join(top).join(named)) else { return Ok(()) };
         match named.strip_prefix(self.root) {
             // Below a git directory it is found as a module or a work tree.
             Ok(inside) if !inside.components().any(|part| part.as_os_str() == ".git") => self.repository(inside, top),
@@ -340,7 +352,7 @@ impl<'a> Planner<'a> {
         let pins = pins.into_iter().rev().filter(|path| !path.as_os_str().is_empty() && !covered(path));
         let pins = pins.map(Path::to_owned).collect();
         let placeholders = self.placeholders.iter().filter(|missing| !covered(&missing.path)).cloned().collect();
-        Guard { root: self.root.to_owned(), pins, read_only, placeholders }
+        Guard { root: self.root.to_owned(), pins, read_only, placeholders, substitutes: Vec::new() }
     }
 }
 

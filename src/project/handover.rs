@@ -12,10 +12,10 @@
 use super::guard::{GIT_LINKED, Kind, Missing, Planner};
 use super::placeholder::Claim;
 use super::scan::Scan;
-use super::{Git, Project};
+use super::{Git, Project, ignore};
 use std::path::{Path, PathBuf};
 
-pub use super::guard::{Guard, HandoverError, Placeholder};
+pub use super::guard::{Guard, HandoverError, Placeholder, Substitute};
 
 /// Protection in force: placeholders exist and are held. [`Handover::finish`] (or dropping it,
 /// silently) removes those that nobody needs any more. It must outlive the sandbox.
@@ -105,5 +105,6 @@ pub fn plan(project: &Project, scan: &Scan, writable: &[String]) -> Result<Vec<G
         }
         guards.push(outside.finish());
     }
+    ignore::add(project, &mut guards);
     Ok(guards)
 }

@@ -9,6 +9,7 @@ mod git;
 mod guard;
 pub mod handover;
 pub mod home;
+mod ignore;
 mod placeholder;
 pub mod report;
 mod root;

@@ -8,6 +8,7 @@ mod plan;
 
 pub use plan::{ViewError, ViewRequest, plan};
 
+use crate::project::handover::Substitute;
 use crate::project::scan::Mask;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -97,6 +98,8 @@ pub struct Tree {
     /// Cannot be changed, renamed or removed.
     #[serde(serialize_with = "crate::shown::all_lossy")]
     pub read_only: Vec<PathBuf>,
+    /// Appear with another content, read-only.
+    pub substitutes: Vec<Substitute>,
     /// Appear empty and unreadable.
     pub masks: Vec<Mask>,
 }

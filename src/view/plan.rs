@@ -111,8 +111,8 @@ pub fn plan(request: ViewRequest<'_>) -> Result<View, ViewError> {
     }
     for guard in request.guards {
         let masks = if guard.root == request.project.root { request.masks.to_vec() } else { Vec::new() };
-        let (pins, read_only) = (guard.pins.clone(), guard.read_only.clone());
-        let tree = Tree { source: guard.root.clone(), pins, read_only, masks };
+        let Guard { root: source, pins, read_only, substitutes, placeholders: _ } = guard.clone();
+        let tree = Tree { source, pins, read_only, substitutes, masks };
         mounts.push(mount(&guard.root, What::Tree(tree)));
     }
     let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
