@@ -42,10 +42,7 @@ fn system_secrets_and_other_peoples_files_are_absent() {
         ]);
         assert_eq!(
             world.output("cut -d: -f1 /etc/passwd | sort | tr '\\n' ' '; cat /etc/resolv.conf"),
-            match who {
-                Who::User => "alice nobody root",
-                Who::Root => "alice nobody",
-            }
+            if world.uid == 0 { "alice nobody" } else { "alice nobody root" }
         );
     }
 }
@@ -525,4 +522,16 @@ fn a_fifo_that_an_agent_left_does_not_block_the_next_start() {
             .unwrap();
     }
     assert_eq!(world.output("echo started"), "started");
+}
+
+#[test]
+fn a_writable_mount_of_another_repository_keeps_its_hooks() {
+    let mut world = World::new(Who::User);
+    world.repository("../other/.git");
+    world.write("../other/.claude/settings.json", "{}");
+    let other = world.home.join("work/other");
+    world.mounts = vec![rcc::settings::ExtraMount { source: other.clone(), target: other, writable: true }];
+    protected(&world, &["../other/.git/hooks", "../other/.git/config", "../other/.claude"]);
+    world.refuses(&["mv ../other/.git ../other/g", "touch ../x && mv -T ../x ../other/.git/hooks"]);
+    assert_eq!(world.output("touch ../other/source.rs ../other/.git/index && echo ok"), "ok");
 }

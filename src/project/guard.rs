@@ -139,12 +139,19 @@ pub(super) struct Planner<'a> {
     pins: BTreeSet<PathBuf>,
     read_only: BTreeSet<PathBuf>,
     placeholders: Vec<Placeholder>,
+    /// Whether what is missing gets a placeholder.
+    complete: bool,
 }
 
 impl<'a> Planner<'a> {
     pub(super) fn new(root: &'a Path, project: &'a Project, writable: &'a [String], masks: &'a [Mask]) -> Self {
         let (pins, read_only) = (BTreeSet::new(), BTreeSet::new());
-        Self { root, project, writable, masks, pins, read_only, placeholders: Vec::new() }
+        Self { root, project, writable, masks, pins, read_only, placeholders: Vec::new(), complete: true }
+    }
+
+    /// Protects only what exists.
+    pub(super) fn existing_only(self) -> Self {
+        Self { complete: false, ..self }
     }
 
     /// Whether a path needs no protection: the user lets the agent write it, or it is hidden.
@@ -315,6 +322,9 @@ impl<'a> Planner<'a> {
             Missing::Directory => None,
             Missing::File(text) => Some(text.to_owned()),
         };
+        if !self.complete {
+            return Ok(());
+        }
         if self.read_only.insert(path.to_owned()) {
             self.placeholders.push(Placeholder { path: path.to_owned(), text });
         }

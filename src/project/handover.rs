@@ -108,3 +108,17 @@ pub fn plan(project: &Project, scan: &Scan, writable: &[String]) -> Result<Vec<G
     ignore::add(project, &mut guards);
     Ok(guards)
 }
+
+/// Protects what exists in another writable directory of the host; there are no placeholders.
+///
+/// # Errors
+/// A protected path cannot be protected.
+pub fn existing(project: &Project, directory: &Path) -> Result<Guard, HandoverError> {
+    let mut planner = Planner::new(directory, project, &[], &[]).existing_only();
+    planner.names(Path::new(""), |missing| missing)?;
+    planner.protect(Path::new(".git"), Missing::Ignore, Kind::File)?;
+    if directory.join(".git").is_dir() {
+        planner.repository(Path::new(".git"), Path::new(""))?;
+    }
+    Ok(planner.finish())
+}

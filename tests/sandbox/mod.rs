@@ -28,7 +28,7 @@ pub struct World {
     pub home: PathBuf,
     pub project: PathBuf,
     pub locks: PathBuf,
-    uid: u32,
+    pub uid: u32,
     pub exclude: Vec<String>,
     pub writable: Vec<String>,
     pub mounts: Vec<ExtraMount>,
