@@ -535,3 +535,20 @@ fn a_writable_mount_of_another_repository_keeps_its_hooks() {
     world.refuses(&["mv ../other/.git ../other/g", "touch ../x && mv -T ../x ../other/.git/hooks"]);
     assert_eq!(world.output("touch ../other/source.rs ../other/.git/index && echo ok"), "ok");
 }
+
+#[test]
+fn a_mask_that_the_host_removes_is_noticed_at_once() {
+    let world = World::new(Who::User);
+    world.write(".env", "secret");
+    let (view, _handover) = world.plan();
+    let lost = std::thread::scope(|scope| {
+        let sandbox = scope.spawn(|| world.first_loss(view));
+        while !world.project.join("ready").exists() && !sandbox.is_finished() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        world.write("new", "secret");
+        std::fs::rename(world.project.join("new"), world.project.join(".env")).unwrap();
+        sandbox.join().unwrap()
+    });
+    assert_eq!(lost, format!("{:?}", [world.project.join(".env")]));
+}

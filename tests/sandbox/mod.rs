@@ -5,8 +5,10 @@ use rcc::facts::{Facts, User};
 use rcc::project::handover::{self, Handover, HandoverError};
 use rcc::project::{Project, home, scan};
 use rcc::runtime::embedded::root;
+use rcc::runtime::embedded::watch::Watch;
 use rcc::settings::ExtraMount;
 use rcc::view::{self, View, ViewError, ViewRequest, host::Host};
+use rustix::event::{PollFd, PollFlags, poll};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::lchown;
@@ -130,6 +132,26 @@ impl World {
         // in the child, and no lock of this test's own is held across it.
         unsafe { command.pre_exec(move || namespaces(uid).and_then(|()| become_agent(&view, &cwd))) };
         command.output().unwrap()
+    }
+
+    /// Writes `ready` into the project, waits for the first mount to go away, and returns its place.
+    pub fn first_loss(&self, view: View) -> String {
+        let (uid, cwd) = (self.uid, self.project.clone());
+        let mut command = Command::new("/bin/true");
+        let watch = move || -> io::Result<()> {
+            namespaces(uid)?;
+            become_agent(&view, &cwd)?;
+            let mut watch = Watch::start()?;
+            fs::write("ready", "")?;
+            let mut polled = [PollFd::new(&watch, PollFlags::PRI)];
+            poll(&mut polled, None)?;
+            let lost = watch.lost()?;
+            write!(io::stdout(), "{lost:?}")?;
+            io::stdout().flush()
+        };
+        // SAFETY: as in `run_in`.
+        unsafe { command.pre_exec(watch) };
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
     }
 
     /// Runs a script that must succeed, and returns what it wrote.

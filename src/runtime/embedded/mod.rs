@@ -4,3 +4,4 @@ mod devices;
 mod mounts;
 mod processes;
 pub mod root;
+pub mod watch;
