@@ -48,9 +48,9 @@ fn is_v2(mount: &PathBuf) -> bool {
 
 fn belongs_to(cgroup: &Path, uid: u32) -> bool {
     use std::os::unix::fs::MetadataExt;
-    ["", "cgroup.procs", "cgroup.subtree_control"]
-        .iter()
-        .all(|name| std::fs::metadata(cgroup.join(name)).is_ok_and(|found| found.uid() == uid && found.mode() & 0o200 != 0))
+    ["", "cgroup.procs", "cgroup.subtree_control"].iter().all(|name| {
+        std::fs::metadata(cgroup.join(name)).is_ok_and(|found| found.uid() == uid && found.mode() & 0o200 != 0)
+    })
 }
 
 #[cfg(test)]

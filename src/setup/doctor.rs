@@ -262,8 +262,9 @@ fn cgroup(host: &Observations) -> Requirement {
     let remedy = "log in through systemd, with `Delegate=cpu memory pids` for user@.service";
     match &host.cgroup {
         Delegation::Whole(_) => found("delegated".into()),
-        Delegation::Lacks(_, lacking) => found(format!("delegated without {}: no such limits", lacking.join(", ")))
-            .unless(Verdict::Degraded, remedy),
+        Delegation::Lacks(_, lacking) => {
+            found(format!("delegated without {}: no such limits", lacking.join(", "))).unless(Verdict::Degraded, remedy)
+        }
         Delegation::None => found("not delegated: no limits".into()).unless(Verdict::Degraded, remedy),
         Delegation::Absent => found("not mounted: no limits".into())
             .unless(Verdict::Degraded, "boot with systemd.unified_cgroup_hierarchy=1"),

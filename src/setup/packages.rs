@@ -141,9 +141,7 @@ impl Plan {
 /// Whether apt has lists of packages: images without any are common. Others keep their own account.
 pub fn has_lists(root: &Path) -> bool {
     let lists = std::fs::read_dir(root.join("var/lib/apt/lists"));
-    lists.is_ok_and(|entries| {
-        entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains("_Packages"))
-    })
+    lists.is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains("_Packages")))
 }
 
 /// Installs the packages: together, and where that fails with fresh lists one by one, so that
@@ -152,11 +150,15 @@ pub fn has_lists(root: &Path) -> bool {
 /// # Errors
 /// What the last attempt of each failed package said.
 pub fn execute(plan: &Plan, run: &mut dyn FnMut(&Command) -> Result<(), Failure>) -> Result<(), Failure> {
-    if plan.refresh && let Some(refresh) = plan.family.refresh() {
+    if plan.refresh
+        && let Some(refresh) = plan.family.refresh()
+    {
         run(&refresh)?;
     }
     let Err(together) = run(&plan.family.install(&plan.packages)) else { return Ok(()) };
-    if !plan.refresh && let Some(refresh) = plan.family.refresh() {
+    if !plan.refresh
+        && let Some(refresh) = plan.family.refresh()
+    {
         // The lists may name versions that the mirror has dropped.
         run(&refresh)?;
     } else if plan.packages.len() == 1 {
