@@ -11,7 +11,21 @@
 //! /etc/rcc ── policy (pure) ─ ruleset ─ firewall ─ nft | pf
 //! ```
 
+pub mod cli;
+pub mod config;
+pub mod enforcement;
+pub mod environment;
 pub mod facts;
 pub mod firewall;
+pub mod network;
+pub mod plan;
 pub mod policy;
+pub mod project;
+pub mod run;
+pub mod runtime;
+pub mod session;
 pub mod settings;
+pub mod setup;
+pub mod shown;
+pub mod terminal;
+pub mod view;

@@ -1,3 +1,7 @@
 //! The `rcc` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rcc::cli::main()
+}

@@ -74,7 +74,7 @@ impl NotInForce {
     /// How long a running sandbox may keep its network while this is the answer: the service
     /// needs a moment to follow a change of the host's interfaces. Nothing else is excused.
     pub fn grace(&self) -> Duration {
-        if matches!(self, Self::OnLink) { Duration::from_secs(3) } else { Duration::ZERO }
+        if matches!(self, Self::OnLink) { Duration::from_millis(700) } else { Duration::ZERO }
     }
 }
 

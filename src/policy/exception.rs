@@ -17,7 +17,7 @@ pub struct Exception {
 }
 
 /// The place of an [`Exception`].
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
     /// An address (as a /32 or /128) or a prefix, truncated to its network.

@@ -1,0 +1,41 @@
+# `kill -9` of `rcc firewall apply` at any moment leaves the old rules or the new, whole.
+ready
+exceptions() { # exceptions FIRST-OCTET: a config that takes a while to apply
+    echo 'profiles.work.allow = ['
+    for i in {0..1999}; do echo "  { address = \"$1.0.$((i / 250)).$((i % 250))\", ports = [443, 8443] },"; done
+    echo ']'
+}
+exceptions 10 >/run/a.toml
+exceptions 11 >/run/b.toml
+rules() { nft -s list table inet rcc | sha256sum; }
+for name in a b; do
+    config </run/$name.toml
+    check "config $name is applied" rcc firewall apply
+    declare "$name=$(rules)"
+done
+# shellcheck disable=SC2154 # a and b are declared above
+check "control: the two differ" [ "$a" != "$b" ]
+
+start=${EPOCHREALTIME/./}
+rcc firewall apply >/dev/null
+duration=$((${EPOCHREALTIME/./} - start)) # microseconds
+old=0 new=0 killed=0 now=$b
+for i in {1..200}; do
+    if ((i % 2)); then name=a; else name=b; fi
+    config </run/$name.toml
+    rcc firewall apply >/dev/null 2>&1 &
+    apply=$!
+    moment=$((RANDOM * RANDOM % (duration * 5 / 4)))
+    sleep "$(printf '0.%06d' "$moment")"
+    kill -9 $apply 2>/dev/null && killed=$((killed + 1))
+    wait $apply 2>/dev/null
+    while [[ $(processes nft) ]]; do sleep 0.005; done # a child that outlives its parent may finish
+    seen=$(rules)
+    if [[ $seen == "$now" ]]; then old=$((old + 1)); else new=$((new + 1)); fi
+    [[ $seen == "$a" || $seen == "$b" ]] || { check "after $moment us: the rules are neither" false; break; }
+    now=$seen
+done
+echo "  $killed of 200 were killed within $duration us; the rules stayed $old times and changed $new times"
+check "all 200 left whole rules, and both outcomes were met" [ $((old + new)) = 200 ] && ((old > 10 && new > 10))
+check "the next apply simply works" rcc firewall apply
+check "and a sandbox starts" as-user dev rcc run -- true

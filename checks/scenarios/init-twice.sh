@@ -1,0 +1,32 @@
+# `rcc init` and `rcc init --undo` can be run twice; after the undo no trace is left.
+projects
+state() {
+    find /etc /usr /var /opt /boot -xdev -printf '%y %m %U:%G %s %l %p\n' | grep -v '^d.* /\(etc\|usr\|var\)$' | sed -E 's/^(d [0-9]+ [0-9:]+) [0-9]+/\1/' | sort
+    find /etc -xdev -type f -exec sha256sum {} + | sort
+    find /run /home /root -xdev ! -path '/run/checks*' ! -path '/run/state*' -printf '%y %m %U:%G %p\n' | sort
+    nft list ruleset
+    ip -o addr
+    ip route show table all
+    sysctl_net
+}
+sysctl_net() { grep -r . /proc/sys/net/ipv4/{ip_forward,ping_group_range} /proc/sys/net/ipv4/conf/*/forwarding 2>/dev/null; }
+same() { diff "/run/state.$1" "/run/state.$2"; }
+
+state >/run/state.before
+check "init" env SUDO_USER=dev SUDO_UID=4242 SUDO_GID=4242 rcc init
+state >/run/state.once
+check "control: it left something" fails same before once
+check "a sandbox starts" as-user dev rcc run -- true
+state >/run/state.once
+check "init again" env SUDO_USER=dev SUDO_UID=4242 SUDO_GID=4242 rcc init
+state >/run/state.twice
+check "the second changed nothing" same once twice
+check "a sandbox still starts" as-user dev rcc run -- true
+rm -rf /home/dev/.local /home/dev/.config # what is the user's own is not init's
+check "undo" rcc init --undo
+state >/run/state.undone
+check "no trace is left" same before undone
+check "undo again" rcc init --undo
+state >/run/state.undone
+check "still none" same before undone
+check "nothing starts any more" exits 125 as-user dev rcc run -- true

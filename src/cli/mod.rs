@@ -1,0 +1,106 @@
+//! What was typed, and what it means.
+
+pub mod config;
+mod ps;
+mod run;
+mod table;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use std::process::ExitCode;
+
+/// rcc itself failed, or refused: what podman, docker and env(1) use too.
+pub const EXIT_REFUSED: u8 = 125;
+
+/// Runs coding agents with full permissions in a sandbox that they cannot loosen: one project and
+/// the public internet, nothing private.
+#[derive(Debug, Parser)]
+#[command(name = "rcc", version, propagate_version = true, infer_subcommands = false, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run Claude Code on the current project, with full permissions
+    Claude(run::ClaudeArguments),
+    /// Open a shell in the sandbox of the current project
+    Shell(run::ShellArguments),
+    /// Run a command in the sandbox of the current project
+    Run(run::RunArguments),
+    /// List your running sandboxes
+    Ps(ps::PsArguments),
+    /// End running sandboxes
+    Stop(ps::StopArguments),
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
+}
+
+/// Runs the program: parses the arguments, does what they say, explains what went wrong.
+pub fn main() -> ExitCode {
+    start_logging();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // A closed pipe (`rcc --help | head -1`) is nobody's error.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_REFUSED));
+        }
+    };
+    match dispatch(arguments.command) {
+        Ok(code) => code,
+        Err(report) => {
+            eprintln!("{report:?}");
+            ExitCode::from(EXIT_REFUSED)
+        }
+    }
+}
+
+fn dispatch(command: Command) -> miette::Result<ExitCode> {
+    match command {
+        Command::Claude(arguments) => arguments.run(),
+        Command::Shell(arguments) => arguments.run(),
+        Command::Run(arguments) => arguments.run(),
+        Command::Ps(arguments) => arguments.run(),
+        Command::Stop(arguments) => arguments.run(),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "rcc", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => manual(),
+    }
+}
+
+fn manual() -> miette::Result<ExitCode> {
+    use miette::{IntoDiagnostic, WrapErr};
+    let page = clap_mangen::Man::new(Arguments::command());
+    page.render(&mut std::io::stdout()).into_diagnostic().wrap_err("cannot write the manual page")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `RCC_LOG=debug` shows what rcc does, on standard error.
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("RCC_LOG").unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,112 @@
+//! `rcc run`, `rcc shell` and `rcc claude`.
+
+use crate::config::{self, Sources};
+use crate::environment;
+use crate::facts::Facts;
+use crate::policy::ProfileName;
+use crate::project::{Project, report};
+use crate::run::{self, Ended, Prepared, Task};
+use crate::settings::Environment;
+use crate::shown;
+use miette::IntoDiagnostic;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// What all three take.
+#[derive(Debug, clap::Args)]
+struct Options {
+    /// The network profile: `public`, `offline`, or one of /etc/rcc/config.toml
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<ProfileName>,
+    /// Print the plan as JSON and start nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// `rcc run`.
+#[derive(Debug, clap::Args)]
+pub struct RunArguments {
+    #[command(flatten)]
+    options: Options,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// `rcc shell`.
+#[derive(Debug, clap::Args)]
+pub struct ShellArguments {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// `rcc claude`.
+#[derive(Debug, clap::Args)]
+pub struct ClaudeArguments {
+    #[command(flatten)]
+    options: Options,
+    /// Claude Code's own arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    arguments: Vec<OsString>,
+}
+
+impl RunArguments {
+    pub(super) fn run(self) -> miette::Result<ExitCode> {
+        let Self { options, command } = self;
+        options.launch(|_, _| Ok(Task { command, programs: Vec::new(), environment: Environment::default() }))
+    }
+}
+
+impl ShellArguments {
+    pub(super) fn run(self) -> miette::Result<ExitCode> {
+        self.options.launch(|facts, _| {
+            let command = vec![environment::shell(facts).to_owned()];
+            Ok(Task { command, programs: Vec::new(), environment: Environment::default() })
+        })
+    }
+}
+
+impl ClaudeArguments {
+    pub(super) fn run(self) -> miette::Result<ExitCode> {
+        Err(miette::miette!("{:?}", self))
+    }
+}
+
+impl Options {
+    /// From what was typed to the end of the run.
+    fn launch(self, task: impl FnOnce(&Facts, &Project) -> miette::Result<Task>) -> miette::Result<ExitCode> {
+        let facts = Facts::gather().into_diagnostic()?;
+        let project = Project::find(&facts).into_diagnostic()?;
+        let loaded = config::load(&Sources::new(&facts, &project.root, self.profile))?;
+        for warning in &loaded.warnings {
+            eprintln!("{:?}", miette::Report::new(warning.clone()));
+        }
+        let task = task(&facts, &project)?;
+        let prepared = Prepared::new(facts, project, loaded, task)?;
+        if self.dry_run {
+            let plan = prepared.plan(&prepared.guards()?, &prepared.home())?;
+            println!("{}", serde_json::to_string_pretty(&plan).into_diagnostic()?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let ended = run::execute(&prepared)?;
+        show_changes(&prepared, &ended);
+        Ok(ExitCode::from(ended.outcome.status()))
+    }
+}
+
+/// What the agent changed among the things that the host executes or loads by itself.
+fn show_changes(prepared: &Prepared, ended: &Ended) {
+    for leftover in &ended.leftovers {
+        eprintln!("rcc: {leftover}");
+    }
+    let report = report::changes(&prepared.project, ended.started);
+    if !report.changes.is_empty() {
+        eprintln!("rcc: look at these before you use the project; this machine would execute or load them:");
+    }
+    for change in &report.changes {
+        eprintln!("  {}  {}", shown::terminal(&change.path), change.why);
+    }
+    if report.incomplete {
+        eprintln!("rcc: the list is not complete: the project is too large to search it all");
+    }
+}

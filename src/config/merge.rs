@@ -1,0 +1,217 @@
+//! Merges the three layers: root's ceilings, the user's choice, the project's tightening.
+
+use super::admin::Admin;
+use super::error::ConfigError;
+use super::excludes::DEFAULT_EXCLUDES;
+use super::problem::{Document, Problem};
+use super::project::ProjectFile;
+use super::reader::Sourced;
+use super::show::{Entry, Origin};
+use super::stricter::is_within;
+use super::user::UserFile;
+use crate::policy::{Profile, ProfileName};
+use crate::settings::{Environment, ExtraMount, Limits, Settings};
+use serde::Serialize;
+use serde_json::json;
+use std::fmt::Display;
+use std::ops::Range;
+use std::path::Path;
+
+/// The user's or the project's layer; the document is kept to show where a value stands.
+pub(super) struct Layer<T> {
+    pub document: Document,
+    pub values: T,
+}
+
+impl<T> Layer<T> {
+    fn origin(&self, span: &Range<usize>) -> Origin {
+        Origin::File { path: self.document.path.clone(), line: self.document.line(span.start) }
+    }
+
+    fn problem(&self, span: &Range<usize>, key: &str, message: impl Display, allowed: impl Display) -> Problem {
+        Problem::new(&self.document, span.clone(), key, message, allowed)
+    }
+
+    fn error(&self, problem: Problem) -> ConfigError {
+        ConfigError::problem(&self.document.path, problem)
+    }
+}
+
+/// Everything that is merged.
+pub(super) struct Layers<'a> {
+    pub admin_path: &'a Path,
+    pub admin: &'a Admin,
+    pub user: Layer<UserFile>,
+    pub project: Layer<ProjectFile>,
+    /// The profile that the command line names.
+    pub requested: Option<ProfileName>,
+}
+
+/// What came of the merge.
+pub(super) struct Merged {
+    pub settings: Settings,
+    pub entries: Vec<Entry>,
+    pub warnings: Vec<Problem>,
+}
+
+/// One value with who decided it.
+type Decided<T> = (T, Origin);
+
+impl Layers<'_> {
+    /// Merges; every conflict between the layers is reported at once.
+    pub(super) fn merge(&self) -> Result<Merged, ConfigError> {
+        let (profile, limits) = (self.profile(), self.limits());
+        let ((profile, origin), (limits, limit_entries, warnings)) = match (profile, limits) {
+            (Ok(profile), Ok(limits)) => (profile, limits),
+            (profile, limits) => return Err(ConfigError::all(profile.err().into_iter().chain(limits.err()))),
+        };
+        let mut entries = vec![Entry::new("profile", profile.as_str(), origin)];
+        let exclude = self.exclude();
+        entries.extend(exclude.iter().map(|(pattern, origin)| Entry::new("exclude[]", *pattern, origin.clone())));
+        entries.extend(limit_entries);
+        let user = &self.user.values;
+        for Sourced { value: ExtraMount { source, target, writable }, span } in &user.mounts {
+            let mode = if *writable { "rw" } else { "ro" };
+            let mount = json!({ "source": source, "target": target, "mode": mode });
+            entries.push(Entry::new("mounts[]", mount, self.user.origin(span)));
+        }
+        for (key, list) in [("environment.pass[]", &user.pass), ("handover.writable[]", &user.writable)] {
+            entries.extend(list.iter().map(|item| Entry::new(key, item.value.as_str(), self.user.origin(&item.span))));
+        }
+        for (name, value) in &user.set {
+            let key = format!("environment.set.{name}");
+            entries.push(Entry::new(key, value.value.as_str(), self.user.origin(&value.span)));
+        }
+        let values = |list: &[Sourced<String>]| list.iter().map(|item| item.value.clone()).collect();
+        let settings = Settings {
+            profile,
+            exclude: exclude.into_iter().map(|(pattern, _)| pattern.to_owned()).collect(),
+            mounts: user.mounts.iter().map(|mount| mount.value.clone()).collect(),
+            limits,
+            environment: Environment {
+                pass: values(&user.pass),
+                set: user.set.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect(),
+            },
+            writable: values(&user.writable),
+        };
+        Ok(Merged { settings, entries, warnings })
+    }
+
+    /// The command line's profile, else the user's, else `public`; then the project's if stricter.
+    fn profile(&self) -> Result<Decided<ProfileName>, ConfigError> {
+        let (chosen, origin) = match (&self.requested, &self.user.values.profile) {
+            (Some(name), _) if !self.exists(name) => {
+                let known = self.admin.known_profiles();
+                return Err(ConfigError::UnknownProfile { name: name.to_string(), known });
+            }
+            (Some(name), _) => (name.clone(), Origin::CommandLine),
+            (None, Some(Sourced { value, span })) => {
+                self.known(&self.user, value, span)?;
+                (value.clone(), self.user.origin(span))
+            }
+            (None, None) => (ProfileName::public(), Origin::Default),
+        };
+        let Some(Sourced { value: wanted, span }) = &self.project.values.profile else { return Ok((chosen, origin)) };
+        self.known(&self.project, wanted, span)?;
+        if *wanted == chosen {
+            Ok((chosen, origin))
+        } else if self.stricter(wanted, &chosen) {
+            Ok((wanted.clone(), self.project.origin(span)))
+        } else if origin == Origin::CommandLine && self.stricter(&chosen, wanted) {
+            Ok((chosen, origin))
+        } else {
+            let message = format_args!("'{wanted}' reaches what '{chosen}' ({origin}) does not");
+            let allowed = format_args!(
+                "a project can only choose 'offline' or a profile whose exceptions are among those of '{chosen}'; to \
+                 use it, run rcc with --profile {wanted}, or write profile = \"{wanted}\" into the user's file, {}",
+                self.user.document.path.display()
+            );
+            Err(self.project.error(self.project.problem(span, "profile", message, allowed)))
+        }
+    }
+
+    fn exists(&self, name: &ProfileName) -> bool {
+        name.is_offline() || self.admin.profile(name).is_some()
+    }
+
+    fn known<T>(&self, layer: &Layer<T>, name: &ProfileName, span: &Range<usize>) -> Result<(), ConfigError> {
+        if self.exists(name) {
+            return Ok(());
+        }
+        let message = format_args!("there is no network profile '{name}'");
+        let allowed = format_args!("{}; others belong into {}", self.admin.known_profiles(), self.admin_path.display());
+        Err(layer.error(layer.problem(span, "profile", message, allowed)))
+    }
+
+    /// Whether the first reaches no more than the second.
+    fn stricter(&self, first: &ProfileName, second: &ProfileName) -> bool {
+        let profile = |name| -> Option<&Profile> { self.admin.profile(name) };
+        first.is_offline()
+            || profile(first).zip(profile(second)).is_some_and(|(first, second)| is_within(first, second))
+    }
+
+    /// In the order in which they apply: the last pattern that matches a file decides. The
+    /// project's come last and have no exceptions, so nothing undoes them.
+    fn exclude(&self) -> Vec<Decided<&str>> {
+        let user = &self.user.values;
+        let defaults = user.exclude_defaults.as_ref().is_none_or(|wanted| wanted.value);
+        let defaults = DEFAULT_EXCLUDES.into_iter().filter(|_| defaults).map(|pattern| (pattern, Origin::Default));
+        let users = user.exclude.iter().map(|item| (item.value.as_str(), self.user.origin(&item.span)));
+        let project = &self.project.values.exclude;
+        let project = project.iter().map(|item| (item.value.as_str(), self.project.origin(&item.span)));
+        defaults.chain(users).chain(project).collect()
+    }
+
+    fn limits(&self) -> Result<(Limits, Vec<Entry>, Vec<Problem>), ConfigError> {
+        let (mut entries, mut warnings) = (Vec::new(), Vec::new());
+        let (admin, lines) = (self.admin.limits, &self.admin.lines);
+        let (user, project) = (&self.user.values.limits, &self.project.values.limits);
+        let memory = (admin.memory, lines.memory, &user.memory, &project.memory);
+        let memory = self.ceiling("limits.memory", memory, &mut entries, &mut warnings);
+        let pids = (admin.pids, lines.pids, &user.pids, &project.pids);
+        let pids = self.ceiling("limits.pids", pids, &mut entries, &mut warnings);
+        let cpus = (admin.cpus, lines.cpus, &user.cpus, &project.cpus);
+        let cpus = self.ceiling("limits.cpus", cpus, &mut entries, &mut warnings);
+        match (memory, pids, cpus) {
+            (Ok(memory), Ok(pids), Ok(cpus)) => Ok((Limits { memory, pids, cpus }, entries, warnings)),
+            (memory, pids, cpus) => Err(ConfigError::all(memory.err().into_iter().chain(pids.err()).chain(cpus.err()))),
+        }
+    }
+
+    /// The lowest of the three; a project's that is not the lowest is an error.
+    fn ceiling<T: Copy + PartialOrd + Display + Serialize + Into<serde_json::Value>>(
+        &self,
+        key: &str,
+        (admin, line, user, project): Ceilings<'_, T>,
+        entries: &mut Vec<Entry>,
+        warnings: &mut Vec<Problem>,
+    ) -> Result<Option<T>, ConfigError> {
+        let admin = admin.zip(line).map(|(value, line)| (value, Origin::File { path: self.admin_path.into(), line }));
+        let mut lowest = match (admin, user) {
+            (Some((value, origin)), Some(user)) if user.value > value => {
+                let message = format_args!("{} is above root's ceiling of {value}, which holds", user.value);
+                let advice = format_args!("at most {value}, unless root raises it in {}", self.admin_path.display());
+                warnings.push(self.user.problem(&user.span, key, message, advice).into_warning());
+                Some((value, origin))
+            }
+            (_, Some(user)) => Some((user.value, self.user.origin(&user.span))),
+            (admin, None) => admin,
+        };
+        if let Some(Sourced { value, span }) = project {
+            if let Some((ceiling, origin)) = lowest.as_ref().filter(|(ceiling, _)| value > ceiling) {
+                let message = format_args!("{value} is above the ceiling of {ceiling} ({origin})");
+                let allowed = format_args!(
+                    "a project can only lower limits: at most {ceiling} here; a higher one belongs into {}",
+                    self.user.document.path.display()
+                );
+                return Err(self.project.error(self.project.problem(span, key, message, allowed)));
+            }
+            lowest = Some((*value, self.project.origin(span)));
+        }
+        entries.extend(lowest.iter().map(|(value, origin)| Entry::new(key, *value, origin.clone())));
+        Ok(lowest.map(|(value, _)| value))
+    }
+}
+
+/// Root's ceiling and its line, the user's and the project's.
+type Ceilings<'a, T> = (Option<T>, Option<usize>, &'a Option<Sourced<T>>, &'a Option<Sourced<T>>);

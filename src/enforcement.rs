@@ -1,0 +1,109 @@
+//! What the host's files say about the network now: the policy, and how to recognise that it is
+//! in force. Everybody reads the same world-readable files: root to load the rules, a launcher to
+//! know what to expect, a verifier to notice that they changed.
+
+use crate::config::{self, Admin, ConfigError};
+use crate::firewall::probe::{self, Expectation};
+use crate::network::identity::{self, IdentityError, SUBGID, SUBUID};
+use crate::policy::ruleset::Ruleset;
+use crate::policy::{Policy, ProfileName};
+use std::ops::Range;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// Why a network profile cannot be enforced for a user.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum EnforcementError {
+    /// Root's configuration.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Config(#[from] ConfigError),
+    /// The identities.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Root has not let this user in.
+    #[error("user {uid} has no network identities")]
+    #[diagnostic(help("`sudo rcc init` allots them; `--profile offline` works without"))]
+    NoIdentity {
+        /// The user.
+        uid: u32,
+    },
+    /// It vanished between two readings.
+    #[error("the network profile '{profile}' does not exist any more")]
+    NoProfile {
+        /// The profile.
+        profile: ProfileName,
+    },
+}
+
+/// The policy that the host's files ask for.
+pub fn policy(admin: &Admin) -> Result<Policy, IdentityError> {
+    Ok(admin.policy(identity::ranges()?))
+}
+
+/// [`policy`] of root's configuration as it is now.
+pub fn current() -> Result<Policy, EnforcementError> {
+    Ok(policy(&config::load_admin(Path::new(config::ADMIN_FILE), 0)?)?)
+}
+
+/// The identities of a user in a profile.
+pub fn identities(policy: &Policy, profile: &ProfileName, uid: u32) -> Result<Range<u32>, EnforcementError> {
+    let range = policy.users.iter().find(|range| range.uid == uid).ok_or(EnforcementError::NoIdentity { uid })?;
+    let missing = || EnforcementError::NoProfile { profile: profile.clone() };
+    let (position, _) = policy.profile(profile).ok_or_else(missing)?;
+    Ok(range.slots(position))
+}
+
+/// A failed look, for [`crate::runtime::embedded::verifier`].
+pub type Failure = (String, Duration);
+
+/// Looks whether the rules hold for one identity, over and over. When root has applied another
+/// configuration, it follows, as long as the identity still belongs to the same profile.
+pub struct Watch {
+    profile: ProfileName,
+    uid: u32,
+    identity: u32,
+    expectation: Expectation,
+    seen: Stamps,
+}
+
+/// When the files changed last.
+type Stamps = [Option<SystemTime>; 3];
+
+fn stamps() -> Stamps {
+    [config::ADMIN_FILE, SUBUID, SUBGID].map(|path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok())
+}
+
+impl Watch {
+    /// Starts from the policy that the run was planned with.
+    pub fn new(policy: &Policy, profile: &ProfileName, uid: u32, identity: u32) -> Self {
+        let expectation = Expectation::new(&Ruleset::from(policy), profile);
+        Self { profile: profile.clone(), uid, identity, expectation, seen: stamps() }
+    }
+
+    /// One look; to be called under the identity. The failure says how long it may be excused.
+    pub fn look(&mut self) -> Result<(), Failure> {
+        let failure = match probe::check(&self.expectation) {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        };
+        let now = stamps();
+        if now != self.seen && self.follow() {
+            self.seen = now;
+            return Ok(());
+        }
+        Err((failure.to_string(), failure.grace()))
+    }
+
+    /// Whether the rules that the files ask for now are in force and still hold for this identity.
+    fn follow(&mut self) -> bool {
+        let Ok(policy) = current() else { return false };
+        let ours = identities(&policy, &self.profile, self.uid).is_ok_and(|range| range.contains(&self.identity));
+        let expectation = Expectation::new(&Ruleset::from(&policy), &self.profile);
+        let holds = ours && probe::check(&expectation).is_ok();
+        if holds {
+            self.expectation = expectation;
+        }
+        holds
+    }
+}

@@ -1,0 +1,8 @@
+//! How a sandbox reaches the internet: pasta under a network identity.
+
+pub mod identity;
+pub mod inside;
+mod netlink;
+pub mod pasta;
+mod proc_routes;
+pub mod slot;

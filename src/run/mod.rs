@@ -1,0 +1,162 @@
+//! Carries out a plan: starts the supervisor, lets it begin once everything is in place, and
+//! waits for the end.
+
+mod prepare;
+mod supervisor;
+
+pub use prepare::{PrepareError, Prepared, Task};
+
+use crate::network::slot::{Slot, SlotError};
+use crate::plan::{Network, Plan};
+use crate::project::handover::{self, HandoverError};
+use crate::project::home::{self, HomeError};
+use crate::runtime::embedded::cgroup::{self, CgroupError};
+use crate::runtime::embedded::idmap::IdMapError;
+use crate::runtime::embedded::lockdown::Confinement;
+use crate::runtime::embedded::report::Report;
+use crate::runtime::embedded::seccomp::{self, SeccompError};
+use crate::session::{self, Record, Session, SessionError};
+use crate::shown;
+use crate::terminal::control::ControlError;
+use crate::terminal::relay::{self, RelayError};
+use crate::terminal::stdio::StdioError;
+use crate::terminal::{Outcome, Relay, Stdio};
+use miette::Diagnostic;
+use rustix::process::Pid;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::SystemTime;
+use supervisor::{Ends, Supervision, Supervisor};
+
+/// Why a run did not begin, or what rcc could not do about it.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum RunError {
+    /// There is no plan.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Prepare(#[from] PrepareError),
+    /// What the host would execute could not be protected.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
+    /// The private home.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The directory for locks and sessions.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// No identity is free.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
+    /// The filter.
+    #[error(transparent)]
+    Seccomp(#[from] SeccompError),
+    /// A limit cannot be enforced.
+    #[error("a limit was asked for and cannot be enforced: {0}")]
+    Limits(#[from] cgroup::Missing),
+    /// The cgroup.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    /// The users of the sandbox.
+    #[error(transparent)]
+    IdMap(#[from] IdMapError),
+    /// A process or a pipe.
+    #[error("cannot {what}: {source}; `rcc setup` says what the machine lacks")]
+    Host {
+        /// What was attempted.
+        what: &'static str,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// Standard input, output or error.
+    #[error(transparent)]
+    Stdio(#[from] StdioError),
+    /// The launcher's connection to the sandbox.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The sandbox ended before the agent did.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+    /// The supervisor, or somebody below it, refused.
+    #[error("nothing was started: {why}")]
+    Refused {
+        /// Why.
+        why: String,
+    },
+}
+
+fn host(what: &'static str) -> impl Fn(std::io::Error) -> RunError {
+    move |source| RunError::Host { what, source }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The agent's end.
+    pub outcome: Outcome,
+    /// When the sandbox was about to be started.
+    pub started: SystemTime,
+    /// Placeholders that could not be removed.
+    pub leftovers: Vec<HandoverError>,
+}
+
+/// Carries out what was prepared, and returns when the agent has ended.
+pub fn execute(prepared: &Prepared) -> Result<Ended, RunError> {
+    let (facts, started) = (&prepared.facts, SystemTime::now());
+    let stdio = Stdio::inspect()?;
+    let xdg = facts.variable("XDG_RUNTIME_DIR").map(Path::new);
+    let runtime_dir = session::runtime_dir(facts.user.uid, xdg, &facts.data_dir)?;
+    let handover = handover::prepare(&prepared.project, &prepared.scan, &prepared.settings.writable, &runtime_dir)?;
+    let home = home::prepare(&prepared.home())?;
+    let plan = prepared.plan(&handover.guards, &home)?;
+    let limits = cgroup::plan(&cgroup::Host::probe(facts.user.uid), &plan.limits)?;
+    let slot = match &plan.network {
+        Network::Offline => None,
+        Network::Guarded(guarded) => Some(Slot::acquire(&runtime_dir, guarded.identities.clone())?),
+    };
+    let filter = seccomp::compile()?;
+    let confinement = Confinement { filter, writable: plan.view.writable(), processes: None };
+    let supervision = Supervision { prepared, plan: &plan, slot: slot.as_ref(), confinement: &confinement };
+    let (mut supervisor, ends) = Supervisor::start(&supervision, stdio)?;
+    let _cgroup = limits.map(|limits| limits.enter(supervisor.pid.as_raw_pid() as u32, &plan.session)).transpose()?;
+    supervisor.begin(&supervision)?;
+    match ends.reports.next().map_err(|error| host("hear the supervisor")(error.into()))? {
+        Some(Report::Ready) => (),
+        Some(Report::Refused(why) | Report::Cut(why)) => return Err(RunError::Refused { why }),
+        None => return Err(RunError::Refused { why: "the supervisor died".to_owned() }),
+    }
+    let _session = Session::register(&runtime_dir, &record(&plan, slot.as_ref(), supervisor.pid))?;
+    let relayed = relay(ends);
+    drop(supervisor);
+    // Nothing inside can write any more.
+    let leftovers = handover.finish();
+    Ok(Ended { outcome: relayed?, started, leftovers })
+}
+
+/// Passes on what the user types and the agent prints, until the agent ends. A network that is
+/// cut is told at once: in the middle of the agent's screen if need be.
+fn relay(ends: Ends) -> Result<Outcome, RunError> {
+    let Ends { reports, control, user } = ends;
+    let mut tell = |_: usize| match reports.next() {
+        Ok(Some(Report::Cut(why))) => {
+            eprint!("\r\nrcc: the network of this sandbox was cut: {}\r\n", shown::text(&why));
+            relay::Watch::Keep
+        }
+        Ok(Some(_)) => relay::Watch::Keep,
+        Ok(None) | Err(_) => relay::Watch::Forget,
+    };
+    Ok(Relay::new(control, user)?.run(&[reports.as_fd()], &mut tell)?)
+}
+
+fn record(plan: &Plan, slot: Option<&Slot>, supervisor: Pid) -> Record {
+    let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Record {
+        id: plan.session.clone(),
+        launcher: std::process::id() as i32,
+        supervisor: supervisor.as_raw_pid(),
+        project: plan.project.to_string_lossy().into_owned(),
+        profile: plan.network.profile().to_string(),
+        identity: slot.map(|slot| slot.identity),
+        command: plan.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        started: started.map_or(0, |since| since.as_secs()),
+    }
+}

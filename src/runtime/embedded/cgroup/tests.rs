@@ -1,0 +1,125 @@
+use super::*;
+
+const ALL: Limits = Limits { memory: Some(1 << 30), pids: Some(100), cpus: Some(0.5) };
+
+fn own(available: &str, handed_down: &str) -> Own {
+    let words = |text: &str| text.split_ascii_whitespace().map(str::to_owned).collect();
+    let dir = "/sys/fs/cgroup/a".into();
+    Own { dir, writable: true, root: false, available: words(available), handed_down: words(handed_down) }
+}
+
+/// A stand-in for a directory of the hierarchy, whose files are only files.
+fn fake() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (file, content) in [("cgroup.controllers", "cpu memory pids"), ("cgroup.subtree_control", "cpu memory pids")] {
+        fs::write(dir.path().join(file), content).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn the_own_directory_is_found_below_the_cgroup2_mount() {
+    let mounts = "30 23 0:26 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n\
+                  31 23 0:27 / /sys/fs/cgroup/unified rw,nosuid shared:4 - cgroup2 cgroup2 rw\n";
+    let found = directory(mounts, "8:pids:/x\n0::/user.slice/a.scope\n");
+    assert_eq!(found.unwrap(), Path::new("/sys/fs/cgroup/unified/user.slice/a.scope"));
+    assert_eq!(directory(mounts, "8:pids:/x\n"), None, "v1 only");
+    assert_eq!(directory(mounts, "0::/../outside\n"), None, "outside of the cgroup namespace");
+    let below = "31 23 0:27 /docker/ab /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+    assert_eq!(directory(below, "0::/docker/ab/c\n").unwrap(), Path::new("/sys/fs/cgroup/c"));
+    assert_eq!(directory(below, "0::/elsewhere\n"), None);
+}
+
+#[test]
+fn without_limits_nothing_is_needed() {
+    assert_eq!(plan(&Host { own: None, bus: None }, &Limits::default()), Ok(None));
+}
+
+#[test]
+fn a_delegated_cgroup_is_used_directly() {
+    let host = Host { own: Some(own("cpu memory pids", "cpu memory pids")), bus: None };
+    let place = plan(&host, &ALL).unwrap().unwrap().place;
+    assert_eq!(place, Place::Child { of: "/sys/fs/cgroup/a".into(), enable: vec![] });
+}
+
+#[test]
+fn only_the_root_cgroup_hands_controllers_down_beside_processes() {
+    let mut root = own("cpu memory pids", "pids");
+    let missing = plan(&Host { own: Some(root.clone()), bus: None }, &ALL).unwrap_err();
+    assert!(missing.why.contains("has processes"), "{missing}");
+    root.root = true;
+    let place = plan(&Host { own: Some(root), bus: None }, &ALL).unwrap().unwrap().place;
+    assert!(matches!(place, Place::Child { enable, .. } if enable == ["memory", "cpu"]));
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let hybrid = plan(&Host { own: Some(own("", "")), bus: None }, &ALL).unwrap_err();
+    assert!(hybrid.to_string().contains("lacks the controllers memory, pids, cpu"), "{hybrid}");
+    let none = plan(&Host { own: None, bus: None }, &ALL).unwrap_err();
+    assert!(none.to_string().contains("no cgroup v2"), "{none}");
+    let mut foreign = own("cpu memory pids", "cpu memory pids");
+    foreign.writable = false;
+    let foreign = plan(&Host { own: Some(foreign), bus: None }, &ALL).unwrap_err();
+    assert!(foreign.to_string().contains("not ours to write"), "{foreign}");
+}
+
+#[test]
+fn only_the_controllers_of_the_limits_that_are_set_are_needed() {
+    let pids = Limits { pids: Some(10), ..Limits::default() };
+    let host = Host { own: Some(own("pids", "pids")), bus: None };
+    assert!(plan(&host, &pids).unwrap().is_some());
+    assert!(plan(&host, &ALL).is_err());
+}
+
+#[test]
+fn control_files_are_written_in_the_kernels_units() {
+    let parent = fake();
+    let cgroup = child(parent.path(), &[], &ALL, "s1").unwrap();
+    let read = |file: &str| fs::read_to_string(cgroup.dir().join(file)).unwrap();
+    assert_eq!(read("memory.max"), "1073741824");
+    assert_eq!(read("pids.max"), "100");
+    assert_eq!(read("cpu.max"), "50000 100000");
+}
+
+#[test]
+fn a_session_cannot_name_another_cgroup() {
+    let parent = fake();
+    let place = Place::Child { of: parent.path().to_owned(), enable: vec![] };
+    let plan = Plan { place, limits: ALL };
+    for session in ["", "..", "a/b", "../x", "a\0", "a b", "é"] {
+        assert!(matches!(plan.enter(1, session), Err(CgroupError::Name(_))), "{session:?}");
+    }
+    assert!(!parent.path().join("rcc-").exists());
+}
+
+#[test]
+fn a_limit_that_does_not_stick_is_an_error() {
+    let parent = fake();
+    let cgroup = child(parent.path(), &[], &ALL, "s1").unwrap();
+    fs::write(cgroup.dir().join("memory.max"), "max\n").unwrap();
+    assert!(matches!(cgroup.check("memory.max"), Err(CgroupError::NotEnforced { .. })));
+    assert!(cgroup.check("pids.max").is_ok());
+}
+
+#[test]
+fn only_abandoned_cgroups_are_swept() {
+    let parent = fake();
+    for name in ["rcc-old", "rcc-new", "other"] {
+        fs::create_dir(parent.path().join(name)).unwrap();
+    }
+    let past = SystemTime::now() - ABANDONED - Duration::from_secs(1);
+    for name in ["rcc-old", "other"] {
+        fs::File::open(parent.path().join(name)).unwrap().set_modified(past).unwrap();
+    }
+    sweep(parent.path());
+    let left = ["rcc-old", "rcc-new", "other"].map(|name| parent.path().join(name).exists());
+    assert_eq!(left, [false, true, true]);
+}
+
+#[test]
+fn the_process_limit_stands_in_where_it_counts_the_sandbox_alone() {
+    assert!(rlimit_counts_processes(1000, (5, 14)));
+    assert!(!rlimit_counts_processes(1000, (5, 13)));
+    assert!(!rlimit_counts_processes(0, (6, 1)));
+}

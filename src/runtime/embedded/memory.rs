@@ -1,0 +1,125 @@
+//! How much memory a sandbox occupies, without cgroups.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+/// What the processes of one sandbox occupy together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Resident bytes; pages shared by several processes are counted in proportion, so that
+    /// programs mapped by everybody don't count in full for each. Files in a private `/tmp` and
+    /// page cache are not in it.
+    pub bytes: u64,
+    /// Processes, init included.
+    pub processes: usize,
+}
+
+/// Adds up the process `init`, the PID 1 of a pid namespace, and all its descendants: whatever
+/// lives in that namespace, since orphans become children of its init. `proc` is the caller's
+/// `/proc`. It is no snapshot: processes that come and go meanwhile may be missed.
+///
+/// # Errors
+/// `NotFound` where there is no process `init`.
+pub fn of_tree(proc: &Path, init: u32) -> io::Result<Usage> {
+    let children = children(proc)?;
+    let mut usage = Usage { bytes: resident(proc, init)?, processes: 1 };
+    let mut pending = vec![init];
+    while let Some(parent) = pending.pop() {
+        for &child in children.get(&parent).into_iter().flatten() {
+            pending.push(child);
+            match resident(proc, child) {
+                Ok(bytes) => {
+                    usage.bytes += bytes;
+                    usage.processes += 1;
+                }
+                Err(error) if gone(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(usage)
+}
+
+/// A process that ended while we read: ENOENT on its directory, ESRCH on its open files.
+fn gone(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+}
+
+fn children(proc: &Path) -> io::Result<BTreeMap<u32, Vec<u32>>> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for entry in std::fs::read_dir(proc)? {
+        let entry = entry?;
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        if let Some(parent) = parent(&stat) {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    Ok(children)
+}
+
+/// proc_pid_stat(5): `pid (comm) state ppid ...`; comm is chosen by the process and may hold ')'.
+fn parent(stat: &str) -> Option<u32> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+fn resident(proc: &Path, pid: u32) -> io::Result<u64> {
+    let dir = proc.join(pid.to_string());
+    match std::fs::read_to_string(dir.join("smaps_rollup")) {
+        Ok(rollup) => Ok(proportional(&rollup)),
+        // Undumpable processes, such as the sandbox's own PID 1, don't show their maps.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            // SAFETY: sysconf(3) only returns a number.
+            let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.unsigned_abs();
+            Ok(private_pages(&std::fs::read_to_string(dir.join("statm"))?) * page)
+        }
+        // A zombie has a directory but no memory.
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) && dir.exists() => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+/// `Pss:    123 kB` in bytes.
+fn proportional(rollup: &str) -> u64 {
+    let kib =
+        rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.trim().parse().ok());
+    kib.unwrap_or(0_u64).saturating_mul(1024)
+}
+
+/// proc_pid_statm(5): `size resident shared ...`, in pages.
+fn private_pages(statm: &str) -> u64 {
+    let mut pages = statm.split_ascii_whitespace().skip(1).map(|field| field.parse().unwrap_or(0_u64));
+    let (resident, shared) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
+    resident.saturating_sub(shared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_process_name_does_not_choose_its_parent() {
+        assert_eq!(parent("7 (a) S 1 7) S 42 7 7 0"), Some(42));
+        assert_eq!(parent("7 (x"), None);
+    }
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        assert_eq!(proportional("00400000-7fff [rollup]\nRss:  900 kB\nPss:     12 kB\nPss_Anon: 3 kB\n"), 12 * 1024);
+        assert_eq!(private_pages("1000 300 200 5 0 90 0\n"), 100);
+    }
+
+    #[test]
+    fn a_process_without_children_counts_once_and_a_dead_one_not_at_all() {
+        let mut shell = std::process::Command::new("sh");
+        let mut child = shell.args(["-c", "read line"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let usage = of_tree(Path::new("/proc"), child.id()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(usage.processes, 1);
+        assert!((4096..64 << 20).contains(&usage.bytes), "{usage:?}");
+        assert!(of_tree(Path::new("/proc"), child.id()).is_err());
+    }
+}

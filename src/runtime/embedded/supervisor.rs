@@ -1,0 +1,205 @@
+//! The supervisor: PID 1 of everything that belongs to one run. When it dies, all of it dies.
+//!
+//! It is root of a user namespace in which uid 0 is the user and uid 1 the network identity; the
+//! sandbox's own user namespace below it knows only the user. It starts, in this order, the
+//! verifier, the sandbox's PID 1 and pasta, and each only if the one before is well.
+
+use super::process::{self, SANDBOX_NAMESPACES};
+use super::report::{Report, Reporter};
+use super::verifier::Verifier;
+use crate::network::pasta;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+/// The network of a guarded run.
+pub struct Guard<'a, Check> {
+    /// Says why the firewall does not hold; called by the verifier again and again.
+    pub check: Check,
+    /// The pasta program.
+    pub pasta: &'a Path,
+}
+
+/// Between the supervisor and the sandbox's PID 1: the network namespace goes one way, and the
+/// word that pasta serves it the other.
+#[derive(Debug)]
+pub struct Link(OwnedFd);
+
+impl Link {
+    fn pair() -> Result<(Self, Self), Errno> {
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        Ok((Self(ours), Self(theirs)))
+    }
+
+    /// Hands the calling process's network namespace to the supervisor. An error, as below, if
+    /// the supervisor gave up; it has reported why.
+    pub fn offer_network(&self) -> Result<(), Errno> {
+        let netns = rustix::fs::open("/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds = [netns.as_fd()];
+        control.push(SendAncillaryMessage::ScmRights(&fds));
+        sendmsg(&self.0, &[IoSlice::new(b"n")], &mut control, SendFlags::NOSIGNAL).map(drop)
+    }
+
+    /// Waits until pasta serves the namespace that was offered.
+    pub fn await_network(&self) -> Result<(), Errno> {
+        match rustix::io::read(&self.0, &mut [0; 1])? {
+            0 => Err(Errno::PIPE),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for the sandbox's network namespace.
+    fn network(&self) -> Result<OwnedFd, Errno> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut byte = [0];
+        recvmsg(&self.0, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        let mut messages = control.drain();
+        match messages.next() {
+            Some(RecvAncillaryMessage::ScmRights(mut fds)) => fds.next().ok_or(Errno::PIPE),
+            _ => Err(Errno::PIPE),
+        }
+    }
+
+    fn network_is_up(&self) -> Result<(), Errno> {
+        rustix::net::send(&self.0, b"g", SendFlags::NOSIGNAL).map(drop)
+    }
+}
+
+/// Runs one sandbox to its end, in the supervisor's process. `sandbox` is the main function of
+/// the sandbox's PID 1; without a guard there is no network and nobody watches.
+pub fn supervise<Check: FnMut() -> Result<(), (String, Duration)>>(
+    guard: Option<Guard<'_, Check>>,
+    reporter: &Reporter,
+    mut sandbox: impl FnMut(Option<&Link>) -> u8,
+) -> u8 {
+    match guard {
+        None => match process::clone_with_time(SANDBOX_NAMESPACES, || sandbox(None)) {
+            Ok(pid) => process::wait(pid).map_or(1, process::exit_byte),
+            Err(error) => refuse(reporter, &namespaces_failed(error)),
+        },
+        Some(guard) => match start_guarded(guard, &mut sandbox) {
+            Ok(running) => running.watch(reporter),
+            Err(refusal) => refuse(reporter, &refusal),
+        },
+    }
+}
+
+/// The processes of a guarded run, as numbered in the supervisor's pid namespace.
+struct Guarded {
+    verifier: Verifier,
+    sandbox: Pid,
+    pasta: Pid,
+}
+
+fn refuse(reporter: &Reporter, why: &str) -> u8 {
+    // An empty text: somebody below has told already.
+    if !why.is_empty() {
+        reporter.tell(&Report::Refused(why.to_owned()));
+    }
+    1
+}
+
+fn namespaces_failed(error: Errno) -> String {
+    format!("cannot create the sandbox's namespaces: {error}; `rcc setup` says what the kernel lacks")
+}
+
+fn start_guarded<Check: FnMut() -> Result<(), (String, Duration)>>(
+    guard: Guard<'_, Check>,
+    sandbox: &mut impl FnMut(Option<&Link>) -> u8,
+) -> Result<Guarded, String> {
+    let mut verifier = Verifier::start(guard.check).map_err(|error| format!("cannot start the verifier: {error}"))?;
+    verifier.first()?;
+    let (link, theirs) = Link::pair().map_err(|error| format!("cannot create a socket pair: {error}"))?;
+    let sandbox = process::clone_with_time(SANDBOX_NAMESPACES, || sandbox(Some(&theirs))).map_err(namespaces_failed)?;
+    drop(theirs);
+    // A sandbox that ends here has reported why by itself.
+    let netns = link.network().map_err(|_| String::new())?;
+    let pasta = start_pasta(guard.pasta, netns.as_fd())?;
+    link.network_is_up().map_err(|_| String::new())?;
+    Ok(Guarded { verifier, sandbox, pasta })
+}
+
+/// Starts pasta and waits until it serves the network namespace. Returns the pid of the process
+/// that it left in the background.
+fn start_pasta(program: &Path, netns: BorrowedFd<'_>) -> Result<Pid, String> {
+    let fail = |error: Errno| format!("cannot start pasta: {error}");
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(fail);
+    let ((pid_reader, pid_writer), (stderr_reader, stderr_writer)) = (pipe()?, pipe()?);
+    for fd in [&pid_writer, &stderr_writer] {
+        // pasta opens its pid file by /proc/self/fd, which asks for the inode's permissions.
+        rustix::fs::fchown(fd, Some(rustix::process::Uid::from_raw(1)), None).map_err(fail)?;
+    }
+    let child = process::fork(|| {
+        let error = pasta::become_pasta(program, netns, pid_writer.as_fd(), stderr_writer.as_fd());
+        let _ = rustix::io::write(&stderr_writer, error.to_string().as_bytes());
+        1
+    })
+    .map_err(fail)?;
+    drop((pid_writer, stderr_writer));
+    let status = process::wait(child).map_err(fail)?;
+    if status.exit_status() != Some(0) {
+        return Err(pasta_failed(program, &read_some(&stderr_reader)));
+    }
+    let pid = read_some(&pid_reader);
+    let pid = pid.trim().parse().ok().and_then(Pid::from_raw);
+    pid.ok_or_else(|| format!("{} started but did not say under which pid", program.display()))
+}
+
+fn pasta_failed(program: &Path, said: &str) -> String {
+    let said = if said.trim().is_empty() { "it said nothing" } else { said.trim() };
+    format!(
+        "{} could not connect the sandbox: {said}\nwithout a network on this machine, `--profile offline` works",
+        program.display()
+    )
+}
+
+/// What is in the pipe, up to 4 KiB; does not wait for its end, which pasta holds open.
+fn read_some(pipe: &OwnedFd) -> String {
+    let mut buffer = [0; 4096];
+    let _ = rustix::fs::fcntl_setfl(pipe, rustix::fs::OFlags::NONBLOCK);
+    let length = rustix::io::read(pipe, &mut buffer).unwrap_or(0);
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+impl Guarded {
+    /// Waits for the end of the sandbox. If pasta or the verifier ends before, the network goes
+    /// first.
+    fn watch(mut self, reporter: &Reporter) -> u8 {
+        let mut connected = true;
+        loop {
+            let (pid, status) = match waitpid(None, WaitOptions::empty()) {
+                Ok(Some(ended)) => ended,
+                Ok(None) | Err(Errno::INTR) => continue,
+                Err(_) => return 1,
+            };
+            if pid == self.sandbox {
+                return process::exit_byte(status);
+            }
+            let cut = if pid == self.verifier.pid {
+                // First the network, then the words.
+                let _ = kill_process(self.pasta, Signal::KILL);
+                Some(self.verifier.last_words())
+            } else if pid == self.pasta {
+                Some("pasta ended".to_owned())
+            } else {
+                None
+            };
+            if let Some(reason) = cut.filter(|_| std::mem::replace(&mut connected, false)) {
+                reporter.tell(&Report::Cut(reason));
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What carries out a plan.
+
+pub mod embedded;

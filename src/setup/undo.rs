@@ -1,0 +1,132 @@
+//! `rcc init --undo`: removes every trace of `init`. Runs every step and reports all failures.
+
+use super::Failure;
+use super::durable;
+use super::identities;
+use super::init::Hooks;
+use super::layout::Layout;
+use super::unit;
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// Why traces are left.
+#[derive(Debug, thiserror::Error)]
+pub enum UndoError {
+    /// Removing the rules would cut or free them.
+    #[error(
+        "sandboxes are running (process {}): end them with `rcc stop`, or undo with --force, which cuts their network",
+        .0.iter().map(i32::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    Running(Vec<i32>),
+    /// Whether sandboxes run can't be told.
+    #[error("cannot tell whether sandboxes are running: {0}")]
+    Unknown(#[source] Failure),
+    /// Some steps failed; the others were done.
+    #[error("not everything was removed; run it again after mending this:\n  {}", .0.join("\n  "))]
+    Steps(Vec<String>),
+}
+
+/// How far undoing goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Also while sandboxes run.
+    pub force: bool,
+    /// Also a configuration that was edited.
+    pub purge: bool,
+}
+
+/// Removes what `init` made; what was never there is fine.
+pub fn execute(layout: &Layout, scope: Scope, hooks: Hooks) -> Result<(), UndoError> {
+    if !scope.force {
+        let running = (hooks.sandboxes)().map_err(UndoError::Unknown)?;
+        if !running.is_empty() {
+            return Err(UndoError::Running(running));
+        }
+    }
+    let steps: [(&str, &dyn Fn() -> Result<(), Failure>); 7] = [
+        ("the service", &|| service(layout, hooks)),
+        ("the firewall rules", &|| (hooks.reset)()),
+        ("the network identities", &|| identities(layout, hooks)),
+        ("the run-time directory", &|| run_directory(layout, hooks)),
+        ("the AppArmor profile", &|| profile(layout, hooks)),
+        ("the root-owned copy", &|| copy(layout, hooks)),
+        ("the configuration", &|| config(layout, scope.purge, hooks)),
+    ];
+    let failed = steps.iter().filter_map(|(name, step)| step().err().map(|error| format!("{name}: {error}")));
+    let failures: Vec<String> = failed.collect();
+    if failures.is_empty() { Ok(()) } else { Err(UndoError::Steps(failures)) }
+}
+
+fn service(layout: &Layout, hooks: Hooks) -> Result<(), Failure> {
+    let unit = layout.unit();
+    if !unit.exists() {
+        return Ok(());
+    }
+    // The file goes in any case: a service that can't be stopped must not come back at boot.
+    let stopped = match layout.has_systemd() {
+        true => (hooks.command)("systemctl", &["disable", "--now", unit::NAME]),
+        false => Ok(()),
+    };
+    remove_file(&unit, hooks)?;
+    durable::remove(&unit.with_file_name("sysinit.target.wants").join(unit::NAME))?;
+    durable::remove_if_empty(&unit.with_file_name("sysinit.target.wants"))?;
+    if layout.has_systemd() {
+        (hooks.command)("systemctl", &["daemon-reload"])?;
+    }
+    stopped
+}
+
+fn identities(layout: &Layout, hooks: Hooks) -> Result<(), Failure> {
+    if identities::remove_all(layout)? {
+        (hooks.say)("removed the network identities from /etc/subuid and /etc/subgid");
+    }
+    Ok(())
+}
+
+fn run_directory(layout: &Layout, hooks: Hooks) -> Result<(), Failure> {
+    // Parts of it are the users' own: the standard library removes without following symlinks.
+    match std::fs::remove_dir_all(layout.run()) {
+        Ok(()) => (hooks.say)(&format!("removed {}", layout.run().display())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+fn profile(layout: &Layout, hooks: Hooks) -> Result<(), Failure> {
+    let path = layout.apparmor_profile();
+    if !path.exists() {
+        return Ok(());
+    }
+    let unloaded = (hooks.command)("apparmor_parser", &["--remove", &path.display().to_string()]);
+    remove_file(&path, hooks)?;
+    unloaded
+}
+
+fn copy(layout: &Layout, hooks: Hooks) -> Result<(), Failure> {
+    let copy = layout.copy();
+    remove_file(&copy, hooks)?;
+    for directory in copy.ancestors().skip(1).take(2) {
+        durable::remove_if_empty(directory)?;
+    }
+    Ok(())
+}
+
+fn config(layout: &Layout, purge: bool, hooks: Hooks) -> Result<(), Failure> {
+    let path = layout.config();
+    let content = if purge { None } else { durable::read(&path, 16 << 20)? };
+    if content.is_some_and(|(content, _)| content != unit::CONFIG_TEMPLATE.as_bytes()) {
+        (hooks.say)(&format!("kept {}, which was edited; --purge removes it too", path.display()));
+        return Ok(());
+    }
+    remove_file(&path, hooks)?;
+    durable::remove_if_empty(path.parent().unwrap_or(Path::new("/")))?;
+    Ok(())
+}
+
+fn remove_file(path: &Path, hooks: Hooks) -> Result<(), Failure> {
+    if durable::remove(path)? {
+        (hooks.say)(&format!("removed {}", path.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! Text of the files that `init` writes: the systemd unit, the AppArmor profile, the
+//! configuration's template. Pure.
+
+use std::path::Path;
+
+/// Name of the systemd unit.
+pub const NAME: &str = "rcc-firewall.service";
+
+/// What `/etc/rcc/config.toml` says when `init` creates it: nothing but comments, so the defaults hold.
+pub const CONFIG_TEMPLATE: &str = include_str!("config.template.toml");
+
+/// Whether a path can stand in a unit file or a profile without quoting.
+pub fn is_plain(path: &Path) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._+-".contains(&byte);
+    path.is_absolute() && path.to_str().is_some_and(|text| text.bytes().all(plain))
+}
+
+/// The unit that loads the rules before anybody can log in, and keeps them current.
+///
+/// Stopping it leaves the rules: a sandbox that outlives the service stays confined. Distributions'
+/// `nftables.service` flushes every table when it starts, hence the order after it. What the
+/// directives mean: systemd.unit(5), systemd.service(5), systemd.exec(5).
+///
+/// # Panics
+/// If the path is not [plain](is_plain).
+pub fn systemd(rcc: &Path) -> String {
+    assert!(is_plain(rcc), "{} can't stand in a unit file", rcc.display());
+    let rcc = rcc.display();
+    format!(
+        "\
+# Written by `rcc init`; `rcc init --undo` removes it.
+[Unit]
+Description=Network rules for rcc sandboxes
+Documentation=man:rcc(1)
+DefaultDependencies=no
+Wants=network-pre.target
+After=local-fs.target systemd-sysctl.service systemd-modules-load.service nftables.service
+Before=network-pre.target sysinit.target systemd-user-sessions.service shutdown.target
+Conflicts=shutdown.target
+RequiresMountsFor=/etc/rcc {rcc}
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={rcc} firewall apply --watch
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=always
+RestartSec=1s
+TimeoutStartSec=30s
+RuntimeDirectory=rcc
+RuntimeDirectoryMode=0755
+RuntimeDirectoryPreserve=yes
+UMask=0022
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_CHOWN
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+RestrictAddressFamilies=AF_NETLINK AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=sysinit.target
+"
+    )
+}
+
+/// An AppArmor profile that confines nothing and allows these programs to create user namespaces,
+/// for kernels that otherwise refuse them (Ubuntu 23.10 and later).
+///
+/// # Panics
+/// If a path is not [plain](is_plain).
+pub fn apparmor(programs: &[&Path]) -> String {
+    let mut text = String::from(
+        "\
+# Written by `rcc init`; `rcc init --undo` removes it.
+abi <abi/4.0>,
+include <tunables/global>
+",
+    );
+    for (number, program) in programs.iter().enumerate() {
+        assert!(is_plain(program), "{} can't stand in a profile", program.display());
+        let name = if number == 0 { "rcc".to_owned() } else { format!("rcc-{number}") };
+        text += &format!("\nprofile {name} {} flags=(unconfined) {{\n  userns,\n}}\n", program.display());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_runs_the_given_binary_and_stopping_it_removes_nothing() {
+        let unit = systemd(Path::new("/usr/bin/rcc"));
+        assert!(unit.contains("\nExecStart=/usr/bin/rcc firewall apply --watch\n"));
+        assert!(!unit.contains("ExecStop"));
+    }
+
+    #[test]
+    fn no_path_can_add_a_directive_or_a_rule() {
+        for path in ["/a b", "/a\nExecStartPre=/x", "/a%i", "/a$b", "/a\"", "/a{b,c}", "/a*", "relative", "/@{HOME}"] {
+            assert!(!is_plain(Path::new(path)), "{path}");
+        }
+        assert!(is_plain(Path::new("/nix/store/abc-rcc-0.1.0/bin/rcc")));
+    }
+
+    #[test]
+    fn each_program_of_the_profile_may_create_user_namespaces() {
+        let profile = apparmor(&[Path::new("/usr/bin/rcc"), Path::new("/home/a/rcc")]);
+        assert!(profile.contains("profile rcc /usr/bin/rcc flags=(unconfined) {\n  userns,\n}"));
+        assert!(profile.contains("profile rcc-1 /home/a/rcc flags=(unconfined) {\n  userns,\n}"));
+    }
+
+    #[test]
+    fn the_template_is_nothing_but_comments() {
+        let content = CONFIG_TEMPLATE.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        assert_eq!(content.count(), 0);
+        assert!(toml::from_str::<toml::Table>(CONFIG_TEMPLATE).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,50 @@
+//! How paths are shown to people: in JSON, on a terminal.
+
+use serde::Serializer;
+use std::path::{Path, PathBuf};
+
+/// JSON has no bytes: a plan is for reading, so what is not UTF-8 is shown replaced.
+pub fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+/// [`lossy`] for a list.
+pub fn all_lossy<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
+}
+
+/// [`lossy`] for what may be missing.
+pub fn maybe_lossy<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    match path {
+        Some(path) => lossy(path, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// A path for a terminal, see [`text`].
+pub fn terminal(path: &Path) -> String {
+    text(&path.to_string_lossy())
+}
+
+/// Text for a terminal. An agent chooses file names and more: control characters (escape
+/// sequences) and those that change the direction or the look of text (Unicode UAX #9,
+/// zero-width) are escaped.
+pub fn text(text: &str) -> String {
+    let odd = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().map(|c| if odd(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_speak_to_the_terminal() {
+        let shown = terminal(Path::new("a\u{1b}]52;c;x\u{7}\n\u{9b}1m\u{202e}b"));
+        assert!(!shown.chars().any(|c| c.is_control() || c == '\u{202e}'), "{shown:?}");
+        assert_eq!(terminal(Path::new("src/größe.rs")), "src/größe.rs");
+    }
+}

@@ -1,0 +1,8 @@
+//! The three configuration files: what is refused and how it is said, what may be merged.
+
+mod bad_files;
+mod bad_values;
+mod fuzz;
+mod merging;
+mod printed;
+mod world;

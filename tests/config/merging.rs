@@ -1,0 +1,164 @@
+//! What each layer may decide, and who wins.
+
+use crate::world::{World, says};
+use rcc::config::{Agent, UserRef};
+use rcc::policy::identity::{BLOCK_START, RANGE_LENGTH, UserRange};
+
+const PROFILES: &str = r#"
+[profiles.wide]
+allow = [{ address = "10.0.0.0/8", ports = ["1-65535"], protocol = "any" }]
+[profiles.narrow]
+allow = [{ address = "10.1.0.0/16", ports = [443] }]
+[profiles.other]
+allow = [{ domain = "Git.Corp.LAN.", ports = [22] }]
+"#;
+
+fn chosen(requested: Option<&str>, user: &str, project: &str) -> Result<String, String> {
+    let world = World::new().admin(PROFILES);
+    let world = if user.is_empty() { world } else { world.user(format!("profile = \"{user}\"")) };
+    let world = if project.is_empty() { world } else { world.project(format!("profile = \"{project}\"")) };
+    let world = match requested {
+        Some(profile) => world.requesting(profile),
+        None => world,
+    };
+    world.load().map(|loaded| loaded.settings.profile.to_string()).map_err(|_| world.refused())
+}
+
+#[test]
+fn the_project_can_only_choose_a_stricter_profile() {
+    for (requested, user, project, expected) in [
+        (None, "", "", "public"),
+        (None, "wide", "", "wide"),
+        (None, "wide", "wide", "wide"),
+        (None, "wide", "narrow", "narrow"),
+        (None, "wide", "public", "public"),
+        (None, "narrow", "offline", "offline"),
+        (None, "offline", "offline", "offline"),
+        (Some("wide"), "", "", "wide"),
+        (Some("wide"), "offline", "narrow", "narrow"),
+        (Some("offline"), "", "wide", "offline"),
+        (Some("public"), "wide", "narrow", "public"),
+        (Some("narrow"), "", "wide", "narrow"),
+    ] {
+        assert_eq!(chosen(requested, user, project).as_deref(), Ok(expected), "{requested:?} {user} {project}");
+    }
+    for (requested, user, project) in [
+        (None, "", "narrow"),
+        (None, "narrow", "wide"),
+        (None, "offline", "public"),
+        (None, "wide", "other"),
+        (Some("narrow"), "wide", "other"),
+        (Some("other"), "", "wide"),
+    ] {
+        let printed = chosen(requested, user, project).expect_err("a looser profile was taken");
+        let base = requested.unwrap_or(if user.is_empty() { "public" } else { user });
+        says(&printed, &[&format!("'{project}' reaches what '{base}'"), ".rcc.toml:1:"]);
+    }
+}
+
+#[test]
+fn an_unknown_profile_on_the_command_line_is_answered_with_the_known_ones() {
+    let printed = chosen(Some("nowhere"), "", "").unwrap_err();
+    says(&printed, &["no network profile 'nowhere'", "known profiles: offline, public, wide, narrow, other"]);
+}
+
+#[test]
+fn profiles_are_in_the_order_of_the_file_and_public_is_first() {
+    let text = "[profiles.zebra]\n[profiles.ape]\n[[profiles.public.allow]]\naddress = \"10.0.0.1\"\nports = [1]\n\
+                [profiles.bee]\n";
+    let admin = World::new().admin(text).loaded().admin;
+    let policy = admin.policy(vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).unwrap()]);
+    let names: Vec<&str> = policy.profiles.iter().map(|profile| profile.name.as_str()).collect();
+    assert_eq!(names, ["public", "zebra", "ape", "bee"]);
+    assert_eq!(policy.profiles[0].exceptions.len(), 1);
+    assert_eq!(policy.users[0].uid, 1000);
+}
+
+#[test]
+fn roots_file_says_everything_about_the_network() {
+    let text =
+        "users = [\"alice\", 1001, \"alice\"]\n[network]\nvpn_interfaces = [\"wg*\"]\nprivate = [\"203.0.113.0/24\"]\n";
+    let admin = World::new().admin(format!("{text}{PROFILES}")).loaded().admin;
+    assert_eq!(admin.users, [UserRef::Name("alice".into()), UserRef::Uid(1001)]);
+    let policy = serde_json::to_value(admin.policy(Vec::new())).unwrap();
+    assert_eq!(policy["vpn_interfaces"], serde_json::json!(["wg*"]));
+    assert_eq!(policy["private"], serde_json::json!(["203.0.113.0/24"]));
+    let other = &policy["profiles"][3]["exceptions"][0];
+    assert_eq!(*other, serde_json::json!({"target": {"domain": "git.corp.lan"}, "ports": ["22"], "protocol": "tcp"}));
+}
+
+#[test]
+fn the_lowest_limit_holds() {
+    let world = World::new()
+        .admin("[limits]\nmemory = \"8GiB\"\npids = 100\ncpus = 4")
+        .user("[limits]\nmemory = \"4GiB\"\npids = 200")
+        .project("[limits]\ncpus = 0.5");
+    let loaded = world.loaded();
+    let limits = loaded.settings.limits;
+    assert_eq!((limits.memory, limits.pids, limits.cpus), (Some(4 << 30), Some(100), Some(0.5)));
+    assert_eq!(loaded.warnings.len(), 1);
+    says(&loaded.warnings[0].to_string(), &["200 is above root's ceiling of 100"]);
+    let origins: Vec<String> =
+        loaded.entries.iter().filter(|e| e.key.starts_with("limits")).map(|e| e.to_string()).collect();
+    for (row, file) in
+        origins.iter().zip(["home/.config/rcc/config.toml:2", "etc/config.toml:3", "project/.rcc.toml:2"])
+    {
+        says(row, &[file]);
+    }
+}
+
+#[test]
+fn excludes_add_up_and_the_projects_come_last() {
+    let world = World::new().user("exclude = [\"/private\", \"!.env\"]").project("exclude = [\".env\"]");
+    let exclude = world.loaded().settings.exclude;
+    assert_eq!(exclude.first().map(String::as_str), Some(".env"));
+    assert_eq!(exclude[exclude.len() - 3..], ["/private", "!.env", ".env"]);
+    let world = World::new().user("exclude_defaults = false\nexclude = [\"*.key\"]");
+    assert_eq!(world.loaded().settings.exclude, ["*.key"]);
+}
+
+#[test]
+fn the_users_choices_arrive() {
+    let world = World::new().user(
+        r#"
+        agent = "claude"
+        [[mounts]]
+        source = "~/reference"
+        [[mounts]]
+        source = "/opt/data"
+        target = "/data"
+        mode = "rw"
+        [environment]
+        pass = ["LANG"]
+        set = { RUST_LOG = "debug", EMPTY = "" }
+        [handover]
+        writable = [".claude", ".vscode/"]
+        "#,
+    );
+    let loaded = world.loaded();
+    assert_eq!(loaded.agent, Some(Agent::Claude));
+    let mounts = &loaded.settings.mounts;
+    assert_eq!((&mounts[0].source, mounts[0].writable), (&world.path("home/reference"), false));
+    assert_eq!(mounts[0].source, mounts[0].target);
+    assert_eq!((mounts[1].target.to_str(), mounts[1].writable), (Some("/data"), true));
+    assert_eq!(loaded.settings.environment.pass, ["LANG"]);
+    assert_eq!(loaded.settings.environment.set["RUST_LOG"], "debug");
+    assert_eq!(loaded.settings.writable, [".claude", ".vscode"]);
+}
+
+#[test]
+fn what_leads_out_of_the_sandbox_is_warned_of() {
+    for (text, part) in [
+        ("environment.pass = [\"SSH_AUTH_SOCK\"]", "SSH_AUTH_SOCK names is not in the sandbox"),
+        ("environment.set.DOCKER_HOST = \"unix:///x\"", "DOCKER_HOST names is not in the sandbox"),
+        ("mounts = [{ source = \"/var/run/docker.sock\" }]", "shows /var/run/docker.sock to the agent"),
+        ("mounts = [{ source = \"/run\", target = \"/mnt\" }]", "shows /run/docker.sock to the agent"),
+        ("mounts = [{ source = \"~\" }]", "shows your whole home"),
+    ] {
+        let warnings = World::new().user(text).loaded().warnings;
+        assert_eq!(warnings.len(), 1, "{text}");
+        says(&warnings[0].to_string(), &[part]);
+    }
+    let admin = "profiles.a.allow = [{ address = \"100.64.0.0/10\", ports = [1] }]";
+    says(&World::new().admin(admin).loaded().warnings[0].to_string(), &["100.100.100.200, a metadata service"]);
+}
