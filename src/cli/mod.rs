@@ -1,6 +1,7 @@
 //! What was typed, and what it means.
 
 pub mod config;
+pub mod firewall;
 mod ps;
 mod run;
 mod table;

@@ -39,7 +39,7 @@ pub use refresh::{WatchError, watch};
 #[cfg(target_os = "linux")]
 pub use status::{State, Status, StatusError, status, status_by_probe};
 #[cfg(target_os = "linux")]
-pub use surroundings::{Gathered, Warning, gather};
+pub use surroundings::{Gathered, Warning, gather, gather_without_names};
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
