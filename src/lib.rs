@@ -11,6 +11,7 @@
 //! /etc/rcc ── policy (pure) ─ ruleset ─ firewall ─ nft | pf
 //! ```
 
+pub mod cli;
 pub mod facts;
 pub mod policy;
 pub mod settings;

@@ -66,10 +66,7 @@ pub fn remove_all(layout: &Layout) -> Result<bool, IdentityError> {
     edit(layout, |tables| Ok(tables.without(|_| true)))
 }
 
-fn edit(
-    layout: &Layout,
-    change: impl FnOnce(&Tables) -> Result<Tables, IdentityError>,
-) -> Result<bool, IdentityError> {
+fn edit(layout: &Layout, change: impl FnOnce(&Tables) -> Result<Tables, IdentityError>) -> Result<bool, IdentityError> {
     check_editable(layout)?;
     let (subuid, subgid) = (layout.subuid(), layout.subgid());
     let _locks = (ShadowLock::take(&subuid)?, ShadowLock::take(&subgid)?);

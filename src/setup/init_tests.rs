@@ -75,7 +75,8 @@ impl Host {
         entries
             .filter(|entry| entry.path() != self.layout.run() && !entry.path().starts_with(self.layout.run()))
             .map(|entry| {
-                let content = if entry.file_type().is_file() { std::fs::read(entry.path()).unwrap() } else { Vec::new() };
+                let content =
+                    if entry.file_type().is_file() { std::fs::read(entry.path()).unwrap() } else { Vec::new() };
                 (entry.path().to_owned(), (entry.metadata().unwrap().ino(), content))
             })
             .collect()

@@ -99,7 +99,9 @@ mod tests {
     #[test]
     fn programs_outside_system_directories_are_copied_whoever_owns_them() {
         let layout = Layout::host();
-        for path in ["/home/alice/.cargo/bin/rcc", "/root/rcc/target/release/rcc", "/usr/share/x y/rcc", "/usrlocal/rcc"] {
+        for path in
+            ["/home/alice/.cargo/bin/rcc", "/root/rcc/target/release/rcc", "/usr/share/x y/rcc", "/usrlocal/rcc"]
+        {
             let chosen = Program::choose(&layout, Path::new(path));
             assert_eq!(chosen, Program::Copy("/usr/local/libexec/rcc/rcc".into()), "{path}");
         }

@@ -139,7 +139,8 @@ impl Tables {
     pub fn without(&self, condition: impl Fn(UserRange) -> bool) -> Self {
         let keep = |content: &[u8]| -> Vec<u8> {
             let ours = |line: &[u8]| Grant::parse(line.strip_suffix(b"\n").unwrap_or(line)).and_then(|it| it.ours());
-            let kept = content.split_inclusive(|&byte| byte == b'\n').filter(|line| !ours(line).is_some_and(&condition));
+            let kept =
+                content.split_inclusive(|&byte| byte == b'\n').filter(|line| !ours(line).is_some_and(&condition));
             kept.flatten().copied().collect()
         };
         Self { uids: keep(&self.uids), gids: keep(&self.gids) }

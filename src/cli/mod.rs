@@ -1,0 +1,4 @@
+//! The command line: what was typed, and what it means.
+
+pub mod init;
+pub mod setup;
