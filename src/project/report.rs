@@ -53,7 +53,8 @@ const GIT_PARTS: [&str; 8] = [
 /// Hook runners' files: once installed as a git hook, they run what these say.
 const HOOK_FILES: [&str; 4] = [".pre-commit-config.yaml", ".pre-commit-config.yml", "lefthook.yml", ".lefthook.yml"];
 
-/// Lists what changed since `since`, the time when the sandbox was started.
+/// Lists what changed since `since`, the time when the sandbox was started. To be called after
+/// `Handover::finish`, or the placeholders of this very run are in the list.
 pub fn changes(project: &Project, since: SystemTime) -> Report {
     let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut search = Search { project, since, until: Instant::now() + MAX_TIME, report: Report::default() };
