@@ -70,7 +70,7 @@ pub fn prepare(project: &Project, scan: &Scan, writable: &[String], locks: &Path
 fn claimed(project: &Project) -> Vec<PathBuf> {
     let git = match &project.git {
         Git::None => None,
-        Git::Inside { directory } => Some(project.root.join(directory)),
+        Git::Inside { directory } => Some(project.root.join(directory)).filter(|git| *git != project.root),
         Git::Outside { common, .. } => Some(common.clone()),
     };
     std::iter::once(project.root.clone()).chain(git).collect()

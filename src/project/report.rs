@@ -6,7 +6,7 @@
 //! decides: unlike the modification time it can only be set by setting the clock.
 
 use super::guard::{LOADED, RARE};
-use super::{Git, Project};
+use super::{Git, Project, git};
 use serde::Serialize;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -109,7 +109,7 @@ impl Search<'_> {
         // git finds bare repositories by these three.
         if name == "HEAD" && !directory {
             let top = path.parent().unwrap_or(path);
-            if top.join("objects").is_dir() && top.join("refs").is_dir() {
+            if git::is_git_directory(top) {
                 self.git_directory(top);
             }
         } else if LOADED.iter().any(|(loaded, _)| *loaded == name) || RARE.contains(&name) {
