@@ -173,7 +173,7 @@ impl Init {
     /// Signals of the keyboard go to the terminal's foreground, as from a keyboard; others to the
     /// agent; what wakes goes to both.
     fn signal(&self, child: Pid, signal: i32) {
-        let own = rustix::process::getpgrp();
+        let own = rustix::process::getpid();
         let foreground = self.terminal.as_ref().and_then(|terminal| rustix::termios::tcgetpgrp(terminal.as_fd()).ok());
         // The agent chooses its foreground group. 1 would mean everyone (kill(2)).
         let foreground = foreground.filter(|group| *group != own && group.as_raw_nonzero().get() > 1);
@@ -195,7 +195,7 @@ impl Init {
 fn enter_session() -> Result<SignalFd, StdioError> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(system("hide PID 1"))?;
     replace_with_null()?;
-    if rustix::process::getsid(None) != Ok(rustix::process::getpid()) {
+    if !signals::leads_session() {
         rustix::process::setsid().map_err(system("make a session for the agent"))?;
     }
     let blocked = [Signal::TTOU, Signal::TTIN, Signal::TSTP, Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
