@@ -3,10 +3,12 @@
 //! know what to expect, a verifier to notice that they changed.
 
 use crate::config::{self, Admin, ConfigError};
+use crate::firewall::State;
 use crate::firewall::probe::{self, Expectation};
 use crate::network::identity::{self, IdentityError, SUBGID, SUBUID};
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Policy, ProfileName};
+use crate::runtime::embedded::as_identity::{self, AskError};
 use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -52,6 +54,35 @@ pub fn identities(policy: &Policy, profile: &ProfileName, uid: u32) -> Result<Ra
     let missing = || EnforcementError::NoProfile { profile: profile.clone() };
     let (position, _) = policy.profile(profile).ok_or_else(missing)?;
     Ok(range.slots(position))
+}
+
+/// Whether the rules hold for this user, asked under one of the user's own identities.
+pub fn probe(policy: &Policy, profile: &ProfileName, uid: u32) -> Result<(), ProbeError> {
+    let identity = identities(policy, profile, uid)?.start;
+    let expectation = Expectation::new(&Ruleset::from(policy), profile);
+    let answer = as_identity::ask(identity, || match probe::check(&expectation) {
+        Ok(()) => Vec::new(),
+        Err(failure) => serde_json::to_vec(&(State::from(&failure), failure.to_string())).unwrap_or_else(|_| vec![0]),
+    })?;
+    if answer.is_empty() {
+        return Ok(());
+    }
+    let (state, why) = serde_json::from_slice(&answer).unwrap_or((State::Drifted, "no answer".to_owned()));
+    Err(ProbeError::NotInForce(state, why))
+}
+
+/// Why the rules do not hold, or why that could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// See there.
+    #[error(transparent)]
+    Enforcement(#[from] EnforcementError),
+    /// See there.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// They do not hold.
+    #[error("{1}")]
+    NotInForce(State, String),
 }
 
 /// A failed look, for [`crate::runtime::embedded::verifier`].

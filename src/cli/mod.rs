@@ -2,11 +2,19 @@
 
 pub mod config;
 pub mod firewall;
+mod init;
 mod ps;
 mod run;
+mod setup;
 mod table;
+mod verify;
+mod wiring;
 
+use crate::facts::Facts;
+use crate::project::Project;
+use crate::setup::Failure;
 use clap::{CommandFactory, Parser, Subcommand};
+use miette::{IntoDiagnostic, WrapErr};
 use std::process::ExitCode;
 
 /// rcc itself failed, or refused: what podman, docker and env(1) use too.
@@ -23,6 +31,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check everything that rcc needs, and mend what is missing
+    Setup(setup::SetupArgs),
+    /// Set up the firewall rules, the users' network identities and the boot service (root)
+    Init(init::InitArgs),
     /// Run Claude Code on the current project, with full permissions
     Claude(run::ClaudeArguments),
     /// Open a shell in the sandbox of the current project
@@ -33,6 +45,12 @@ enum Command {
     Ps(ps::PsArguments),
     /// End running sandboxes
     Stop(ps::StopArguments),
+    /// Load, show and verify the rules that hold every sandbox's network
+    #[command(subcommand)]
+    Firewall(firewall::FirewallCommand),
+    /// Check configuration files, or show what holds
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -65,11 +83,20 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> miette::Result<ExitCode> {
     match command {
+        Command::Setup(arguments) => wiring::with(|wiring| arguments.run(&gather()?, wiring)),
+        Command::Init(arguments) => wiring::with(|wiring| arguments.run(&gather()?, wiring)),
         Command::Claude(arguments) => arguments.run(),
         Command::Shell(arguments) => arguments.run(),
         Command::Run(arguments) => arguments.run(),
         Command::Ps(arguments) => arguments.run(),
         Command::Stop(arguments) => arguments.run(),
+        Command::Firewall(command) => command.run(verify::SANDBOXES),
+        Command::Config(command) => {
+            let facts = Facts::gather().into_diagnostic()?;
+            // Outside of a project the directory itself stands for one.
+            let project = Project::find(&facts).map_or_else(|_| facts.cwd.clone(), |project| project.root);
+            command.run(&facts, &project)
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "rcc", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
@@ -78,8 +105,11 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
     }
 }
 
+fn gather() -> Result<Facts, Failure> {
+    Ok(Facts::gather()?)
+}
+
 fn manual() -> miette::Result<ExitCode> {
-    use miette::{IntoDiagnostic, WrapErr};
     let page = clap_mangen::Man::new(Arguments::command());
     page.render(&mut std::io::stdout()).into_diagnostic().wrap_err("cannot write the manual page")?;
     Ok(ExitCode::SUCCESS)

@@ -4,6 +4,7 @@
 mod prepare;
 mod supervisor;
 
+pub use crate::runtime::embedded::init::Body;
 pub use prepare::{PrepareError, Prepared, Task};
 
 use crate::network::slot::{Slot, SlotError};
@@ -41,6 +42,9 @@ pub enum RunError {
     /// The private home.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// What the agent wants to find there.
+    #[error("cannot prepare the private home for the agent: {0}")]
+    Seed(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The directory for locks and sessions.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -100,13 +104,17 @@ pub struct Ended {
 }
 
 /// Carries out what was prepared, and returns when the agent has ended.
-pub fn execute(prepared: &Prepared) -> Result<Ended, RunError> {
+pub fn execute(prepared: &Prepared, body: Body<'_>) -> Result<Ended, RunError> {
     let (facts, started) = (&prepared.facts, SystemTime::now());
-    let stdio = Stdio::inspect()?;
+    let stdio = match body {
+        Body::Command => Stdio::inspect()?,
+        Body::Function(_) => Stdio::none(),
+    };
     let xdg = facts.variable("XDG_RUNTIME_DIR").map(Path::new);
     let runtime_dir = session::runtime_dir(facts.user.uid, xdg, &facts.data_dir)?;
     let handover = handover::prepare(&prepared.project, &prepared.scan, &prepared.settings.writable, &runtime_dir)?;
     let home = home::prepare(&prepared.home())?;
+    (prepared.task.seed)(&home, &prepared.project.root, facts).map_err(RunError::Seed)?;
     let plan = prepared.plan(&handover.guards, &home)?;
     let limits = cgroup::plan(&cgroup::Host::probe(facts.user.uid), &plan.limits)?;
     let slot = match &plan.network {
@@ -115,7 +123,7 @@ pub fn execute(prepared: &Prepared) -> Result<Ended, RunError> {
     };
     let filter = seccomp::compile()?;
     let confinement = Confinement { filter, writable: plan.view.writable(), processes: None };
-    let supervision = Supervision { prepared, plan: &plan, slot: slot.as_ref(), confinement: &confinement };
+    let supervision = Supervision { prepared, plan: &plan, slot: slot.as_ref(), confinement: &confinement, body };
     let (mut supervisor, ends) = Supervisor::start(&supervision, stdio)?;
     let _cgroup = limits.map(|limits| limits.enter(supervisor.pid.as_raw_pid() as u32, &plan.session)).transpose()?;
     supervisor.begin(&supervision)?;

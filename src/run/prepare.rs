@@ -4,6 +4,7 @@ use crate::config::Loaded;
 use crate::enforcement::{self, EnforcementError};
 use crate::environment;
 use crate::facts::{self, Facts};
+use crate::network::inside::Routes;
 use crate::network::pasta;
 use crate::plan::{self, Guarded, Network, Plan};
 use crate::policy::Policy;
@@ -27,7 +28,12 @@ pub struct Task {
     pub programs: Vec<PathBuf>,
     /// What its environment needs.
     pub environment: Environment,
+    /// Puts into the private home what the program wants to find there.
+    pub seed: Seed,
 }
+
+/// Gets the private home, the project's root and the facts.
+pub type Seed = fn(&Path, &Path, &Facts) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// Why there is no plan. Nothing was started or changed.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -86,6 +92,14 @@ impl Prepared {
             policy,
             task,
         })
+    }
+
+    /// The same with nothing between the sandbox and the firewall: to try the firewall itself.
+    pub fn without_second_layer(mut self) -> Self {
+        if let Network::Guarded(guarded) = &mut self.network {
+            guarded.routes = Routes::default();
+        }
+        self
     }
 
     /// The guards that a run would have.

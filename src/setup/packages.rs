@@ -87,7 +87,7 @@ impl Family {
     /// Installs packages without asking and without what is merely recommended.
     pub fn install(self, packages: &[&str]) -> Command {
         let (program, options): (_, &[&str]) = match self {
-            Self::Apt => ("apt-get", &["-q", "-y", "--no-install-recommends", "install", "--"]),
+            Self::Apt => ("apt-get", &["-q", "-y", "-oDpkg::Use-Pty=0", "--no-install-recommends", "install", "--"]),
             Self::Dnf => ("dnf", &["-q", "-y", "--setopt=install_weak_deps=False", "install"]),
             Self::Pacman => ("pacman", &["-S", "--needed", "--noconfirm", "--"]),
             Self::Zypper => ("zypper", &["--non-interactive", "install", "--no-recommends", "--"]),
@@ -207,7 +207,7 @@ mod tests {
     fn missing_lists_are_fetched_first_and_everything_is_installed_at_once() {
         let plan = Plan::new(Family::Apt, &[Need::Pasta, Need::Nft, Need::IdMappers], false).unwrap();
         let (ran, result) = run_all(&plan, |_| false);
-        let install = "apt-get -q -y --no-install-recommends install -- passt nftables uidmap";
+        let install = "apt-get -q -y -oDpkg::Use-Pty=0 --no-install-recommends install -- passt nftables uidmap";
         assert_eq!((ran, result.is_ok()), (vec!["apt-get -q update".to_owned(), install.to_owned()], true));
     }
 

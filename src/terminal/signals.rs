@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 use rustix::process::Signal;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Signals that arrive as data instead of interrupting, until it is dropped.
 #[derive(Debug)]
@@ -63,7 +63,12 @@ pub(super) fn stop(group: bool) -> Result<(), Errno> {
         rustix::process::kill_process(rustix::process::getpid(), Signal::TSTP)?;
     }
     let before = mask(libc::SIG_UNBLOCK, &tstp)?;
-    mask(libc::SIG_SETMASK, &before).map(drop)
+    mask(libc::SIG_SETMASK, &before)?;
+    // What continued this process must not continue the agent again after its next stop.
+    let (continued, now) = (set(&[Signal::CONT]), libc::timespec { tv_sec: 0, tv_nsec: 0 });
+    // SAFETY: the set and the time are valid, and no information about the signal is asked for.
+    unsafe { libc::sigtimedwait(&continued, std::ptr::null_mut(), &now) };
+    Ok(())
 }
 
 /// Restores a signal's default action.
@@ -91,6 +96,14 @@ pub(super) fn close_others_on_exec() -> Result<(), Errno> {
     // SAFETY: close_range with CLOSE_RANGE_CLOEXEC closes nothing now and touches no memory.
     let result = unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
     if result == 0 { Ok(()) } else { Err(errno()) }
+}
+
+/// This process is in the foreground of a terminal, or the terminal controls no process of its
+/// session. The numbers may be 0, as above.
+pub(super) fn in_foreground(terminal: BorrowedFd<'_>) -> bool {
+    // SAFETY: neither call touches memory, and the descriptor is open.
+    let (foreground, own) = unsafe { (libc::tcgetpgrp(terminal.as_raw_fd()), libc::getpgrp()) };
+    foreground == -1 || foreground == own
 }
 
 fn ignored(signal: Signal) -> bool {

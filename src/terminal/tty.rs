@@ -1,8 +1,10 @@
 //! The user's terminal: its modes, its size, and whether it is ours to use now.
 
 use super::pump::Endpoint;
+use super::signals;
 use super::stdio::{StdioError, standard, system};
 use rustix::fs::OFlags;
+use rustix::pty::OpenptFlags;
 use rustix::termios::{LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -36,10 +38,7 @@ impl UserTerminal {
     /// No other process group has it. A terminal that doesn't control this process knows no
     /// foreground, so it is ours.
     pub(super) fn in_foreground(&self) -> bool {
-        match rustix::termios::tcgetpgrp(&self.endpoint) {
-            Ok(group) => group == rustix::process::getpgrp(),
-            Err(_) => true,
-        }
+        signals::in_foreground(self.endpoint.as_fd())
     }
 
     /// What is typed is ours: nobody else has set the terminal to raw mode.
@@ -127,4 +126,12 @@ impl Drop for UserTerminal {
 pub(super) fn end_of_file(master: BorrowedFd<'_>) -> Result<u8, StdioError> {
     let modes = rustix::termios::tcgetattr(master).map_err(system("read the modes of the agent's terminal"))?;
     Ok(modes.special_codes[SpecialCodeIndex::VEOF])
+}
+
+/// The agent has read everything that was typed.
+pub(super) fn has_read_all(master: BorrowedFd<'_>) -> bool {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    // Only the agent's side knows. Where it can't be asked, there is nothing to wait for.
+    let unread = rustix::pty::ioctl_tiocgptpeer(master, flags).and_then(rustix::io::ioctl_fionread);
+    unread.unwrap_or_default() == 0
 }

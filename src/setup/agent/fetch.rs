@@ -170,7 +170,14 @@ fn download(facts: &Facts, package: Package, staging: &Path) -> Result<PathBuf, 
         };
         let mut command = Command::new(program);
         match tool {
-            "npm" => command.args(["pack", &package.spec(), "--ignore-scripts", "--silent", "--pack-destination", "."]),
+            "npm" => command.args([
+                "pack",
+                &package.spec(),
+                "--ignore-scripts",
+                "--loglevel=error",
+                "--pack-destination",
+                ".",
+            ]),
             "curl" => command
                 .args(["-fsSL", "--proto", "=https,http", "--connect-timeout", "30", "--retry", "2"])
                 .args(["--speed-limit", "1024", "--speed-time", "60", "-o", "package.tgz", "--", &url]),
@@ -188,8 +195,8 @@ fn download(facts: &Facts, package: Package, staging: &Path) -> Result<PathBuf, 
 }
 
 fn only_tarball(staging: &Path) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(staging).ok()?.flatten().map(|entry| entry.path());
-    entries.filter(|path| path.extension().is_some_and(|extension| extension == "tgz")).next()
+    let mut entries = std::fs::read_dir(staging).ok()?.flatten().map(|entry| entry.path());
+    entries.find(|path| path.extension().is_some_and(|extension| extension == "tgz"))
 }
 
 /// Runs a tool in the staging directory: npm reads the `.npmrc` of its working directory, which
@@ -201,8 +208,9 @@ fn run(command: &mut Command, staging: &Path) -> Result<(), String> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    Err(format!("{}: {}", output.status, last.trim()))
+    // The first lines name the cause; what follows is advice.
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).take(2).collect();
+    Err(format!("{}: {}", output.status, lines.join("; ")))
 }
 
 fn verify(tarball: &Path, package: Package) -> Result<(), FetchError> {

@@ -108,7 +108,7 @@ pub fn arguments(typed: &[OsString]) -> Vec<OsString> {
 }
 
 #[cfg(test)]
-pub(super) mod fixture {
+pub(in crate::setup) mod fixture {
     use crate::facts::{Facts, User};
     use std::path::Path;
 

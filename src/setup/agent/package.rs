@@ -89,8 +89,8 @@ pub fn registry(facts: &Facts, npmrc: &str) -> String {
         found.map(|(_, value)| value.trim().trim_matches(['"', '\'']))
     };
     let variables = ["npm_config_registry", "NPM_CONFIG_REGISTRY"].map(|name| facts.variable(name));
-    let configured = line(&scoped).into_iter().chain(variables.into_iter().flatten()).chain(line("registry"));
-    configured.filter(|url| is_url(url)).next().unwrap_or(PUBLIC_REGISTRY).to_owned()
+    let mut configured = line(&scoped).into_iter().chain(variables.into_iter().flatten()).chain(line("registry"));
+    configured.find(|url| is_url(url)).unwrap_or(PUBLIC_REGISTRY).to_owned()
 }
 
 /// An address that can be handed to a program as one argument. Plain http is fine: the tarball
