@@ -69,7 +69,8 @@ fn kind_of(file: &Path, facts: &Facts) -> Option<Kind> {
 }
 
 fn show(sources: &Sources, json: bool) -> miette::Result<ExitCode> {
-    let Loaded { entries, warnings, .. } = config::load(sources)?;
+    let Loaded { admin, mut entries, warnings, .. } = config::load(sources)?;
+    entries.extend(admin.entries(&sources.admin));
     print_warnings(warnings);
     if json {
         println!("{}", serde_json::json!(entries));
@@ -82,5 +83,50 @@ fn show(sources: &Sources, json: bool) -> miette::Result<ExitCode> {
 fn print_warnings(warnings: Vec<config::Problem>) {
     for warning in warnings {
         eprintln!("{:?}", miette::Report::new(warning));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::User;
+
+    fn facts(root: &Path) -> Facts {
+        Facts {
+            user: User { uid: rustix::process::geteuid().as_raw(), gid: 0, name: "alice".into(), home: root.into() },
+            cwd: root.join("project"),
+            environment: Default::default(),
+            config_dir: root.join("config"),
+            data_dir: root.join("data"),
+        }
+    }
+
+    #[test]
+    fn the_kind_is_told_by_the_path() {
+        let facts = facts(Path::new("/home/alice"));
+        for (file, kind) in [
+            ("/etc/rcc/config.toml", Some(Kind::Admin)),
+            ("/home/alice/config/config.toml", Some(Kind::User)),
+            ("../config/config.toml", None),
+            (".rcc.toml", Some(Kind::Project)),
+            ("/elsewhere/.rcc.toml", Some(Kind::Project)),
+            ("x.rcc.toml", None),
+        ] {
+            assert_eq!(kind_of(Path::new(file), &facts), kind, "{file}");
+        }
+    }
+
+    #[test]
+    fn check_tells_good_files_from_bad_ones() {
+        let root = tempfile::tempdir().unwrap();
+        let facts = facts(root.path());
+        let file = root.path().join(".rcc.toml");
+        let check = || ConfigCommand::Check { file: file.clone(), kind: None }.run(&facts, root.path());
+        assert!(check().is_err(), "there is no file yet");
+        std::fs::write(&file, "profile = \"offline\"").unwrap();
+        assert!(check().is_ok());
+        std::fs::write(&file, "mounts = []").unwrap();
+        let error = check().expect_err("the project's file took a mount");
+        assert!(error.related().is_some_and(|mistakes| mistakes.count() == 1));
     }
 }

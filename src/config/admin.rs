@@ -106,8 +106,8 @@ impl Admin {
         format!("known profiles: offline, {}", names.join(", "))
     }
 
-    /// What root decided about the network, with its origin.
-    pub(super) fn entries(&self, file: &Path) -> Vec<Entry> {
+    /// What root decided about the network, with its origin in `file`.
+    pub fn entries(&self, file: &Path) -> Vec<Entry> {
         let origin = |line: Option<usize>| match line {
             Some(line) => Origin::File { path: file.to_owned(), line },
             None => Origin::Default,

@@ -111,7 +111,7 @@ impl FileError {
             }
             Self::Io { .. } => "look at the file and its directory".to_owned(),
             Self::Kind { path, .. } => format!("put a regular file at {}, or remove what is there", shown(path)),
-            Self::Size { .. } => "allow prefixes instead of single addresses, or remove entries".to_owned(),
+            Self::Size { .. } => "remove entries, or comments; a prefix stands for many addresses".to_owned(),
             Self::Encoding { path, .. } => format!("save it as UTF-8: iconv -t UTF-8 {}", shown(path)),
             Self::Owner { path, expected, .. } => {
                 format!("look at what it says, then: chown {expected} {}", shown(path))

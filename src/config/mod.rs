@@ -94,7 +94,7 @@ pub struct Loaded {
     pub agent: Option<Agent>,
     /// What is allowed and yet worth knowing, of all files.
     pub warnings: Vec<Problem>,
-    /// Each value that was decided, with its origin.
+    /// Each value of the settings that was decided, with its origin; root's are [`Admin::entries`].
     pub entries: Vec<Entry>,
 }
 
@@ -146,8 +146,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let agent = user.values.agent.as_ref().map(|agent| agent.value);
     let requested = sources.profile.clone();
     let layers = Layers { admin_path: &sources.admin, admin: &admin, user, project, requested };
-    let Merged { settings, mut entries, warnings } = layers.merge()?;
-    entries.extend(admin.entries(&sources.admin));
+    let Merged { settings, entries, warnings } = layers.merge()?;
     let warnings = admin.warnings.iter().cloned().chain(user_warnings).chain(project_warnings).chain(warnings);
     Ok(Loaded { settings, agent, warnings: warnings.collect(), entries, admin })
 }

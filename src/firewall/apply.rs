@@ -14,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where locks and sessions live.
-const RUN: &str = "/run/rcc";
+pub(super) const RUN: &str = "/run/rcc";
 
 /// Why the rules were not loaded. Whatever was loaded before still is.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,9 @@ pub enum ApplyError {
         /// The chain it would be in, or that it would be in none.
         after: String,
     },
+    /// The service would load them again at once.
+    #[error("the service rcc-firewall keeps the rules loaded: stop it first (`systemctl stop rcc-firewall`)")]
+    Watched,
     /// nft.
     #[error(transparent)]
     Nft(#[from] NftError),
@@ -90,6 +93,10 @@ pub(super) fn apply_in(run: &Path, policy: &Policy, surroundings: &Surroundings)
 pub(super) fn reset_in(run: &Path) -> Result<(), ApplyError> {
     require_root()?;
     let _lock = lock(run)?;
+    let watch = watch_lock(run)?;
+    if rustix::fs::flock(&watch, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK) {
+        return Err(ApplyError::Watched);
+    }
     Ok(Nft::find()?.execute("remove the rules", &nft::remove())?)
 }
 
@@ -111,8 +118,20 @@ fn file_error(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> A
 
 /// One apply at a time; the lock goes with the file.
 fn lock(run: &Path) -> Result<File, ApplyError> {
-    directory(run, 0o755)?;
+    let file = lock_file(run, "firewall.lock")?;
     let path = run.join("firewall.lock");
+    rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(|errno| file_error("lock", &path)(errno.into()))?;
+    Ok(file)
+}
+
+/// The service holds a lock on this file while it runs.
+pub(super) fn watch_lock(run: &Path) -> Result<File, ApplyError> {
+    lock_file(run, "firewall.watch")
+}
+
+fn lock_file(run: &Path, name: &str) -> Result<File, ApplyError> {
+    directory(run, 0o755)?;
+    let path = run.join(name);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600));
     let file = file.map_err(|errno| file_error("open", &path)(errno.into()))?;

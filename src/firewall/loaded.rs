@@ -51,6 +51,11 @@ impl Loaded {
         })
     }
 
+    /// Whether any profile's canary is there; without one the rules were flushed.
+    pub(super) fn has_a_version(&self) -> bool {
+        self.rules().any(|(chain, statements)| nft::is_canary_chain(chain) && set_numbers(statements).len() == 4)
+    }
+
     /// Which chain each identity's packets go to.
     pub(super) fn identities(&self) -> Vec<(IdentityRange, String)> {
         let maps = self.rules().flat_map(|(_, statements)| statements).filter_map(|statement| {

@@ -6,6 +6,8 @@
 #[cfg(target_os = "linux")]
 mod apply;
 #[cfg(target_os = "linux")]
+mod events;
+#[cfg(target_os = "linux")]
 mod kernel;
 #[cfg(target_os = "linux")]
 mod loaded;
@@ -14,6 +16,8 @@ pub mod nft;
 pub mod onlink;
 #[cfg(target_os = "linux")]
 pub mod probe;
+#[cfg(target_os = "linux")]
+mod refresh;
 #[cfg(target_os = "linux")]
 mod status;
 #[cfg(target_os = "linux")]
@@ -25,6 +29,8 @@ pub use apply::{ApplyError, apply, reset};
 pub use kernel::NftError;
 #[cfg(target_os = "linux")]
 pub use loaded::{Counter, ProfileCounters};
+#[cfg(target_os = "linux")]
+pub use refresh::{WatchError, watch};
 #[cfg(target_os = "linux")]
 pub use status::{State, Status, StatusError, status, status_by_probe};
 #[cfg(target_os = "linux")]

@@ -57,9 +57,14 @@ impl fmt::Display for Warning {
 
 /// Reads everything. Takes up to 3 seconds where names do not resolve.
 pub fn gather(ruleset: &Ruleset) -> Result<Gathered, OnLinkError> {
+    gather_with(ruleset, Path::new(RESOLV_CONF))
+}
+
+/// [`gather`] with another resolv.conf.
+pub(super) fn gather_with(ruleset: &Ruleset, resolv_conf: &Path) -> Result<Gathered, OnLinkError> {
     let mut gathered = Gathered::default();
     gathered.surroundings.on_link = onlink::read()?.on_link;
-    gathered.surroundings.resolvers = resolvers(Path::new(RESOLV_CONF));
+    gathered.surroundings.resolvers = resolvers(resolv_conf);
     if gathered.surroundings.resolvers.is_empty() {
         gathered.warnings.push(Warning::NoResolvers);
     }

@@ -138,7 +138,7 @@ fn outside(root: &Path, file: PathBuf, directory: PathBuf, uid: u32) -> Result<G
 }
 
 /// The path in a file of one line.
-fn pointer(path: &Path, prefix: &str) -> Result<PathBuf, GitError> {
+pub(super) fn pointer(path: &Path, prefix: &str) -> Result<PathBuf, GitError> {
     let malformed = || GitError::Malformed { path: path.into(), reason: "does not name a git directory" };
     let bytes = read(path, MAX_POINTER)?;
     let line = bytes.strip_prefix(prefix.as_bytes()).ok_or_else(malformed)?.trim_ascii_end();
@@ -149,7 +149,7 @@ fn pointer(path: &Path, prefix: &str) -> Result<PathBuf, GitError> {
 }
 
 /// Reads a regular file of bounded length; a FIFO or a link at its place is an error.
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, GitError> {
+pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, GitError> {
     let failed = |source| GitError::Read { path: path.into(), source };
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;

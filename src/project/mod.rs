@@ -6,8 +6,10 @@
 
 pub mod exclude;
 mod git;
+mod guard;
 pub mod handover;
 pub mod home;
+mod ignore;
 mod placeholder;
 pub mod report;
 mod root;

@@ -4,27 +4,16 @@
 //! what is mounted on a removed file). So each user holds a shared lock, and only who can make it
 //! exclusive removes. What a killed run left is in the lock file, and goes with the next run.
 
-use super::handover::HandoverError;
+use super::guard::{HandoverError, Placeholder};
 use super::home;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
-use serde::Serialize;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-
-/// Something to be made where nothing is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Placeholder {
-    /// Relative to its guard's root.
-    #[serde(serialize_with = "crate::shown::lossy")]
-    pub path: PathBuf,
-    /// The content of a file; `None` is an empty directory.
-    pub text: Option<String>,
-}
 
 /// One shared hold on the placeholders of a directory.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ mod plan;
 
 pub use plan::{ViewError, ViewRequest, plan};
 
+use crate::project::handover::Substitute;
 use crate::project::scan::Mask;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -102,12 +103,15 @@ pub struct Tree {
     /// Absolute, without symbolic links.
     #[serde(serialize_with = "crate::shown::lossy")]
     pub source: PathBuf,
-    /// Cannot be renamed or removed: directories above protected paths, and links.
+    /// Cannot be renamed or removed: directories above protected paths, and links. Innermost
+    /// first.
     #[serde(serialize_with = "crate::shown::all_lossy")]
     pub pins: Vec<PathBuf>,
     /// Cannot be changed, renamed or removed.
     #[serde(serialize_with = "crate::shown::all_lossy")]
     pub read_only: Vec<PathBuf>,
+    /// Appear with another content, read-only.
+    pub substitutes: Vec<Substitute>,
     /// Appear empty and unreadable.
     pub masks: Vec<Mask>,
 }

@@ -4,7 +4,7 @@ use super::host::{Host, Kind};
 use super::{Access, Mount, Tree, View, What};
 use crate::facts::Facts;
 use crate::project::Project;
-use crate::project::handover::Guard;
+use crate::project::handover::{self, Guard, HandoverError};
 use crate::project::scan::Mask;
 use crate::settings::ExtraMount;
 use std::net::IpAddr;
@@ -111,9 +111,7 @@ pub fn plan(request: ViewRequest<'_>) -> Result<View, ViewError> {
     }
     for guard in request.guards {
         let masks = if guard.root == request.project.root { request.masks.to_vec() } else { Vec::new() };
-        let (pins, read_only) = (guard.pins.clone(), guard.read_only.clone());
-        let tree = Tree { source: guard.root.clone(), pins, read_only, masks };
-        mounts.push(mount(&guard.root, What::Tree(tree)));
+        mounts.push(mount(&guard.root, What::Tree(tree(guard.clone(), masks))));
     }
     let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
     let processes = What::Processes { read_only: names(&PROC_READ_ONLY), masked: names(&PROC_MASKED) };
@@ -123,6 +121,11 @@ pub fn plan(request: ViewRequest<'_>) -> Result<View, ViewError> {
 
 fn mount(target: impl Into<PathBuf>, what: What) -> Mount {
     Mount { target: target.into(), what }
+}
+
+fn tree(guard: Guard, masks: Vec<Mask>) -> Tree {
+    let Guard { root: source, pins, read_only, substitutes, placeholders: _ } = guard;
+    Tree { source, pins, read_only, substitutes, masks }
 }
 
 fn system(request: &ViewRequest<'_>, mounts: &mut Vec<Mount>) {
@@ -212,6 +215,12 @@ fn extra_mount(request: &ViewRequest<'_>, extra: &ExtraMount) -> Result<Mount, V
         Some(own) => refuse(format!("the source is in rcc's own {}", own.display())),
         None if extra.writable && overlapping(&source, &["/etc", "/usr", "/boot"]).is_some() => {
             refuse("a system directory cannot be writable".into())
+        }
+        None if extra.writable && source.is_dir() => {
+            let unprotected =
+                |error: HandoverError| ViewError { path: extra.source.clone(), reason: error.to_string() };
+            let guard = handover::existing(request.project, &source).map_err(unprotected)?;
+            Ok(mount(&extra.target, What::Tree(tree(guard, Vec::new()))))
         }
         None => {
             let access = if extra.writable { Access::Writable } else { Access::ReadOnly };

@@ -1,10 +1,18 @@
 //! Files that are not what they should be, or that somebody else could have put there.
 
 use crate::world::{World, chmod, says};
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::{lchown, symlink};
+use std::path::Path;
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+/// Makes a path somebody else's: by giving it away, which takes root, else by expecting another owner.
+fn give_away(world: &mut World, path: &Path) -> String {
+    let us = rustix::process::geteuid();
+    if us.is_root() {
+        lchown(path, Some(1234), None).unwrap();
+        return "it belongs to uid 1234, not to".to_owned();
+    }
+    (world.sources.admin_owner, world.sources.uid) = (us.as_raw() + 1, us.as_raw() + 1);
+    format!("it belongs to uid {}, not to", us.as_raw())
 }
 
 #[test]
@@ -110,24 +118,24 @@ fn a_symlink_leads_only_through_roots_directories() {
 
 #[test]
 fn somebody_elses_files_are_not_trusted() {
-    assert!(is_root(), "this test gives files away, which takes root");
-    let world = World::new().admin("");
-    chown(&world.sources.admin, Some(1234), None).unwrap();
-    says(&world.refused(), &["cannot trust /w/etc/config.toml: it belongs to uid 1234, not to root"]);
+    for path in ["etc/config.toml", "etc", "home/.config/rcc/config.toml"] {
+        let mut world = World::new().admin("").user("");
+        let path = world.path(path);
+        let owner = give_away(&mut world, &path);
+        says(&world.refused(), &["cannot trust /w/", &owner]);
+    }
+}
 
-    let world = World::new().admin("");
-    chown(world.path("etc"), Some(1234), None).unwrap();
-    says(&world.refused(), &["cannot trust /w/etc: it belongs to uid 1234"]);
-
-    let world = World::new();
-    std::fs::write(world.path("theirs"), "").unwrap();
-    chown(world.path("theirs"), Some(1234), None).unwrap();
-    symlink(world.path("theirs"), &world.sources.admin).unwrap();
-    says(&world.refused(), &["it belongs to uid 1234"]);
-
-    let world = World::new().user("");
-    chown(world.user_path(), Some(1234), None).unwrap();
-    says(&world.refused(), &["cannot trust /w/home/.config/rcc/config.toml"]);
+#[test]
+fn somebody_elses_symlink_is_not_followed_nor_a_symlink_to_their_file() {
+    for theirs in ["etc/config.toml", "elsewhere"] {
+        let mut world = World::new();
+        std::fs::write(world.path("elsewhere"), "").unwrap();
+        symlink(world.path("elsewhere"), &world.sources.admin).unwrap();
+        let path = world.path("etc").parent().unwrap().join(theirs);
+        let owner = give_away(&mut world, &path);
+        says(&world.refused(), &["cannot trust /w/", &owner]);
+    }
 }
 
 #[test]

@@ -5,25 +5,25 @@ use crate::world::{World, says};
 #[test]
 fn host_bits() {
     let world = World::new().admin("[profiles.work]\nallow = [\n  { address = \"10.1.2.3/8\", ports = [443] },\n]\n");
-    assert_eq!(world.refused(), "");
+    assert_eq!(world.refused(), include_str!("printed/host_bits.txt"));
 }
 
 #[test]
 fn an_unknown_key() {
     let world = World::new().user("exclud = [\"x\"]\n");
-    assert_eq!(world.refused(), "");
+    assert_eq!(world.refused(), include_str!("printed/an_unknown_key.txt"));
 }
 
 #[test]
 fn a_projects_attempt_to_widen() {
     let world = World::new().project("# tighten\n[environment]\npass = [\"TOKEN\"]\n");
-    assert_eq!(world.refused(), "");
+    assert_eq!(world.refused(), include_str!("printed/a_projects_attempt_to_widen.txt"));
 }
 
 #[test]
 fn a_duplicate_key() {
     let world = World::new().admin("users = [1]\nlimits.pids = 10\nusers = [2]\n");
-    assert_eq!(world.refused(), "");
+    assert_eq!(world.refused(), include_str!("printed/a_duplicate_key.txt"));
 }
 
 #[test]
@@ -48,5 +48,18 @@ fn an_agents_escape_sequences_do_not_reach_the_terminal() {
         says(&printed, &[".rcc.toml"]);
         let steers = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202e}' | '\u{200b}');
         assert!(!printed.contains(steers), "{text:?} prints {printed:?}");
+    }
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_valid() {
+    let page = include_str!("../../docs/configuration.md");
+    let examples: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let [admin, user, project] = examples[..] else { panic!("{} examples", examples.len()) };
+    let loaded = World::new().admin(admin).user(user).project(project).loaded();
+    assert!(loaded.settings.profile.is_offline());
+    assert_eq!(loaded.settings.limits.memory, Some(2 << 30));
+    for pattern in rcc::config::DEFAULT_EXCLUDES {
+        assert!(page.contains(pattern), "{pattern} is not documented");
     }
 }

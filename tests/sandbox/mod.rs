@@ -2,13 +2,15 @@
 //! script inside the sandbox's file system, with the namespaces of a real run but no network.
 
 use rcc::facts::{Facts, User};
-use rcc::project::handover::{self, Handover};
+use rcc::project::handover::{self, Handover, HandoverError};
 use rcc::project::{Project, home, scan};
 use rcc::runtime::embedded::root;
+use rcc::runtime::embedded::watch::Watch;
 use rcc::settings::ExtraMount;
-use rcc::view::{self, View, ViewRequest, host::Host};
+use rcc::view::{self, View, ViewError, ViewRequest, host::Host};
+use rustix::event::{PollFd, PollFlags, poll};
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::lchown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -24,15 +26,18 @@ pub enum Who {
 }
 
 pub struct World {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     pub home: PathBuf,
     pub project: PathBuf,
     pub locks: PathBuf,
-    uid: u32,
+    pub uid: u32,
     pub exclude: Vec<String>,
     pub writable: Vec<String>,
     pub mounts: Vec<ExtraMount>,
 }
+
+/// Exit status where the file system could not be built.
+pub const NOT_BUILT: i32 = 70;
 
 /// Not in use on any machine: neither a login nor a container's.
 const SOMEBODY: u32 = 54_321;
@@ -50,7 +55,7 @@ impl World {
         }
         fs::write(home.join(".ssh/id"), "secret-key").unwrap();
         let (exclude, writable, mounts) = (vec![".env".into()], Vec::new(), Vec::new());
-        Self { _dir: dir, home, project, locks, uid, exclude, writable, mounts }
+        Self { dir, home, project, locks, uid, exclude, writable, mounts }
     }
 
     pub fn write(&self, path: &str, text: &str) {
@@ -78,15 +83,26 @@ impl World {
         }
     }
 
+    /// The protection of the project's paths alone.
+    pub fn handover(&self) -> Result<Handover, HandoverError> {
+        own(self.dir.path(), self.uid);
+        let project = Project::find(&self.facts()).unwrap();
+        let scan = scan::read(&project, &self.exclude).unwrap();
+        handover::prepare(&project, &scan, &self.writable, &self.locks)
+    }
+
     /// Everything before the namespaces, as `rcc run` does it.
     pub fn plan(&self) -> (View, Handover) {
-        own(self._dir.path(), self.uid);
+        self.try_plan().unwrap()
+    }
+
+    pub fn try_plan(&self) -> Result<(View, Handover), ViewError> {
+        let handover = self.handover().unwrap();
         let facts = self.facts();
         let project = Project::find(&facts).unwrap();
         let scan = scan::read(&project, &self.exclude).unwrap();
-        let handover = handover::prepare(&project, &scan, &self.writable, &self.locks).unwrap();
         let home = home::prepare(&home::path(&project, &facts.data_dir)).unwrap();
-        own(self._dir.path(), self.uid);
+        own(self.dir.path(), self.uid);
         let request = ViewRequest {
             facts: &facts,
             host: &Host::read(),
@@ -99,23 +115,43 @@ impl World {
             nameserver: None,
             hostname: "sandbox",
         };
-        (view::plan(request).unwrap(), handover)
+        Ok((view::plan(request)?, handover))
     }
 
     /// Runs a shell script inside; its current directory is the project.
     pub fn run(&self, script: &str) -> Output {
         let (view, _handover) = self.plan();
-        self.run_in(view, script).unwrap()
+        self.run_in(view, script)
     }
 
-    pub fn run_in(&self, view: View, script: &str) -> io::Result<Output> {
+    pub fn run_in(&self, view: View, script: &str) -> Output {
         let (uid, cwd) = (self.uid, self.project.clone());
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &self.home);
         // SAFETY: the closure makes system calls and allocates; glibc's fork leaves malloc usable
         // in the child, and no lock of this test's own is held across it.
         unsafe { command.pre_exec(move || namespaces(uid).and_then(|()| become_agent(&view, &cwd))) };
-        command.output()
+        command.output().unwrap()
+    }
+
+    /// Writes `ready` into the project, waits for the first mount to go away, and returns its place.
+    pub fn first_loss(&self, view: View) -> String {
+        let (uid, cwd) = (self.uid, self.project.clone());
+        let mut command = Command::new("/bin/true");
+        let watch = move || -> io::Result<()> {
+            namespaces(uid)?;
+            become_agent(&view, &cwd)?;
+            let mut watch = Watch::start()?;
+            fs::write("ready", "")?;
+            let mut polled = [PollFd::new(&watch, PollFlags::PRI)];
+            poll(&mut polled, None)?;
+            let lost = watch.lost()?;
+            write!(io::stdout(), "{lost:?}")?;
+            io::stdout().flush()
+        };
+        // SAFETY: as in `run_in`.
+        unsafe { command.pre_exec(watch) };
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
     }
 
     /// Runs a script that must succeed, and returns what it wrote.
@@ -189,14 +225,16 @@ fn namespaces(uid: u32) -> io::Result<()> {
 
 /// Builds and enters the file system, and gives up every capability as a run does.
 fn become_agent(view: &View, cwd: &Path) -> io::Result<()> {
-    let told = |error: root::RootError| {
-        eprintln!("{error}");
-        io::Error::other("build")
+    let told = |error: root::RootError| -> io::Error {
+        // Not eprintln!, which the test harness captures in this process's memory.
+        let _ = writeln!(io::stderr(), "{error}");
+        // SAFETY: ends this process, which has no state worth a destructor.
+        unsafe { libc::_exit(NOT_BUILT) }
     };
     let start = std::time::Instant::now();
     root::enter(root::build(view).map_err(told)?).map_err(told)?;
     if std::env::var_os("RCC_TEST_TIMES").is_some() {
-        eprintln!("built in {:?}", start.elapsed());
+        writeln!(io::stderr(), "built in {:?}", start.elapsed())?;
     }
     std::env::set_current_dir(cwd)?;
     // SAFETY: plain system calls on integers.

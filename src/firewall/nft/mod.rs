@@ -17,7 +17,7 @@ use std::io;
 use std::io::Write;
 
 pub use rules::Class;
-pub(super) use rules::{PASSED, PROBE_PORT, canary_chain, profile_chain};
+pub(super) use rules::{PASSED, PROBE_PORT, canary_chain, is_canary_chain, profile_chain};
 pub use words::TABLE;
 
 /// Replaces the whole table in one transaction: a packet meets the old rules or the new ones.

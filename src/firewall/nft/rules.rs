@@ -75,6 +75,11 @@ pub(in crate::firewall) fn canary_chain(profile: &ProfileName) -> String {
     format!("canary-{profile}")
 }
 
+/// Whether a chain is the canary of some profile.
+pub(in crate::firewall) fn is_canary_chain(chain: &str) -> bool {
+    chain.starts_with("canary-")
+}
+
 /// Everything that rules refer to.
 pub(super) fn chains(ruleset: &Ruleset) -> Vec<NfObject<'static>> {
     let mut objects = vec![words::add_chain(ON_LINK_CANARY_CHAIN.to_owned())];

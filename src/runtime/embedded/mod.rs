@@ -18,3 +18,4 @@ pub mod seccomp;
 pub mod supervisor;
 mod syscalls;
 pub mod verifier;
+pub mod watch;

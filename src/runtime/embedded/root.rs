@@ -97,6 +97,7 @@ pub fn enter(root: OwnedFd) -> Result<(), RootError> {
 /// Names in the new root while it is built; a clone needs a source that is mounted.
 const BLANK_DIRECTORY: &str = ".blank-directory";
 const BLANK_FILE: &str = ".blank-file";
+const GENERATED_FILE: &str = ".generated-file";
 
 /// The new root while it is built.
 pub(super) struct Stage {
@@ -192,12 +193,27 @@ impl Stage {
             let frozen = clone_tree(&part, READ_ONLY).during("clone the mounts at", &shown)?;
             attach(frozen, part).during("make read-only", &shown)?;
         }
+        for substitute in &tree.substitutes {
+            let shown = target.join(&substitute.path);
+            let replaced = mounts::beneath(&upper, &substitute.path).during("open", &shown)?;
+            self.replace(replaced, &substitute.text, &shown)?;
+        }
         for mask in &tree.masks {
             let shown = target.join(&mask.path);
             let hidden = mounts::beneath(&upper, &mask.path).during("open", &shown)?;
             self.cover(hidden, &shown)?;
         }
         Ok(())
+    }
+
+    /// Lays a generated file over a file.
+    fn replace(&self, what: OwnedFd, text: &str, path: &Path) -> Result<(), RootError> {
+        let name = Path::new(GENERATED_FILE);
+        mounts::make_file(&self.root, name, text, 0o444).during("write", path)?;
+        let generated = mounts::beneath(&self.root, name).during("open", name)?;
+        let generated = clone_tree(generated, READ_ONLY).during("clone the mounts at", name)?;
+        attach(generated, what).during("replace", path)?;
+        rustix::fs::unlinkat(&self.root, name, AtFlags::empty()).during("remove", name)
     }
 
     /// Lays something empty and unreadable over a file or directory.

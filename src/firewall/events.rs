@@ -1,0 +1,168 @@
+//! What the service waits for: changes of the network, of nft tables and of resolv.conf, and
+//! signals. Which event it was matters little: whoever is woken looks at the whole again.
+
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
+use netlink_sys::{Socket, SocketAddr};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Addresses and routes of both families (linux/rtnetlink.h, `RTNLGRP_*`).
+const ROUTE_GROUPS: [u32; 4] = [
+    5,  // RTNLGRP_IPV4_IFADDR
+    7,  // RTNLGRP_IPV4_ROUTE
+    9,  // RTNLGRP_IPV6_IFADDR
+    11, // RTNLGRP_IPV6_ROUTE
+];
+/// Changes of nft tables (`NFNLGRP_NFTABLES`, linux/netfilter/nfnetlink.h).
+const NFTABLES_GROUP: u32 = 7;
+/// Changes come in bursts: a moment of quiet is waited for.
+const BURST: Duration = Duration::from_millis(100);
+/// Bursts that do not end are cut here.
+const BURSTS_MAX: u32 = 10;
+
+/// What woke the service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Woken {
+    /// Addresses, routes or resolvers may have changed, or it is time to look again.
+    pub(super) surroundings: bool,
+    /// Tables may have changed, or it is time to look again.
+    pub(super) tables: bool,
+    /// SIGHUP.
+    pub(super) reload: bool,
+    /// SIGTERM or SIGINT.
+    pub(super) stop: bool,
+}
+
+/// The sources of events.
+pub(super) struct Events {
+    routes: Socket,
+    tables: Socket,
+    files: OwnedFd,
+    signals: OwnedFd,
+}
+
+impl Events {
+    /// Blocks the signals for the whole process, so call it before any thread is started.
+    pub(super) fn open(resolv_conf: &Path) -> io::Result<Self> {
+        let signals = signals()?;
+        let routes = subscribe(NETLINK_ROUTE, &ROUTE_GROUPS)?;
+        let tables = subscribe(NETLINK_NETFILTER, &[NFTABLES_GROUP])?;
+        let files = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+        for directory in watched_directories(resolv_conf) {
+            let changes = inotify::WatchFlags::CLOSE_WRITE
+                | inotify::WatchFlags::MOVED_TO
+                | inotify::WatchFlags::CREATE
+                | inotify::WatchFlags::DELETE;
+            match inotify::add_watch(&files, &directory, changes) {
+                // It may come into being later; the timeout finds it then.
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(Self { routes, tables, files, signals })
+    }
+
+    /// Waits for an event and for the end of its burst; after `timeout` everything counts as
+    /// changed, for what was missed.
+    pub(super) fn wait(&self, timeout: Duration) -> io::Result<Woken> {
+        let mut woken = self.poll(timeout)?;
+        if woken == Woken::default() {
+            return Ok(Woken { surroundings: true, tables: true, ..woken });
+        }
+        for _ in 0..BURSTS_MAX {
+            let more = self.poll(BURST)?;
+            if more == Woken::default() {
+                break;
+            }
+            woken.surroundings |= more.surroundings;
+            woken.tables |= more.tables;
+            woken.reload |= more.reload;
+            woken.stop |= more.stop;
+        }
+        Ok(woken)
+    }
+
+    fn poll(&self, timeout: Duration) -> io::Result<Woken> {
+        // SAFETY: the sockets outlive the borrow, which ends with this function.
+        let [routes, tables] = [&self.routes, &self.tables]
+            .map(|socket| unsafe { std::os::fd::BorrowedFd::borrow_raw(socket.as_raw_fd()) });
+        let sources = [routes, tables, self.files.as_fd(), self.signals.as_fd()];
+        let mut fds = sources.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let timeout = Timespec { tv_sec: timeout.as_secs() as _, tv_nsec: timeout.subsec_nanos().into() };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let [routed, tabled, filed, signalled] = fds.map(|fd| !fd.revents().is_empty());
+        for (ready, fd) in [(routed, routes), (tabled, tables), (filed, self.files.as_fd())] {
+            if ready {
+                drain(fd);
+            }
+        }
+        let signal = if signalled { read_signal(&self.signals)? } else { None };
+        let stop = matches!(signal, Some(libc::SIGTERM | libc::SIGINT));
+        Ok(Woken { surroundings: routed || filed, tables: tabled, reload: signal == Some(libc::SIGHUP), stop })
+    }
+}
+
+/// resolv.conf is often a link to a file that is replaced: both directories matter.
+fn watched_directories(resolv_conf: &Path) -> Vec<PathBuf> {
+    let target = std::fs::canonicalize(resolv_conf).ok();
+    let directories = [Some(resolv_conf.to_owned()), target].into_iter().flatten();
+    directories.filter_map(|path| path.parent().map(Path::to_owned)).collect()
+}
+
+fn subscribe(protocol: isize, groups: &[u32]) -> io::Result<Socket> {
+    let mut socket = Socket::new(protocol)?;
+    socket.bind(&SocketAddr::new(0, 0))?;
+    groups.iter().try_for_each(|group| socket.add_membership(*group))?;
+    socket.set_non_blocking(true)?;
+    Ok(socket)
+}
+
+/// Reads until there is nothing more. An overrun (ENOBUFS) is an event like any other.
+fn drain(fd: impl AsFd) {
+    let mut buffer = [0_u8; 4096];
+    loop {
+        match rustix::io::read(&fd, &mut buffer) {
+            Ok(1..) | Err(Errno::NOBUFS | Errno::INTR) => {}
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
+fn signals() -> io::Result<OwnedFd> {
+    // SAFETY: sigemptyset makes the set valid before anything reads it; signalfd returns a
+    // descriptor that nobody else owns.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        for signal in [libc::SIGHUP, libc::SIGTERM, libc::SIGINT] {
+            libc::sigaddset(&mut set, signal);
+        }
+        if libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        match libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
+            -1 => Err(io::Error::last_os_error()),
+            fd => Ok(OwnedFd::from_raw_fd(fd)),
+        }
+    }
+}
+
+fn read_signal(fd: &OwnedFd) -> io::Result<Option<i32>> {
+    let mut record = [0_u8; size_of::<libc::signalfd_siginfo>()];
+    match rustix::io::read(fd, &mut record) {
+        // ssi_signo is the first field (signalfd(2)).
+        Ok(length) if length == record.len() => {
+            Ok(Some(i32::from_ne_bytes([record[0], record[1], record[2], record[3]])))
+        }
+        Ok(_) | Err(Errno::AGAIN) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}

@@ -1,0 +1,177 @@
+//! The service `rcc-firewall`: loads the rules and lets them follow the host. It takes no
+//! requests; after the first load it needs CAP_NET_ADMIN and nothing else.
+
+use super::apply::{self, ApplyError};
+use super::events::Events;
+use super::kernel::{Nft, NftError};
+use super::loaded::Loaded;
+use super::nft;
+use super::onlink::{self, OnLinkError};
+use super::surroundings::{self, RESOLV_CONF};
+use crate::policy::ruleset::Ruleset;
+use crate::policy::{Policy, Surroundings};
+use rustix::fs::{FlockOperation, flock};
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long an event may go unnoticed if the kernel's notice of it was lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Why the service ended. The rules that were loaded stay loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// The configuration.
+    #[error("cannot load the configuration: {0}")]
+    Policy(Box<dyn std::error::Error + Send + Sync>),
+    /// The first load.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// Reading the kernel's rules.
+    #[error(transparent)]
+    Nft(#[from] NftError),
+    /// Reading the host's links.
+    #[error(transparent)]
+    OnLink(#[from] OnLinkError),
+    /// Waiting.
+    #[error("cannot watch the host for changes: {0}")]
+    Events(#[source] io::Error),
+    /// Only one at a time.
+    #[error("the service rcc-firewall is running already")]
+    Running,
+}
+
+type Load<'a> = &'a dyn Fn() -> Result<Policy, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Applies what `load` returns and stays: follows interfaces, routes and resolvers, loads the
+/// rules again when they vanish, and reads the configuration again on SIGHUP. Returns on SIGTERM
+/// and SIGINT, with the rules left in force. Blocks these signals for the process.
+pub fn watch(load: Load<'_>) -> Result<(), WatchError> {
+    watch_in(Path::new(apply::RUN), Path::new(RESOLV_CONF), load)
+}
+
+pub(super) fn watch_in(run: &Path, resolv_conf: &Path, load: Load<'_>) -> Result<(), WatchError> {
+    let events = Events::open(resolv_conf).map_err(WatchError::Events)?;
+    let lock = apply::watch_lock(run)?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| WatchError::Running)?;
+    let mut watched = Watched::load(run, resolv_conf, load)?;
+    notify_ready();
+    loop {
+        let woken = events.wait(LOOK_AGAIN).map_err(WatchError::Events)?;
+        if woken.stop {
+            return Ok(());
+        }
+        let mut outcome = Ok(());
+        if woken.reload {
+            outcome = watched.reload(load);
+        } else if woken.tables {
+            outcome = watched.restore(load);
+        }
+        if woken.surroundings {
+            outcome = outcome.and_then(|()| watched.follow());
+        }
+        if let Err(error) = outcome {
+            // What is loaded stays; running sandboxes verify for themselves and are cut if it
+            // is not enough.
+            tracing::error!("{error}");
+        }
+    }
+}
+
+/// What this process loaded last.
+struct Watched<'a> {
+    run: &'a Path,
+    resolv_conf: &'a Path,
+    policy: Policy,
+    ruleset: Ruleset,
+    surroundings: Surroundings,
+}
+
+impl<'a> Watched<'a> {
+    fn load(run: &'a Path, resolv_conf: &'a Path, load: Load<'_>) -> Result<Self, WatchError> {
+        let policy = load().map_err(WatchError::Policy)?;
+        let ruleset = Ruleset::from(&policy);
+        let surroundings = gather(&ruleset, &Surroundings::default(), resolv_conf)?;
+        apply::apply_in(run, &policy, &surroundings)?;
+        Ok(Self { run, resolv_conf, policy, ruleset, surroundings })
+    }
+
+    fn reload(&mut self, load: Load<'_>) -> Result<(), WatchError> {
+        *self = Self::load(self.run, self.resolv_conf, load)?;
+        tracing::info!("the configuration was loaded again");
+        Ok(())
+    }
+
+    /// Somebody changed some table. If ours is gone or emptied, it is loaded again; if it is of a
+    /// newer configuration, that one is followed from now on.
+    fn restore(&mut self, load: Load<'_>) -> Result<(), WatchError> {
+        let loaded = Nft::find()?.table(true)?.map(Loaded::new);
+        if loaded.as_ref().is_some_and(|loaded| loaded.is_version(&nft::version(&self.ruleset), &self.ruleset)) {
+            return Ok(());
+        }
+        let Some(loaded) = loaded.filter(Loaded::has_a_version) else {
+            tracing::warn!("the rules are gone, loading them again");
+            return self.reload(load);
+        };
+        let policy = load().map_err(WatchError::Policy)?;
+        let ruleset = Ruleset::from(&policy);
+        if loaded.is_version(&nft::version(&ruleset), &ruleset) {
+            self.surroundings = gather(&ruleset, &self.surroundings, self.resolv_conf)?;
+            (self.policy, self.ruleset) = (policy, ruleset);
+            return Ok(apply::update_in(self.run, &self.ruleset, &self.surroundings)?);
+        }
+        tracing::error!(
+            "another version of rcc or of its configuration is loaded: run `systemctl restart rcc-firewall`"
+        );
+        Ok(())
+    }
+
+    /// Addresses first, which takes no time; then names, which may.
+    fn follow(&mut self) -> Result<(), WatchError> {
+        let on_link = onlink::read()?.on_link;
+        let resolvers = surroundings::resolvers(self.resolv_conf);
+        self.update(Surroundings { on_link, resolvers, names: self.surroundings.names.clone() })?;
+        if self.ruleset.profiles.iter().any(|profile| !profile.domains.is_empty()) {
+            self.update(gather(&self.ruleset, &self.surroundings, self.resolv_conf)?)?;
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, surroundings: Surroundings) -> Result<(), WatchError> {
+        if surroundings != self.surroundings {
+            apply::update_in(self.run, &self.ruleset, &surroundings)?;
+            self.surroundings = surroundings;
+        }
+        Ok(())
+    }
+}
+
+/// Names that do not resolve now keep the addresses that they had.
+fn gather(ruleset: &Ruleset, before: &Surroundings, resolv_conf: &Path) -> Result<Surroundings, WatchError> {
+    let gathered = surroundings::gather_with(ruleset, resolv_conf)?;
+    for warning in &gathered.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut now = gathered.surroundings;
+    for (name, addresses) in &before.names {
+        if ruleset.profiles.iter().any(|profile| profile.domains.contains_key(name)) {
+            now.names.entry(name.clone()).or_insert_with(|| addresses.clone());
+        }
+    }
+    Ok(now)
+}
+
+/// sd_notify(3). A service manager that does not listen is none of our concern.
+fn notify_ready() {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let address = match path.as_encoded_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+        _ => SocketAddr::from_pathname(&path),
+    };
+    let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(b"READY=1\n", &address));
+    if let Err(error) = sent {
+        tracing::warn!("cannot tell the service manager that the rules are loaded: {error}");
+    }
+}

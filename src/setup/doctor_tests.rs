@@ -1,0 +1,111 @@
+use super::super::observe::{Pasta, Switches};
+use super::super::userns::Refusal;
+use super::*;
+use crate::facts::User;
+
+/// A host that lacks nothing.
+fn host() -> Observations {
+    Observations {
+        user: User { uid: 1000, gid: 1000, name: "alice".into(), home: "/home/alice".into() },
+        privileged: false,
+        rcc: "rcc".into(),
+        family: Some(Family::Apt),
+        kernel: "6.1.0-18-amd64".into(),
+        missing_calls: Vec::new(),
+        namespaces: Ok(()),
+        switches: Switches::default(),
+        seccomp: true,
+        landlock: Some(2),
+        mappers: [("newuidmap", Mapper::Ready), ("newgidmap", Mapper::Ready)],
+        identities: Ok(true),
+        foreign_subid: None,
+        pasta: Some(Pasta { version: "pasta unknown version".into(), lacking: Vec::new() }),
+        tun: Tun::Open,
+        nft: Some("nftables v1.0.6 (Lester Gooch #5)".into()),
+        nft_kernel: Some(Ok(())),
+        cgroup: Delegation::Whole("/sys/fs/cgroup/x".into()),
+    }
+}
+
+/// The one requirement that a change spoils, as `name: verdict: remedy`.
+fn spoiled(change: impl FnOnce(&mut Observations)) -> String {
+    let mut host = host();
+    change(&mut host);
+    let found = judge(&host, &Contributions::default());
+    let bad: Vec<&Requirement> = found.iter().filter(|it| it.verdict != Verdict::Ok).collect();
+    let [only] = bad[..] else { panic!("not one requirement: {bad:?}") };
+    format!("{}: {:?}: {}", only.name, only.verdict, only.remedy.as_deref().unwrap())
+}
+
+#[test]
+fn a_host_that_lacks_nothing_is_ready() {
+    let contributions = Contributions { firewall: Some(Ok(())), agent: Some(Some("/opt/claude".into())) };
+    assert!(judge(&host(), &contributions).iter().all(|it| it.verdict == Verdict::Ok && it.remedy.is_none()));
+}
+
+#[test]
+fn each_lack_spoils_one_requirement_and_names_one_remedy() {
+    let cases: [(&str, fn(&mut Observations)); 14] = [
+        ("kernel: TooOld: install a kernel of 5.12 or later", |host| host.kernel = "5.10.0-28-amd64".into()),
+        ("kernel: Missing: start this container", |host| host.missing_calls = vec!["openat2"]),
+        ("seccomp: Missing: boot", |host| host.seccomp = false),
+        ("Landlock: Degraded: boot", |host| host.landlock = None),
+        ("newuidmap, newgidmap: Missing: sudo apt-get install uidmap", |host| host.mappers[1].1 = Mapper::Absent),
+        ("newuidmap, newgidmap: Missing: sudo chmod u+s", |host| host.mappers[0].1 = Mapper::Powerless),
+        ("network identities: Missing: sudo rcc init --user 1000", |host| host.identities = Ok(false)),
+        ("network identities: Missing: make `subid: files`", |host| host.foreign_subid = Some("sss".into())),
+        ("pasta: Missing: sudo apt-get install passt", |host| host.pasta = None),
+        ("pasta: TooOld: sudo apt-get", |host| {
+            host.pasta = Some(Pasta { version: "pasta 2023_02_27.c538ee8".into(), lacking: Vec::new() })
+        }),
+        ("/dev/net/tun: Missing: sudo chmod 0666 /dev/net/tun", |host| host.tun = Tun::Closed(0o600)),
+        ("nft: TooOld: sudo apt-get install nftables", |host| host.nft = Some("nftables v0.9.8 (E.D.S.)".into())),
+        ("nftables in the kernel: Missing: boot", |host| host.nft_kernel = Some(Err("no".into()))),
+        ("cgroup v2: Degraded: log in", |host| host.cgroup = Delegation::None),
+    ];
+    for (expected, change) in cases {
+        let found = spoiled(change);
+        assert!(found.starts_with(expected), "{found}\nexpected {expected}");
+    }
+}
+
+#[test]
+fn refused_namespaces_name_the_switch_that_refuses_them() {
+    let refused = |stage, switches| {
+        spoiled(move |host| {
+            host.namespaces = Err(Refusal { stage, errno: libc::EPERM });
+            host.switches = switches;
+        })
+    };
+    let none = Switches::default();
+    for (stage, switches, remedy) in [
+        (Stage::User, Switches { maximum: Some(0), ..none }, "sudo sysctl -w user.max_user_namespaces=15000"),
+        (Stage::User, Switches { clone: Some(0), ..none }, "sudo sysctl -w kernel.unprivileged_userns_clone=1"),
+        (Stage::Further, Switches { apparmor: Some(1), ..none }, "sudo rcc init"),
+        (Stage::Proc, Switches { apparmor: Some(1), ..none }, "start this container with its /proc unmasked"),
+        (Stage::User, none, "allow user namespaces"),
+    ] {
+        let found = refused(stage, switches);
+        assert!(found.starts_with(&format!("user namespaces: Missing: {remedy}")), "{found}");
+    }
+}
+
+#[test]
+fn root_is_not_told_to_use_sudo() {
+    let found = spoiled(|host| (host.privileged, host.pasta) = (true, None));
+    assert_eq!(found, "pasta: Missing: apt-get install passt");
+}
+
+#[test]
+fn an_unknown_distribution_gets_a_name_and_no_command() {
+    let found = spoiled(|host| (host.family, host.nft) = (None, None));
+    assert_eq!(found, "nft: Missing: install the package that is called nftables elsewhere");
+}
+
+#[test]
+fn absent_rules_and_an_absent_agent_are_missing() {
+    let contributions = Contributions { firewall: Some(Err("absent".into())), agent: Some(None) };
+    let found = judge(&host(), &contributions);
+    let bad: Vec<_> = found.iter().filter(|it| !it.is_ready()).map(|it| (it.name, it.mender)).collect();
+    assert_eq!(bad, [("firewall rules", Mender::Init), ("Claude Code", Mender::Agent)]);
+}
