@@ -48,7 +48,7 @@ as-user dev mkdir -p .git/worktrees/side .git/objects .git/refs/heads .git/modul
 echo "gitdir: /home/dev/project/.git/worktrees/side" >/home/dev/side/.git
 echo "../.." >/home/dev/project/.git/worktrees/side/commondir
 echo "/home/dev/side/.git" >/home/dev/project/.git/worktrees/side/gitdir
-echo "ref: refs/heads/side" >/home/dev/project/.git/worktrees/side/HEAD
+echo "ref: refs/heads/side" | tee /home/dev/project/.git/{worktrees/side,modules/sub}/HEAD
 chown -R dev:dev /home/dev
 check "in a worktree, commits can be made" as-user dev env -C /home/dev/side rcc run --profile offline -- \
     sh -c 'echo x >/home/dev/project/.git/objects/x && echo x >/home/dev/project/.git/refs/heads/side && echo x >/home/dev/project/.git/worktrees/side/index'
