@@ -21,10 +21,15 @@ pub fn maybe_lossy<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Resu
     }
 }
 
-/// A path for a terminal. An agent chooses file names: control characters (escape sequences) and
-/// those that change the direction or the look of text (Unicode UAX #9, zero-width) are escaped.
+/// A path for a terminal, see [`text`].
 pub fn terminal(path: &Path) -> String {
-    let text = path.to_string_lossy();
+    text(&path.to_string_lossy())
+}
+
+/// Text for a terminal. An agent chooses file names and more: control characters (escape
+/// sequences) and those that change the direction or the look of text (Unicode UAX #9,
+/// zero-width) are escaped.
+pub fn text(text: &str) -> String {
     let odd = |c: char| {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

@@ -552,3 +552,15 @@ fn a_mask_that_the_host_removes_is_noticed_at_once() {
     });
     assert_eq!(lost, format!("{:?}", [world.project.join(".env")]));
 }
+
+#[test]
+fn bare_repositories_are_protected_wherever_they_are() {
+    let world = World::new(Who::User);
+    world.repository("fixtures/some.git");
+    protected(&world, &["fixtures/some.git/config", "fixtures/some.git/hooks"]);
+    world.refuses(&["mv fixtures f", "mv fixtures/some.git f"]);
+    assert!(!world.project.join("fixtures/some.git/commondir").exists());
+    let world = World::new(Who::User);
+    world.repository(".");
+    protected(&world, &["config", "hooks", "commondir", "config.worktree"]);
+}

@@ -4,9 +4,10 @@ use crate::config::{self, Sources};
 use crate::environment;
 use crate::facts::Facts;
 use crate::policy::ProfileName;
-use crate::project::Project;
-use crate::run::{self, Prepared, Task};
+use crate::project::{Project, report};
+use crate::run::{self, Ended, Prepared, Task};
 use crate::settings::Environment;
+use crate::shown;
 use miette::IntoDiagnostic;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -87,6 +88,25 @@ impl Options {
             println!("{}", serde_json::to_string_pretty(&plan).into_diagnostic()?);
             return Ok(ExitCode::SUCCESS);
         }
-        Ok(ExitCode::from(run::execute(&prepared)?))
+        let ended = run::execute(&prepared)?;
+        show_changes(&prepared, &ended);
+        Ok(ExitCode::from(ended.outcome.status()))
+    }
+}
+
+/// What the agent changed among the things that the host executes or loads by itself.
+fn show_changes(prepared: &Prepared, ended: &Ended) {
+    for leftover in &ended.leftovers {
+        eprintln!("rcc: {leftover}");
+    }
+    let report = report::changes(&prepared.project, ended.started);
+    if !report.changes.is_empty() {
+        eprintln!("rcc: look at these before you use the project; this machine would execute or load them:");
+    }
+    for change in &report.changes {
+        eprintln!("  {}  {}", shown::terminal(&change.path), change.why);
+    }
+    if report.incomplete {
+        eprintln!("rcc: the list is not complete: the project is too large to search it all");
     }
 }

@@ -1,5 +1,6 @@
 //! Aligned columns for people.
 
+use crate::shown;
 use std::fmt::Write;
 
 /// Columns as wide as their widest cell, two blanks apart; the last one is not padded. Control
@@ -7,7 +8,7 @@ use std::fmt::Write;
 pub fn render(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
     let rows: Vec<Vec<String>> =
-        std::iter::once(&head).chain(rows).map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+        std::iter::once(&head).chain(rows).map(|row| row.iter().map(|cell| shown::text(cell)).collect()).collect();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..head.len()).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
@@ -20,12 +21,6 @@ pub fn render(head: &[&str], rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
-}
-
-/// The text with control characters escaped, safe to show on a terminal.
-pub fn printable(text: &str) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escape).collect()
 }
 
 #[cfg(test)]

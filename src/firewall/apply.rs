@@ -134,9 +134,7 @@ fn lock_file(run: &Path, name: &str) -> Result<File, ApplyError> {
     let path = run.join(name);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600));
-    let file = file.map_err(|errno| file_error("open", &path)(errno.into()))?;
-    rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(|errno| file_error("lock", &path)(errno.into()))?;
-    Ok(file.into())
+    file.map(File::from).map_err(|errno| file_error("open", &path)(errno.into()))
 }
 
 /// Creates a directory of root's, or corrects the mode of one.
@@ -162,7 +160,7 @@ fn user_directory(run: &Path, uid: u32) -> Result<(), ApplyError> {
     let path = run.join(uid.to_string());
     directory(&path, 0o700)?;
     let owner = std::fs::symlink_metadata(&path).map_err(file_error("inspect", &path))?.uid();
-    // Without this test the service, which has no CAP_CHOWN, could not apply anything again.
+    // Without this test the service could not apply anything again where it has no CAP_CHOWN.
     if owner == uid {
         return Ok(());
     }

@@ -6,7 +6,11 @@
 #[cfg(target_os = "linux")]
 mod apply;
 #[cfg(target_os = "linux")]
+pub mod battery;
+#[cfg(target_os = "linux")]
 mod events;
+#[cfg(test)]
+mod golden;
 #[cfg(target_os = "linux")]
 mod kernel;
 #[cfg(target_os = "linux")]
@@ -14,6 +18,7 @@ mod loaded;
 pub mod nft;
 #[cfg(target_os = "linux")]
 pub mod onlink;
+pub mod pf;
 #[cfg(target_os = "linux")]
 pub mod probe;
 #[cfg(target_os = "linux")]

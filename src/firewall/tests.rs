@@ -3,9 +3,10 @@
 
 use super::apply::{ApplyError, apply_in, reset_in, update_in};
 
-use super::onlink;
 use super::probe::{self, Expectation, NotInForce};
+use super::refresh::watch_in;
 use super::status::{State, status};
+use super::{battery, nft, onlink};
 use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, SLOTS, UserRange};
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Exception, Policy, Ports, Profile, ProfileName, Protocol, Surroundings, Target};
@@ -32,6 +33,8 @@ impl World {
             world.ip("link set lan up");
             world.ip("addr add 203.0.113.5/24 dev lan");
             world.ip("-6 addr add 2001:db8:1::5/64 dev lan nodad");
+            world.ip("route add default via 203.0.113.1");
+            world.ip("-6 route add default via 2001:db8:1::1");
             test(&world);
         });
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -137,8 +140,6 @@ fn is_refused(to: &'static str, identity: u32) -> bool {
 #[test]
 fn what_is_private_is_refused_and_what_is_public_is_not() {
     World::build(|world| {
-        world.ip("route add default via 203.0.113.1");
-        world.ip("-6 route add default via 2001:db8:1::1");
         world.apply(&policy()).unwrap();
         for private in [
             "10.0.0.1:1",
@@ -225,5 +226,267 @@ fn the_probe_and_the_sets_follow_the_interfaces() {
         world.check(&policy(), "public", PUBLIC).unwrap();
         assert!(is_refused("198.51.100.2:1", PUBLIC));
         assert_eq!(world.state(&policy()), State::InForce, "the dynamic sets are no drift");
+    });
+}
+
+#[test]
+fn drift_and_staleness_are_told_apart() {
+    World::build(|world| {
+        world.apply(&policy()).unwrap();
+        let other = Policy { vpn_interfaces: vec![], ..policy() };
+        assert_eq!(world.state(&other), State::Stale);
+        for tampering in [
+            "add element inet rcc host4-work { 10.0.0.1 . tcp . 22 }",
+            "insert rule inet rcc profile-public accept",
+            "delete element inet rcc denied4 { 10.0.0.0/8 }",
+            "add chain inet rcc extra",
+        ] {
+            world.apply(&policy()).unwrap();
+            assert_eq!(world.state(&policy()), State::InForce);
+            world.nft(tampering);
+            assert_eq!(world.state(&policy()), State::Drifted, "{tampering}");
+        }
+        world.nft("flush table inet rcc");
+        assert_eq!(world.state(&policy()), State::Stale);
+    });
+}
+
+#[test]
+fn denials_are_counted_by_reason_and_probes_are_not() {
+    World::build(|world| {
+        world.apply(&policy()).unwrap();
+        world.check(&policy(), "public", PUBLIC).unwrap();
+        let counters = || status(&Ruleset::from(&policy())).unwrap().counters.remove(0);
+        assert!(counters().denied.values().all(|counter| counter.packets == 0), "{:?}", counters());
+        assert!(is_refused("203.0.113.5:1", PUBLIC) && is_refused("203.0.113.9:1", PUBLIC));
+        let denied: Vec<u64> = counters().denied.values().map(|counter| counter.packets).collect();
+        assert_eq!(denied, [1, 0, 1, 0], "host, private, on-link, vpn");
+    });
+}
+
+#[test]
+fn an_identity_in_use_keeps_its_profile() {
+    World::build(|world| {
+        let range = UserRange::new(0, BLOCK_START, RANGE_LENGTH).unwrap();
+        let before = Policy { users: vec![range], ..policy() };
+        world.apply(&before).unwrap();
+        let slots = world.run().join("0/slots");
+        std::fs::create_dir_all(&slots).unwrap();
+        let slot = std::fs::File::create(slots.join(WORK.to_string())).unwrap();
+        let mut after = before.clone();
+        after.profiles.insert(1, Profile { name: ProfileName::new("new").unwrap(), exceptions: vec![] });
+        slot.lock().unwrap();
+        let refused = world.apply(&after);
+        assert!(matches!(refused, Err(ApplyError::InUse { uid: 0, identity: WORK, .. })), "{refused:?}");
+        assert_eq!(world.state(&before), State::InForce);
+        world.apply(&before).unwrap();
+        slot.unlock().unwrap();
+        world.apply(&after).unwrap();
+        assert_eq!(world.state(&after), State::InForce);
+    });
+}
+
+#[test]
+fn a_link_in_a_users_directory_leads_nowhere() {
+    World::build(|world| {
+        let range = UserRange::new(0, BLOCK_START, RANGE_LENGTH).unwrap();
+        let before = Policy { users: vec![range], ..policy() };
+        world.apply(&before).unwrap();
+        std::os::unix::fs::symlink("/proc/self", world.run().join("0/slots")).unwrap();
+        let after = Policy { profiles: before.profiles[..1].to_vec(), ..before };
+        world.apply(&after).unwrap();
+        assert_eq!(world.state(&after), State::InForce);
+    });
+}
+
+#[test]
+fn rules_that_nft_refuses_leave_the_old_ones() {
+    World::build(|world| {
+        world.apply(&policy()).unwrap();
+        let overlapping = Surroundings {
+            on_link: vec!["10.0.0.0/8".parse().unwrap(), "10.1.0.0/16".parse().unwrap()],
+            ..Surroundings::default()
+        };
+        let refused = apply_in(world.run(), &policy(), &overlapping);
+        assert!(
+            matches!(&refused, Err(ApplyError::Nft(error)) if error.to_string().contains("unchanged")),
+            "{refused:?}"
+        );
+        assert_eq!(world.state(&policy()), State::InForce);
+        world.check(&policy(), "public", PUBLIC).unwrap();
+    });
+}
+
+#[test]
+fn only_root_applies() {
+    World::build(|world| {
+        let run = world.run().to_owned();
+        let refused = as_identity(1000, move || apply_in(&run, &policy(), &Surroundings::default()));
+        assert!(matches!(refused, Err(ApplyError::NotRoot)));
+    });
+}
+
+#[test]
+fn killed_at_any_moment_nft_leaves_the_old_rules_or_the_new() {
+    World::build(|world| {
+        let many = (0..1000_u32).map(|n| exception(&format!("10.{}.{}.7/32", n / 250, n % 250), "443")).collect();
+        let large = |port: &str| {
+            let mut policy = policy();
+            policy.profiles[1].exceptions = Vec::clone(&many);
+            policy.profiles[1].exceptions.push(exception("10.200.0.0/16", port));
+            policy
+        };
+        let (old, new) = (large("1"), large("2"));
+        let rendered = |policy: &Policy| nft::json(&nft::replace(&Ruleset::from(policy), &Surroundings::default()));
+        let (old_text, new_text) = (rendered(&old), rendered(&new));
+        let started = std::time::Instant::now();
+        load_and_kill(&old_text, None);
+        let usual = started.elapsed();
+        let mut survived = [false; 2];
+        for round in 0..30 {
+            load_and_kill(&old_text, None);
+            load_and_kill(&new_text, Some(usual * round / 24));
+            let states = [&old, &new].map(|policy| world.state(policy) == State::InForce);
+            assert!(states[0] != states[1], "round {round}: {states:?}");
+            survived[usize::from(states[1])] = true;
+        }
+        assert_eq!(survived, [true, true], "the kills must have come both before and after the commit");
+    });
+}
+
+/// What a kill of `apply` and of everything that it started does.
+fn load_and_kill(rules: &[u8], after: Option<std::time::Duration>) {
+    use std::io::Write;
+    let mut nft = Command::new("nft")
+        .args(["-j", "-f", "-"])
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = nft.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        // The pipe breaks when the reader is killed.
+        scope.spawn(move || stdin.write_all(rules).unwrap_or_default());
+        if let Some(after) = after {
+            std::thread::sleep(after);
+            nft.kill().unwrap();
+        }
+        assert!(nft.wait().unwrap().success() || after.is_some());
+    });
+}
+
+#[test]
+fn the_service_follows_the_host_and_restores_what_vanishes() {
+    World::build(|world| {
+        let resolv_conf = world.run().join("resolv.conf");
+        std::fs::write(&resolv_conf, "nameserver 10.9.9.9\n").unwrap();
+        let mut watcher = Watcher::fork(world, &resolv_conf);
+        let ruleset = Ruleset::from(&policy());
+        let holds = || world.check(&policy(), "public", PUBLIC).is_ok();
+        eventually("the first load", holds);
+        assert!(!is_refused("10.9.9.9:53", PUBLIC));
+        assert!(matches!(reset_in(world.run()), Err(ApplyError::Watched)));
+
+        world.ip("addr add 198.51.100.1/24 dev lan");
+        eventually("a new address", holds);
+        assert!(is_refused("198.51.100.2:1", PUBLIC));
+
+        std::fs::write(&resolv_conf, "nameserver 10.8.8.8\n").unwrap();
+        eventually("a new resolver", || !is_refused("10.8.8.8:53", PUBLIC));
+        assert!(is_refused("10.9.9.9:53", PUBLIC));
+
+        for harm in ["delete table inet rcc", "flush ruleset", "flush table inet rcc"] {
+            world.nft(harm);
+            eventually(harm, holds);
+            assert_eq!(status(&ruleset).unwrap().state, State::InForce);
+        }
+        watcher.end();
+        assert!(holds(), "the rules outlive the service");
+        reset_in(world.run()).unwrap();
+    });
+}
+
+fn eventually(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..100 {
+        if condition() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("{what}: not within 5 s");
+}
+
+/// The service as a process of its own: it takes over the signals of its whole process.
+struct Watcher(std::process::Child);
+
+impl Watcher {
+    fn fork(world: &World, resolv_conf: &Path) -> Self {
+        let program = std::env::current_exe().unwrap();
+        let child = Command::new(program)
+            .args(["--exact", "firewall::tests::the_service_itself", "--nocapture"])
+            .env("RCC_TEST_RUN", world.run())
+            .env("RCC_TEST_RESOLV_CONF", resolv_conf)
+            .spawn();
+        Self(child.unwrap())
+    }
+
+    fn end(&mut self) {
+        // The service blocks the signal for its whole process, but here the test harness has
+        // started a thread before it.
+        let process = self.0.id().to_string();
+        let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+        for task in tasks.map(|task| task.unwrap().file_name().into_string().unwrap()).filter(|task| *task != process) {
+            let [process, task] = [&process, &task].map(|id| id.parse::<libc::pid_t>().unwrap());
+            // SAFETY: a signal to a thread of our own child.
+            assert_eq!(unsafe { libc::syscall(libc::SYS_tgkill, process, task, libc::SIGTERM) }, 0);
+        }
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        // Fails when it has ended already.
+        let _ = self.0.kill();
+    }
+}
+
+/// Not a test by itself: what [`Watcher`] runs. Without its environment it must refuse to run.
+#[test]
+fn the_service_itself() {
+    let (Ok(run), Ok(resolv_conf)) = (std::env::var("RCC_TEST_RUN"), std::env::var("RCC_TEST_RESOLV_CONF")) else {
+        return;
+    };
+    watch_in(Path::new(&run), Path::new(&resolv_conf), &|| Ok(policy())).unwrap();
+}
+
+#[test]
+fn the_battery_holds_under_the_rules_and_fails_without() {
+    World::build(|world| {
+        let battery = || {
+            let listeners = battery::Listeners::open(7).unwrap();
+            let host = battery::HostView {
+                links: onlink::read().unwrap(),
+                port: listeners.port,
+                abstract_socket: listeners.abstract_socket.clone(),
+                ..Default::default()
+            };
+            // Here it runs in the host's own namespaces: only the network is guarded.
+            let mut attempts = battery::attempts(&host);
+            attempts.retain(|attempt| ["host", "on-link"].contains(&attempt.class));
+            attempts.retain(|attempt| !matches!(attempt.action, battery::Action::Echo(_)));
+            let (reader, writer) = std::io::pipe().unwrap();
+            let made = attempts.clone();
+            as_identity(PUBLIC, move || battery::run_inside(&made, 7, writer.into())).unwrap();
+            let text = std::io::read_to_string(reader).unwrap();
+            let seen: Vec<battery::Seen> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let arrived = listeners.arrivals(std::time::Duration::from_millis(50)).unwrap();
+            battery::judge(attempts, &seen, &arrived)
+        };
+        assert!(battery().rows.iter().any(|row| row.arrived && !row.holds));
+        world.apply(&policy()).unwrap();
+        let table = battery();
+        let failed: Vec<_> = table.rows.iter().filter(|row| !row.holds).collect();
+        assert!(table.holds(), "{failed:#?}");
     });
 }

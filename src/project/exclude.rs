@@ -4,8 +4,9 @@
 //! top, a `/` at the end means directories, `!` takes back, and the last match decides; but what
 //! lies in an excluded directory cannot be taken back, because that is hidden as a whole.
 //!
-//! What is hidden is decided at the start. A file that the host makes, or replaces by renaming
-//! another over it, while the sandbox runs is not hidden until the next run.
+//! What is hidden is decided at the start. A file that the host makes while the sandbox runs is
+//! not hidden until the next run, nor one that it replaces by renaming another over it, as some
+//! editors do: `runtime::embedded::watch` notices the latter.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::path::Path;
@@ -77,5 +78,45 @@ impl Matcher {
         let last =
             matches.iter().rev().map(|index| self.rules[*index]).find(|rule| directory || !rule.directories_only);
         last.is_some_and(|rule| rule.excludes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn excluded(patterns: &[&str], path: &str, directory: bool) -> bool {
+        let patterns: Vec<String> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+        Matcher::new(&patterns).unwrap().excludes(Path::new(path), directory)
+    }
+
+    #[test]
+    fn a_pattern_without_a_slash_matches_everywhere_and_one_with_a_slash_from_the_top() {
+        assert!(excluded(&[".env"], ".env", false) && excluded(&[".env"], "a/b/.env", false));
+        assert!(!excluded(&[".env"], ".envrc", false) && !excluded(&[".env"], ".env/x", false));
+        assert!(excluded(&["/a/*.key"], "a/x.key", false) && !excluded(&["a/*.key"], "b/a/x.key", false));
+        assert!(!excluded(&["a/*.key"], "a/b/x.key", false) && excluded(&["a/**/x.key"], "a/b/c/x.key", false));
+        assert!(excluded(&["*.{key,pem}"], "x.pem", false) && excluded(&[".env.*"], "b/.env.local", false));
+    }
+
+    #[test]
+    fn the_last_match_decides_and_a_slash_at_the_end_means_directories() {
+        assert!(!excluded(&["*.key", "!public.key"], "a/public.key", false));
+        assert!(excluded(&["!public.key", "*.key"], "public.key", false));
+        assert!(excluded(&["secrets/"], "a/secrets", true) && !excluded(&["secrets/"], "secrets", false));
+    }
+
+    #[test]
+    fn a_pattern_that_can_match_nothing_is_an_error() {
+        for pattern in ["", "/", "!", "../x", "a/../b", "a//b", ".", "[", "a/{b"] {
+            assert!(Matcher::new(&[pattern.to_owned()]).is_err(), "{pattern:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_match_as_well() {
+        use std::os::unix::ffi::OsStrExt;
+        let matcher = Matcher::new(&["*.key".to_owned()]).unwrap();
+        assert!(matcher.excludes(Path::new(std::ffi::OsStr::from_bytes(b"a\xff\n.key")), false));
     }
 }

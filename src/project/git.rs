@@ -18,7 +18,7 @@ pub enum Git {
     None,
     /// Inside the project: `.git`, or where a `.git` file points to. Relative to the project.
     Inside {
-        /// `.git` or another directory of the project.
+        /// `.git` or another directory of the project; empty where that is a bare repository.
         #[serde(serialize_with = "crate::shown::lossy")]
         directory: PathBuf,
     },
@@ -77,6 +77,9 @@ const MAX_CONFIG: u64 = 1024 * 1024;
 pub(super) fn find(root: &Path, uid: u32) -> Result<Git, GitError> {
     let file = root.join(".git");
     let metadata = match std::fs::symlink_metadata(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_git_directory(root) => {
+            return Ok(Git::Inside { directory: PathBuf::new() });
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Git::None),
         metadata => metadata.map_err(|source| GitError::Read { path: file.clone(), source })?,
     };
@@ -128,13 +131,18 @@ fn outside(root: &Path, file: PathBuf, directory: PathBuf, uid: u32) -> Result<G
         }
         (directory.clone(), None)
     };
-    if !(common.join("HEAD").is_file() && common.join("objects").is_dir() && common.join("refs").is_dir()) {
+    if !is_git_directory(&common) {
         return Err(refuse("it lacks HEAD, objects or refs"));
     }
     if root.starts_with(&common) {
         return Err(refuse("the project lies in it"));
     }
     Ok(Git::Outside { common, private })
+}
+
+/// Whether git takes a directory for a repository, whatever its name.
+pub(super) fn is_git_directory(path: &Path) -> bool {
+    path.join("HEAD").is_file() && path.join("objects").is_dir() && path.join("refs").is_dir()
 }
 
 /// The path in a file of one line.

@@ -272,8 +272,15 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// A repository below the project's own: a submodule, a clone, a work tree.
+    /// A repository below the project's own: a submodule, a clone, a work tree, a bare one.
     pub(super) fn nested(&mut self, git: &Path) -> Result<(), HandoverError> {
+        if git.file_name() != Some(".git".as_ref()) {
+            // Bare, mostly a test's fixture: nothing is added to it.
+            let complete = std::mem::replace(&mut self.complete, false);
+            let protected = self.repository(git, git);
+            self.complete = complete;
+            return protected;
+        }
         let top = git.parent().unwrap_or(Path::new(""));
         self.names(top, |_| Missing::Ignore)?;
         if self.root.join(git).symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {

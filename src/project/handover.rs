@@ -7,7 +7,8 @@
 //! Not protected, only reported at exit ([`super::report`]): repositories that the agent makes,
 //! and protected names in directories other than those between the project's top and the current
 //! directory, as nobody knows where they will be. A protected file that the *host* replaces by
-//! renaming over it (`git config`) loses its mount in running sandboxes, and is reported too.
+//! renaming over it (`git config`) loses its mount in running sandboxes: this is noticed by
+//! `runtime::embedded::watch`, and reported too.
 
 use super::guard::{GIT_LINKED, Kind, Missing, Planner};
 use super::placeholder::Claim;
@@ -69,7 +70,7 @@ pub fn prepare(project: &Project, scan: &Scan, writable: &[String], locks: &Path
 fn claimed(project: &Project) -> Vec<PathBuf> {
     let git = match &project.git {
         Git::None => None,
-        Git::Inside { directory } => Some(project.root.join(directory)),
+        Git::Inside { directory } => Some(project.root.join(directory)).filter(|git| *git != project.root),
         Git::Outside { common, .. } => Some(common.clone()),
     };
     std::iter::once(project.root.clone()).chain(git).collect()

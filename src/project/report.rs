@@ -6,7 +6,7 @@
 //! decides: unlike the modification time it can only be set by setting the clock.
 
 use super::guard::{LOADED, RARE};
-use super::{Git, Project};
+use super::{Git, Project, git};
 use serde::Serialize;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,8 @@ const GIT_PARTS: [&str; 8] = [
 /// Hook runners' files: once installed as a git hook, they run what these say.
 const HOOK_FILES: [&str; 4] = [".pre-commit-config.yaml", ".pre-commit-config.yml", "lefthook.yml", ".lefthook.yml"];
 
-/// Lists what changed since `since`, the time when the sandbox was started.
+/// Lists what changed since `since`, the time when the sandbox was started. To be called after
+/// `Handover::finish`, or the placeholders of this very run are in the list.
 pub fn changes(project: &Project, since: SystemTime) -> Report {
     let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut search = Search { project, since, until: Instant::now() + MAX_TIME, report: Report::default() };
@@ -108,7 +109,7 @@ impl Search<'_> {
         // git finds bare repositories by these three.
         if name == "HEAD" && !directory {
             let top = path.parent().unwrap_or(path);
-            if top.join("objects").is_dir() && top.join("refs").is_dir() {
+            if git::is_git_directory(top) {
                 self.git_directory(top);
             }
         } else if LOADED.iter().any(|(loaded, _)| *loaded == name) || RARE.contains(&name) {

@@ -1,7 +1,7 @@
 //! One walk over the project for all that must be known about its files.
 
-use super::Project;
 use super::exclude::{Matcher, PatternError};
+use super::{Project, git};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io;
@@ -22,7 +22,7 @@ pub struct Mask {
 pub struct Scan {
     /// What the exclude patterns name, with other names of the same files.
     pub masks: Vec<Mask>,
-    /// `.git` directories and files below the project's own.
+    /// `.git` directories and files below the project's own, and bare repositories.
     pub repositories: Vec<PathBuf>,
 }
 
@@ -75,6 +75,10 @@ pub fn read(project: &Project, patterns: &[String]) -> Result<Scan, ScanError> {
         } else if entry.file_name() == ".git" {
             // The project's own is known.
             found.repositories.extend((entry.depth() > 1).then(|| relative.to_owned()));
+        } else if entry.file_name() == "HEAD" && entry.depth() > 1 {
+            let top = entry.path().parent().filter(|top| git::is_git_directory(top));
+            found.repositories.extend(top.and_then(|top| project.relative(top)).map(Path::to_owned));
+            continue;
         } else {
             continue;
         }

@@ -16,11 +16,17 @@ use crate::runtime::embedded::lockdown::Confinement;
 use crate::runtime::embedded::report::Report;
 use crate::runtime::embedded::seccomp::{self, SeccompError};
 use crate::session::{self, Record, Session, SessionError};
+use crate::shown;
+use crate::terminal::control::ControlError;
+use crate::terminal::relay::{self, RelayError};
+use crate::terminal::stdio::StdioError;
+use crate::terminal::{Outcome, Relay, Stdio};
 use miette::Diagnostic;
 use rustix::process::Pid;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::SystemTime;
-use supervisor::{Supervision, Supervisor};
+use supervisor::{Ends, Supervision, Supervisor};
 
 /// Why a run did not begin, or what rcc could not do about it.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -61,6 +67,15 @@ pub enum RunError {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// Standard input, output or error.
+    #[error(transparent)]
+    Stdio(#[from] StdioError),
+    /// The launcher's connection to the sandbox.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The sandbox ended before the agent did.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     /// The supervisor, or somebody below it, refused.
     #[error("nothing was started: {why}")]
     Refused {
@@ -73,9 +88,21 @@ fn host(what: &'static str) -> impl Fn(std::io::Error) -> RunError {
     move |source| RunError::Host { what, source }
 }
 
-/// Carries out what was prepared; returns the exit status of the command.
-pub fn execute(prepared: &Prepared) -> Result<u8, RunError> {
-    let facts = &prepared.facts;
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The agent's end.
+    pub outcome: Outcome,
+    /// When the sandbox was about to be started.
+    pub started: SystemTime,
+    /// Placeholders that could not be removed.
+    pub leftovers: Vec<HandoverError>,
+}
+
+/// Carries out what was prepared, and returns when the agent has ended.
+pub fn execute(prepared: &Prepared) -> Result<Ended, RunError> {
+    let (facts, started) = (&prepared.facts, SystemTime::now());
+    let stdio = Stdio::inspect()?;
     let xdg = facts.variable("XDG_RUNTIME_DIR").map(Path::new);
     let runtime_dir = session::runtime_dir(facts.user.uid, xdg, &facts.data_dir)?;
     let handover = handover::prepare(&prepared.project, &prepared.scan, &prepared.settings.writable, &runtime_dir)?;
@@ -89,16 +116,35 @@ pub fn execute(prepared: &Prepared) -> Result<u8, RunError> {
     let filter = seccomp::compile()?;
     let confinement = Confinement { filter, writable: plan.view.writable(), processes: None };
     let supervision = Supervision { prepared, plan: &plan, slot: slot.as_ref(), confinement: &confinement };
-    let (mut supervisor, reports) = Supervisor::start(&supervision)?;
+    let (mut supervisor, ends) = Supervisor::start(&supervision, stdio)?;
     let _cgroup = limits.map(|limits| limits.enter(supervisor.pid.as_raw_pid() as u32, &plan.session)).transpose()?;
     supervisor.begin(&supervision)?;
-    match reports.next().map_err(|error| host("hear the supervisor")(error.into()))? {
+    match ends.reports.next().map_err(|error| host("hear the supervisor")(error.into()))? {
         Some(Report::Ready) => (),
         Some(Report::Refused(why) | Report::Cut(why)) => return Err(RunError::Refused { why }),
         None => return Err(RunError::Refused { why: "the supervisor died".to_owned() }),
     }
     let _session = Session::register(&runtime_dir, &record(&plan, slot.as_ref(), supervisor.pid))?;
-    supervisor.wait()
+    let relayed = relay(ends);
+    drop(supervisor);
+    // Nothing inside can write any more.
+    let leftovers = handover.finish();
+    Ok(Ended { outcome: relayed?, started, leftovers })
+}
+
+/// Passes on what the user types and the agent prints, until the agent ends. A network that is
+/// cut is told at once: in the middle of the agent's screen if need be.
+fn relay(ends: Ends) -> Result<Outcome, RunError> {
+    let Ends { reports, control, user } = ends;
+    let mut tell = |_: usize| match reports.next() {
+        Ok(Some(Report::Cut(why))) => {
+            eprint!("\r\nrcc: the network of this sandbox was cut: {}\r\n", shown::text(&why));
+            relay::Watch::Keep
+        }
+        Ok(Some(_)) => relay::Watch::Keep,
+        Ok(None) | Err(_) => relay::Watch::Forget,
+    };
+    Ok(Relay::new(control, user)?.run(&[reports.as_fd()], &mut tell)?)
 }
 
 fn record(plan: &Plan, slot: Option<&Slot>, supervisor: Pid) -> Record {

@@ -22,7 +22,9 @@ pub enum Delegation {
 ///
 /// `root` is `/`; `own` is the content of `/proc/self/cgroup` (cgroups(7)).
 pub fn delegation(root: &Path, own: &str, uid: u32) -> Delegation {
-    let Some(mount) = ["sys/fs/cgroup", "sys/fs/cgroup/unified"].iter().map(|path| root.join(path)).find(is_v2) else {
+    let Some(mount) =
+        ["sys/fs/cgroup", "sys/fs/cgroup/unified"].iter().map(|path| root.join(path)).find(|path| is_v2(path))
+    else {
         return Delegation::Absent;
     };
     let own = own.lines().find_map(|line| line.strip_prefix("0::/"));
@@ -41,16 +43,16 @@ pub fn delegation(root: &Path, own: &str, uid: u32) -> Delegation {
     best
 }
 
-fn is_v2(mount: &PathBuf) -> bool {
+fn is_v2(mount: &Path) -> bool {
     // Only the root of a v2 hierarchy has this file.
     mount.join("cgroup.controllers").exists()
 }
 
 fn belongs_to(cgroup: &Path, uid: u32) -> bool {
     use std::os::unix::fs::MetadataExt;
-    ["", "cgroup.procs", "cgroup.subtree_control"]
-        .iter()
-        .all(|name| std::fs::metadata(cgroup.join(name)).is_ok_and(|found| found.uid() == uid && found.mode() & 0o200 != 0))
+    ["", "cgroup.procs", "cgroup.subtree_control"].iter().all(|name| {
+        std::fs::metadata(cgroup.join(name)).is_ok_and(|found| found.uid() == uid && found.mode() & 0o200 != 0)
+    })
 }
 
 #[cfg(test)]

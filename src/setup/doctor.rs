@@ -137,7 +137,7 @@ fn namespaces(host: &Observations) -> Requirement {
     if host.switches.apparmor.is_some_and(|value| value > 0) && host.user.uid != 0 {
         return found.unless(Verdict::Missing, root(host, &format!("{} init", host.rcc))).by(Mender::Init);
     }
-    found.unless(Verdict::Missing, "allow user namespaces in this container or in the kernel's configuration")
+    found.unless(Verdict::Missing, "allow user namespaces in this container or kernel; a chroot can't have them")
 }
 
 fn seccomp(host: &Observations) -> Requirement {
@@ -262,8 +262,9 @@ fn cgroup(host: &Observations) -> Requirement {
     let remedy = "log in through systemd, with `Delegate=cpu memory pids` for user@.service";
     match &host.cgroup {
         Delegation::Whole(_) => found("delegated".into()),
-        Delegation::Lacks(_, lacking) => found(format!("delegated without {}: no such limits", lacking.join(", ")))
-            .unless(Verdict::Degraded, remedy),
+        Delegation::Lacks(_, lacking) => {
+            found(format!("delegated without {}: no such limits", lacking.join(", "))).unless(Verdict::Degraded, remedy)
+        }
         Delegation::None => found("not delegated: no limits".into()).unless(Verdict::Degraded, remedy),
         Delegation::Absent => found("not mounted: no limits".into())
             .unless(Verdict::Degraded, "boot with systemd.unified_cgroup_hierarchy=1"),
@@ -274,9 +275,12 @@ fn agent(host: &Observations, found: Option<&std::path::Path>) -> Requirement {
     let requirement = |state: String| Requirement::ok("Claude Code", "the agent", state);
     match found {
         Some(path) => requirement(path.display().to_string()),
-        None => requirement("not available".into())
-            .unless(Verdict::Missing, format!("{} setup --agent claude", host.rcc))
-            .by(Mender::Agent),
+        None => Requirement {
+            need: (!host.can_download).then_some(Need::Download),
+            ..requirement("not available".into())
+                .unless(Verdict::Missing, format!("{} setup --agent claude", host.rcc))
+                .by(Mender::Agent)
+        },
     }
 }
 

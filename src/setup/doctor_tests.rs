@@ -24,6 +24,7 @@ fn host() -> Observations {
         nft: Some("nftables v1.0.6 (Lester Gooch #5)".into()),
         nft_kernel: Some(Ok(())),
         cgroup: Delegation::Whole("/sys/fs/cgroup/x".into()),
+        can_download: true,
     }
 }
 
@@ -45,7 +46,8 @@ fn a_host_that_lacks_nothing_is_ready() {
 
 #[test]
 fn each_lack_spoils_one_requirement_and_names_one_remedy() {
-    let cases: [(&str, fn(&mut Observations)); 14] = [
+    type Spoil = fn(&mut Observations);
+    let cases: [(&str, Spoil); 14] = [
         ("kernel: TooOld: install a kernel of 5.12 or later", |host| host.kernel = "5.10.0-28-amd64".into()),
         ("kernel: Missing: start this container", |host| host.missing_calls = vec!["openat2"]),
         ("seccomp: Missing: boot", |host| host.seccomp = false),

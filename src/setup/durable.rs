@@ -128,7 +128,12 @@ pub fn remove(path: &Path) -> Result<bool, FileError> {
 pub fn remove_if_empty(path: &Path) -> Result<bool, FileError> {
     match std::fs::remove_dir(path) {
         Ok(()) => Ok(true),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => Ok(false),
+        // A mount point is in somebody's use as well.
+        Err(error)
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty | ErrorKind::ResourceBusy) =>
+        {
+            Ok(false)
+        }
         Err(error) => Err(FileError::doing("remove", path)(error)),
     }
 }

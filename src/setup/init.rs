@@ -10,6 +10,9 @@ use super::unit;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
+/// Runs one of the host's programs with arguments, to its end.
+pub type RunProgram<'a> = &'a dyn Fn(&str, &[&str]) -> Result<(), Failure>;
+
 /// What `init` and its undoing need from other parts of rcc and from the host.
 #[derive(Clone, Copy)]
 pub struct Hooks<'a> {
@@ -18,7 +21,7 @@ pub struct Hooks<'a> {
     /// Removes the ruleset; fine where there is none.
     pub reset: &'a dyn Fn() -> Result<(), Failure>,
     /// Runs one of the host's programs to its end; a status other than 0 is a failure.
-    pub command: &'a dyn Fn(&str, &[&str]) -> Result<(), Failure>,
+    pub command: RunProgram<'a>,
     /// Processes that hold a network identity: those of running sandboxes.
     pub sandboxes: &'a dyn Fn() -> Result<Vec<i32>, Failure>,
     /// Tells the user what was done.

@@ -1,6 +1,7 @@
 //! Preparing a host: what it lacks ([`doctor`]), the privileged step ([`init`], [`undo`]) and the
 //! agent's own program ([`agent`]).
 
+pub mod account;
 pub mod agent;
 pub mod cgroup;
 pub mod doctor;
@@ -11,9 +12,13 @@ pub mod init;
 mod init_tests;
 pub mod kernel;
 pub mod layout;
+pub mod mend;
 pub mod observe;
 pub mod packages;
+pub mod privilege;
 pub mod program;
+pub mod report;
+pub mod sandboxes;
 mod shadow_lock;
 pub mod subid;
 pub mod undo;
@@ -23,3 +28,17 @@ pub mod version;
 
 /// What another part of rcc, or a program of the host, reports as the cause of a failure.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What `setup` and `init` need of the firewall and of root's configuration.
+#[derive(Clone, Copy)]
+pub struct Wiring<'a> {
+    /// Loads the ruleset of root's configuration, for every user who has identities, and creates
+    /// `/run/rcc` and each user's directory in it.
+    pub apply: &'a dyn Fn() -> Result<(), Failure>,
+    /// Removes the ruleset; fine where there is none.
+    pub reset: &'a dyn Fn() -> Result<(), Failure>,
+    /// Whether the rules are in force for this user; the error says what is wrong with them.
+    pub probe: &'a dyn Fn(&crate::facts::User) -> Result<(), Failure>,
+    /// Users whom root's configuration names; none where it is absent.
+    pub users: &'a dyn Fn() -> Result<Vec<u32>, Failure>,
+}

@@ -58,6 +58,8 @@ pub struct Observations {
     pub nft_kernel: Option<Result<(), String>>,
     /// cgroup v2
     pub cgroup: Delegation,
+    /// Whether there is something to download and unpack the agent with.
+    pub can_download: bool,
 }
 
 /// Switches that refuse user namespaces; `None` where the kernel has no such switch.
@@ -132,6 +134,7 @@ impl Observations {
             tun: tun(Path::new("/dev/net/tun")),
             nft: facts::program("nft").and_then(|nft| output(&nft, &["--version"])),
             nft_kernel: nft_kernel(),
+            can_download: can_download(),
             cgroup: cgroup::delegation(Path::new("/"), &read("/proc/self/cgroup"), uid),
             user,
         }
@@ -142,6 +145,11 @@ impl Observations {
 fn foreign_subid(nsswitch: &str) -> Option<String> {
     let sources = nsswitch.lines().find_map(|line| line.trim().strip_prefix("subid:"))?;
     sources.split_whitespace().next().filter(|&first| first != "files").map(str::to_owned)
+}
+
+fn can_download() -> bool {
+    let any = |names: &[&str]| names.iter().any(|name| facts::program(name).is_some());
+    any(&["npm", "curl", "wget"]) && any(&["tar"]) && any(&["gzip"])
 }
 
 fn mapper(name: &str) -> Mapper {

@@ -87,7 +87,7 @@ impl Family {
     /// Installs packages without asking and without what is merely recommended.
     pub fn install(self, packages: &[&str]) -> Command {
         let (program, options): (_, &[&str]) = match self {
-            Self::Apt => ("apt-get", &["-q", "-y", "--no-install-recommends", "install", "--"]),
+            Self::Apt => ("apt-get", &["-q", "-y", "-oDpkg::Use-Pty=0", "--no-install-recommends", "install", "--"]),
             Self::Dnf => ("dnf", &["-q", "-y", "--setopt=install_weak_deps=False", "install"]),
             Self::Pacman => ("pacman", &["-S", "--needed", "--noconfirm", "--"]),
             Self::Zypper => ("zypper", &["--non-interactive", "install", "--no-recommends", "--"]),
@@ -141,9 +141,7 @@ impl Plan {
 /// Whether apt has lists of packages: images without any are common. Others keep their own account.
 pub fn has_lists(root: &Path) -> bool {
     let lists = std::fs::read_dir(root.join("var/lib/apt/lists"));
-    lists.is_ok_and(|entries| {
-        entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains("_Packages"))
-    })
+    lists.is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains("_Packages")))
 }
 
 /// Installs the packages: together, and where that fails with fresh lists one by one, so that
@@ -152,11 +150,15 @@ pub fn has_lists(root: &Path) -> bool {
 /// # Errors
 /// What the last attempt of each failed package said.
 pub fn execute(plan: &Plan, run: &mut dyn FnMut(&Command) -> Result<(), Failure>) -> Result<(), Failure> {
-    if plan.refresh && let Some(refresh) = plan.family.refresh() {
+    if plan.refresh
+        && let Some(refresh) = plan.family.refresh()
+    {
         run(&refresh)?;
     }
     let Err(together) = run(&plan.family.install(&plan.packages)) else { return Ok(()) };
-    if !plan.refresh && let Some(refresh) = plan.family.refresh() {
+    if !plan.refresh
+        && let Some(refresh) = plan.family.refresh()
+    {
         // The lists may name versions that the mirror has dropped.
         run(&refresh)?;
     } else if plan.packages.len() == 1 {
@@ -205,7 +207,7 @@ mod tests {
     fn missing_lists_are_fetched_first_and_everything_is_installed_at_once() {
         let plan = Plan::new(Family::Apt, &[Need::Pasta, Need::Nft, Need::IdMappers], false).unwrap();
         let (ran, result) = run_all(&plan, |_| false);
-        let install = "apt-get -q -y --no-install-recommends install -- passt nftables uidmap";
+        let install = "apt-get -q -y -oDpkg::Use-Pty=0 --no-install-recommends install -- passt nftables uidmap";
         assert_eq!((ran, result.is_ok()), (vec!["apt-get -q update".to_owned(), install.to_owned()], true));
     }
 

@@ -35,6 +35,8 @@ pub struct Scope {
     pub purge: bool,
 }
 
+type Step<'a> = &'a dyn Fn() -> Result<(), Failure>;
+
 /// Removes what `init` made; what was never there is fine.
 pub fn execute(layout: &Layout, scope: Scope, hooks: Hooks) -> Result<(), UndoError> {
     if !scope.force {
@@ -43,7 +45,7 @@ pub fn execute(layout: &Layout, scope: Scope, hooks: Hooks) -> Result<(), UndoEr
             return Err(UndoError::Running(running));
         }
     }
-    let steps: [(&str, &dyn Fn() -> Result<(), Failure>); 7] = [
+    let steps: [(&str, Step); 7] = [
         ("the service", &|| service(layout, hooks)),
         ("the firewall rules", &|| (hooks.reset)()),
         ("the network identities", &|| identities(layout, hooks)),

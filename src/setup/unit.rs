@@ -31,7 +31,6 @@ pub fn systemd(rcc: &Path) -> String {
 # Written by `rcc init`; `rcc init --undo` removes it.
 [Unit]
 Description=Network rules for rcc sandboxes
-Documentation=man:rcc(1)
 DefaultDependencies=no
 Wants=network-pre.target
 After=local-fs.target systemd-sysctl.service systemd-modules-load.service nftables.service

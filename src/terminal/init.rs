@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
 use rustix::pty::OpenptFlags;
 use rustix::termios::OptionalActions;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How long the agent may go on after the launcher has gone.
@@ -28,6 +28,14 @@ pub enum InitError {
     /// A system call failed.
     #[error(transparent)]
     Stdio(#[from] StdioError),
+}
+
+/// Something that must end the sandbox while the agent runs.
+pub struct Alarm<'a> {
+    /// poll(2) finds `POLLPRI` on it when there may be a reason.
+    pub bell: BorrowedFd<'a>,
+    /// The reason, if there is one.
+    pub reason: &'a mut dyn FnMut() -> Option<String>,
 }
 
 /// PID 1, ready to fork the agent.
@@ -98,8 +106,8 @@ impl Init {
 
     /// Watches the agent, whose first process is `child`, until that has ended; reports it, and
     /// returns how. Reaps what is left to PID 1 meanwhile. The caller exits then, and the kernel
-    /// ends the rest. [`Outcome::Lost`] if the launcher went away.
-    pub fn supervise(mut self, child: Pid) -> Result<Outcome, InitError> {
+    /// ends the rest. [`Outcome::Lost`] if the launcher went away, or if the alarm was raised.
+    pub fn supervise(mut self, child: Pid, mut alarm: Option<Alarm<'_>>) -> Result<Outcome, InitError> {
         // The agent holds its ends now. PID 1's copies would keep its pipes open.
         self.stdio.slots = [const { super::stdio::Slot::Null }; 3];
         self.control.send(&Report::Started)?;
@@ -120,7 +128,11 @@ impl Init {
             if left == Some(Duration::ZERO) {
                 return Ok(Outcome::Lost);
             }
-            self.wait(deadline.is_none(), left)?;
+            let ringing = self.wait(deadline.is_none(), left, alarm.as_ref().map(|alarm| alarm.bell))?;
+            if let Some(why) = alarm.as_mut().filter(|_| ringing).and_then(|alarm| (alarm.reason)()) {
+                self.fail(&why);
+                return Ok(Outcome::Lost);
+            }
             if deadline.is_none() && self.obey(child).is_err() {
                 // The launcher is gone, or talks nonsense: the terminal hangs up.
                 self.signal(child, libc::SIGHUP);
@@ -130,14 +142,17 @@ impl Init {
         }
     }
 
-    fn wait(&self, control: bool, left: Option<Duration>) -> Result<(), StdioError> {
+    /// Whether the alarm's bell rings.
+    fn wait(&self, control: bool, left: Option<Duration>, bell: Option<BorrowedFd<'_>>) -> Result<bool, StdioError> {
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        fds.extend(bell.map(|bell| PollFd::from_borrowed_fd(bell, PollFlags::PRI)));
         if control {
             fds.push(PollFd::new(&self.control, PollFlags::IN));
         }
         let timeout = left.map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() });
         match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Ok(_) => Ok(fds.iter().any(|fd| fd.revents().contains(PollFlags::PRI))),
+            Err(rustix::io::Errno::INTR) => Ok(false),
             Err(error) => Err(system("wait for the agent")(error)),
         }
     }
@@ -195,8 +210,11 @@ impl Init {
 fn enter_session() -> Result<SignalFd, StdioError> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(system("hide PID 1"))?;
     replace_with_null()?;
-    if rustix::process::getsid(None) != Ok(rustix::process::getpid()) {
-        rustix::process::setsid().map_err(system("make a session for the agent"))?;
+    match rustix::process::setsid() {
+        // It leads one already. (To ask first would not do: rustix takes the session 0 of a
+        // process whose session is outside its pid namespace for an impossible value.)
+        Ok(_) | Err(rustix::io::Errno::PERM) => {}
+        Err(error) => return Err(system("make a session for the agent")(error)),
     }
     let blocked = [Signal::TTOU, Signal::TTIN, Signal::TSTP, Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
     SignalFd::new(&[Signal::CHILD], &blocked).map_err(system("watch for the end of the agent"))

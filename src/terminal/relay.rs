@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 const DRAIN: Duration = Duration::from_secs(2);
 /// How often to see whether a terminal that others use is ours again.
 const TICK: Duration = Duration::from_millis(200);
+/// How often to see whether the agent has read what comes before the end of its input.
+const TICK_END: Duration = Duration::from_millis(50);
 /// Rounds in which output is written before the launcher stops itself.
 const ROUNDS_BEFORE_STOP: usize = 64;
 
@@ -72,6 +74,8 @@ pub struct Relay {
     /// `None` when PID 1 has closed its end.
     control: Option<LauncherEnd>,
     started: bool,
+    /// The user typed the end of the input, and the agent hasn't been told.
+    input_ends: bool,
     /// How it ended, and until when output is read.
     ended: Option<(Outcome, Instant)>,
     signals: SignalFd,
@@ -94,7 +98,16 @@ impl Relay {
         let signals = SignalFd::new(&arriving, &[Signal::TTOU, Signal::TTIN]).map_err(system("receive signals"))?;
         let terminal = user.terminal.map(|number| UserTerminal::open(number, user.shared)).transpose()?;
         let pumps = user.relays.into_iter().map(Pump::relay).collect::<Result<_, _>>()?;
-        Ok(Self { terminal, pumps, master: None, control: Some(control), started: false, ended: None, signals })
+        Ok(Self {
+            terminal,
+            pumps,
+            master: None,
+            control: Some(control),
+            started: false,
+            input_ends: false,
+            ended: None,
+            signals,
+        })
     }
 
     /// Runs until the agent has ended and all its output is written. `watched` are further
@@ -108,6 +121,7 @@ impl Relay {
         loop {
             self.follow_modes()?;
             let ready = self.wait(watched, &watching, None)?;
+            self.pass_end_of_input()?;
             for &(token, events) in &ready {
                 match token {
                     Token::Signals => {
@@ -154,7 +168,7 @@ impl Relay {
         watching: &[bool],
         limit: Option<Duration>,
     ) -> Result<Vec<(Token, PollFlags)>, RelayError> {
-        let keys = self.terminal.as_ref().is_none_or(UserTerminal::may_read);
+        let keys = !self.input_ends && self.terminal.as_ref().is_none_or(UserTerminal::may_read);
         let mut interests = self.interests(keys);
         let watched = watched.iter().enumerate().filter(|(position, _)| watching[*position]);
         interests.extend(watched.map(|(position, fd)| (Token::Watched(position), *fd, PollFlags::IN)));
@@ -170,7 +184,7 @@ impl Relay {
 
     fn timeout(&self, keys: bool, limit: Option<Duration>) -> Option<Timespec> {
         let shared = self.terminal.as_ref().is_some_and(|terminal| !keys || terminal.is_shared());
-        let tick = (shared && self.master.is_some()).then_some(TICK);
+        let tick = (shared && self.master.is_some()).then_some(if self.input_ends { TICK_END } else { TICK });
         let reading = self.pumps.iter().any(|pump| pump.source().is_some());
         let drain = self.ended.filter(|_| reading).map(|(_, until)| until.saturating_duration_since(Instant::now()));
         let timeout = [limit, tick, drain].into_iter().flatten().min()?;
@@ -283,7 +297,7 @@ impl Relay {
             _ => pump.flush(),
         };
         match (role, met) {
-            (Role::Keys, Met::End) => self.end_of_keys(position)?,
+            (Role::Keys, Met::End) => self.end_of_keys(),
             // From the background, a terminal can't be read (termios(3), job control).
             (Role::Keys, Met::Unreadable(Errno::IO)) if !gone && !self.in_foreground() => {}
             (Role::Keys, Met::Unreadable(Errno::IO)) | (Role::Screen, Met::Broken) => self.hang_up(),
@@ -298,14 +312,20 @@ impl Relay {
 
     /// Nothing is left to read from the terminal: it is gone, unless it edits lines, where
     /// that means that the user typed the end of the input.
-    fn end_of_keys(&mut self, position: usize) -> Result<(), RelayError> {
+    fn end_of_keys(&mut self) {
         let edits = self.terminal.as_ref().is_some_and(|terminal| terminal.is_shared() && !terminal.is_raw());
-        match (&self.master, self.pumps.get_mut(position)) {
-            (Some(master), Some(pump)) if edits => {
-                pump.push(&[tty::end_of_file(master.as_fd())?]);
-                pump.flush();
-            }
-            _ => self.hang_up(),
+        if edits { self.input_ends = true } else { self.hang_up() }
+    }
+
+    /// Tells the agent of the end of its input, once it has read what comes before: only alone does
+    /// the character for it count on a terminal that leaves the editing to another.
+    fn pass_end_of_input(&mut self) -> Result<(), RelayError> {
+        let Some(master) = self.master.as_ref().filter(|_| self.input_ends) else { return Ok(()) };
+        let keys = self.pumps.iter_mut().find(|pump| pump.role == Role::Keys && !pump.has_pending());
+        if let Some(keys) = keys.filter(|_| tty::has_read_all(master.as_fd())) {
+            keys.push(&[tty::end_of_file(master.as_fd())?]);
+            keys.flush();
+            self.input_ends = false;
         }
         Ok(())
     }

@@ -63,7 +63,12 @@ pub(super) fn stop(group: bool) -> Result<(), Errno> {
         rustix::process::kill_process(rustix::process::getpid(), Signal::TSTP)?;
     }
     let before = mask(libc::SIG_UNBLOCK, &tstp)?;
-    mask(libc::SIG_SETMASK, &before).map(drop)
+    mask(libc::SIG_SETMASK, &before)?;
+    // What continued this process must not continue the agent again after its next stop.
+    let (continued, now) = (set(&[Signal::CONT]), libc::timespec { tv_sec: 0, tv_nsec: 0 });
+    // SAFETY: the set and the time are valid, and no information about the signal is asked for.
+    unsafe { libc::sigtimedwait(&continued, std::ptr::null_mut(), &now) };
+    Ok(())
 }
 
 /// Restores a signal's default action.

@@ -3,6 +3,7 @@
 use super::pump::Endpoint;
 use super::stdio::{StdioError, standard, system};
 use rustix::fs::OFlags;
+use rustix::pty::OpenptFlags;
 use rustix::termios::{LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -127,4 +128,12 @@ impl Drop for UserTerminal {
 pub(super) fn end_of_file(master: BorrowedFd<'_>) -> Result<u8, StdioError> {
     let modes = rustix::termios::tcgetattr(master).map_err(system("read the modes of the agent's terminal"))?;
     Ok(modes.special_codes[SpecialCodeIndex::VEOF])
+}
+
+/// The agent has read everything that was typed.
+pub(super) fn has_read_all(master: BorrowedFd<'_>) -> bool {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    // Only the agent's side knows. Where it can't be asked, there is nothing to wait for.
+    let unread = rustix::pty::ioctl_tiocgptpeer(master, flags).and_then(rustix::io::ioctl_fionread);
+    unread.unwrap_or_default() == 0
 }

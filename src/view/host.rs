@@ -31,7 +31,7 @@ pub struct Host {
 
 /// Programs and libraries. `/nix/store` and `/gnu/store` are world-readable by definition. Not
 /// `/opt`, `/srv` and `/var`: they hold data as well as programs; `mounts` adds what is wanted.
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 13] = [
     "/usr",
     "/bin",
     "/sbin",
@@ -41,7 +41,8 @@ const PROGRAMS: [&str; 12] = [
     "/libx32",
     "/nix/store",
     "/gnu/store",
-    "/run/current-system", // NixOS: a link into the store
+    "/var/lib/ca-certificates", // openSUSE: what /etc/ssl/certs links to
+    "/run/current-system",      // NixOS: a link into the store
     "/sys/devices/system/cpu",
     "/sys/devices/system/node",
 ];
@@ -49,7 +50,7 @@ const PROGRAMS: [&str; 12] = [
 /// Below `/etc`. Not here, on purpose: shadow, sudoers, ssh, ssl/private, pki/tls/private,
 /// gitconfig and npmrc (they may hold credentials), machine-id (it identifies the machine), rcc,
 /// and passwd, group, hosts, hostname, resolv.conf, which are generated.
-const ETC: [&str; 35] = [
+const ETC: [&str; 39] = [
     "alternatives",
     "bash.bashrc",
     "bashrc",
@@ -74,21 +75,25 @@ const ETC: [&str; 35] = [
     "nsswitch.conf",
     "os-release",
     "pki/ca-trust",
+    "pki/tls/cert.pem",
     "pki/tls/certs",
+    "pki/tls/openssl.cnf",
     "profile",
     "profile.d",
     "protocols",
     "services",
     "shells",
+    "ssl/cert.pem",
     "ssl/certs",
     "ssl/openssl.cnf",
     "static", // NixOS: a link into the store
     "terminfo",
     "timezone",
+    "zoneinfo", // NixOS
 ];
 
-/// Names below `/etc` that carry a version: any name that begins so.
-const ETC_VERSIONED: [&str; 5] = ["java-", "perl", "python3", "debian-", "redhat-"];
+/// Names below `/etc` that carry a version or an architecture: any name that begins so.
+const ETC_VERSIONED: [&str; 4] = ["java-", "ld-musl-", "perl", "python3"];
 
 impl Host {
     /// Looks at the lists; what is missing, private (not readable by everyone) or neither file,

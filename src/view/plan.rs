@@ -36,9 +36,9 @@ pub struct ViewRequest<'a> {
     pub hostname: &'a str,
 }
 
-/// Why a mount was refused.
+/// Why something cannot be mounted; mostly an entry of `mounts` in the user's configuration.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot mount {}: {reason}; change `mounts` in your configuration", path.display())]
+#[error("cannot mount {}: {reason}", path.display())]
 pub struct ViewError {
     /// The path as configured.
     pub path: PathBuf,
@@ -88,6 +88,7 @@ const DANGEROUS: [&str; 6] = ["/dev", "/proc", "/run", "/sys", "/tmp/.X11-unix",
 /// # Errors
 /// An extra mount or a program names something that must not be visible, or a place that is taken.
 pub fn plan(request: ViewRequest<'_>) -> Result<View, ViewError> {
+    check_home(&request.facts.user.home)?;
     let mut mounts = Vec::new();
     system(&request, &mut mounts);
     etc(&request, &mut mounts);
@@ -121,6 +122,16 @@ pub fn plan(request: ViewRequest<'_>) -> Result<View, ViewError> {
 
 fn mount(target: impl Into<PathBuf>, what: What) -> Mount {
     Mount { target: target.into(), what }
+}
+
+/// The private home appears at the path of the user's own, which must not be a system directory.
+fn check_home(home: &Path) -> Result<(), ViewError> {
+    let taken = overlapping(home, &RESERVED).or_else(|| overlapping(home, &["/usr"]));
+    if is_plain(home) && taken.is_none() {
+        return Ok(());
+    }
+    let reason = "as a home it would cover a system directory; set HOME to a directory of your own".into();
+    Err(ViewError { path: home.into(), reason })
 }
 
 fn tree(guard: Guard, masks: Vec<Mask>) -> Tree {
@@ -259,4 +270,26 @@ fn is_plain(path: &Path) -> bool {
 /// A directory of the list that contains `path` or lies in it.
 fn overlapping<'a>(path: &Path, list: &[&'a str]) -> Option<&'a str> {
     list.iter().copied().find(|entry| path.starts_with(entry) || Path::new(entry).starts_with(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_that_would_cover_the_system_is_refused() {
+        for home in ["/", "/usr", "/etc", "/run/user/0", "/bin", "relative", "/home/../etc"] {
+            assert!(check_home(Path::new(home)).is_err(), "{home}");
+        }
+        for home in ["/root", "/home/alice", "/var/lib/ci", "/Users/alice"] {
+            check_home(Path::new(home)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_link_is_shown_as_what_it_is() {
+        let view = View { mounts: vec![mount("/bin", What::Symlink { to: "usr/bin".into() })] };
+        let json = serde_json::to_string(&view).unwrap();
+        assert_eq!(json, r#"{"mounts":[{"target":"/bin","kind":"symlink","to":"usr/bin"}]}"#);
+    }
 }

@@ -51,7 +51,7 @@ fn init_process(control: InitEnd, stdio: AgentStdio, command: &[String]) -> Resu
             std::process::exit(127);
         }
         Some(child) => {
-            init.supervise(child)?;
+            init.supervise(child, None)?;
             Ok(())
         }
     }

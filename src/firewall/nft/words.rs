@@ -80,7 +80,7 @@ pub(super) fn add_output_chain(name: &'static str, priority: i32) -> NfObject<'s
 }
 
 pub(super) fn add_counter(name: String) -> NfObject<'static> {
-    let (packets, bytes, handle) = (None, None, None);
+    let (packets, bytes, handle) = (Some(0), Some(0), None);
     add(NfListObject::Counter(Counter {
         family: FAMILY,
         table: TABLE.into(),

@@ -5,10 +5,18 @@ use super::lockdown::{self, Confinement, LockdownError};
 use super::report::{Report, Reporter};
 use super::root::{self, RootError};
 use super::supervisor::Link;
+use super::watch::Watch;
+use super::{agent, process};
 use crate::network::inside::{self, InsideError};
 use crate::plan::{HOSTNAME, Network, Plan};
+use crate::terminal::control::InitEnd;
+use crate::terminal::init::Alarm;
+use crate::terminal::stdio::AgentStdio;
+use crate::terminal::{self, Outcome};
 use rustix::io::Errno;
 use rustix::process::{Signal, set_parent_process_death_signal};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 /// Why the sandbox was not made.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +35,12 @@ enum InitError {
     Lockdown(#[from] LockdownError),
     #[error("cannot enter {0} inside the sandbox: {1}")]
     Directory(String, Errno),
+    #[error("cannot watch the sandbox's mounts: {0}")]
+    Watch(std::io::Error),
+    #[error(transparent)]
+    Terminal(#[from] terminal::init::InitError),
+    #[error("cannot create the agent's process: {0}")]
+    Fork(Errno),
     /// The supervisor has reported why by itself.
     #[error("")]
     Supervisor,
@@ -42,29 +56,17 @@ pub struct Start<'a> {
     pub reporter: &'a Reporter,
 }
 
-/// Makes the sandbox, confines this process, and runs `agent` in it; returns what `agent` does.
-/// `open_terminal` is called when the new root is in place and before anything is given up.
-pub fn run<Terminal>(
-    start: &Start<'_>,
-    link: Option<&Link>,
-    open_terminal: impl FnOnce() -> Result<Terminal, String>,
-    agent: impl FnOnce(Terminal) -> u8,
-) -> u8 {
-    let terminal = make(start, link)
-        .map_err(|error| error.to_string())
-        .and_then(|()| open_terminal())
-        .and_then(|terminal| confine(start).map_err(|error| error.to_string()).map(|()| terminal));
-    match terminal {
-        Ok(terminal) => {
-            start.reporter.tell(&Report::Ready);
-            agent(terminal)
-        }
-        Err(why) => {
+/// Makes the sandbox, confines this process, and runs the agent in it to its end; the exit status.
+pub fn run(start: &Start<'_>, link: Option<&Link>, control: InitEnd, stdio: AgentStdio) -> u8 {
+    match make(start, link).and_then(|()| start_agent(start, control, stdio)) {
+        Ok(outcome) => outcome.status(),
+        Err(error) => {
+            let why = error.to_string();
             // An empty text: the supervisor has told already.
             if !why.is_empty() {
                 start.reporter.tell(&Report::Refused(why));
             }
-            1
+            Outcome::FAILED
         }
     }
 }
@@ -95,9 +97,36 @@ fn make(start: &Start<'_>, link: Option<&Link>) -> Result<(), InitError> {
     rustix::process::chdir(&plan.directory).map_err(directory)
 }
 
-fn confine(start: &Start<'_>) -> Result<(), InitError> {
+fn start_agent(start: &Start<'_>, control: InitEnd, stdio: AgentStdio) -> Result<Outcome, InitError> {
+    let mut mounts = Watch::start().map_err(InitError::Watch)?;
+    let terminal = terminal::init::Init::prepare(control, stdio)?;
     lockdown::drop_privileges()?;
     let landlock = lockdown::confine(start.confinement)?;
     tracing::debug!("{landlock:?}");
-    Ok(())
+    start.reporter.tell(&Report::Ready);
+    let agent = process::fork(|| match terminal::agent::attach(&terminal) {
+        Ok(()) => agent::execute(&start.plan.command, &start.plan.environment),
+        Err(error) => {
+            terminal.fail(&error);
+            Outcome::FAILED
+        }
+    });
+    let agent = agent.map_err(InitError::Fork)?;
+    let bell = mounts.as_fd().try_clone_to_owned().map_err(InitError::Watch)?;
+    let mut reason = || unprotected(mounts.lost());
+    Ok(terminal.supervise(agent, Some(Alarm { bell: bell.as_fd(), reason: &mut reason }))?)
+}
+
+/// A mount that is gone was a protection: of a secret, or of what the host would execute.
+fn unprotected(lost: std::io::Result<Vec<PathBuf>>) -> Option<String> {
+    match lost {
+        Ok(lost) => lost.first().map(|path| {
+            format!(
+                "{} was replaced from outside while the agent ran, and its protection went with it: \
+                 the sandbox was ended; start it again",
+                crate::shown::terminal(path)
+            )
+        }),
+        Err(error) => Some(format!("cannot watch the sandbox's mounts: {error}")),
+    }
 }

@@ -18,6 +18,9 @@ pub const SUPERVISOR_NAMESPACES: u64 = (libc::CLONE_NEWUSER | libc::CLONE_NEWPID
 /// `CLONE_NEWTIME`, linux/sched.h; only clone3 and unshare take it.
 const CLONE_NEWTIME: u64 = 0x80;
 
+/// What Rust's own runtime exits with after a panic.
+const PANICKED: u8 = 101;
+
 /// Makes a child in new namespaces and runs `child` there; it ends with the status that `child`
 /// returns, without running exit handlers.
 ///
@@ -44,9 +47,9 @@ pub fn clone_into(namespaces: u64, child: impl FnOnce() -> u8) -> Result<Pid, Er
 }
 
 /// [`clone_into`] with a time namespace besides, where the kernel has them.
-pub fn clone_with_time(namespaces: u64, child: impl Fn() -> u8) -> Result<Pid, Errno> {
-    match clone_into(namespaces | CLONE_NEWTIME, &child) {
-        Err(Errno::INVAL) => clone_into(namespaces, &child),
+pub fn clone_with_time(namespaces: u64, mut child: impl FnMut() -> u8) -> Result<Pid, Errno> {
+    match clone_into(namespaces | CLONE_NEWTIME, &mut child) {
+        Err(Errno::INVAL) => clone_into(namespaces, &mut child),
         result => result,
     }
 }
@@ -60,8 +63,13 @@ pub fn fork(child: impl FnOnce() -> u8) -> Result<Pid, Errno> {
 
 fn finish_fork(pid: i64, child: impl FnOnce() -> u8) -> Result<Pid, Errno> {
     match pid {
-        // SAFETY: _exit has no preconditions; it never returns, so nothing of the parent's is dropped.
-        0 => unsafe { libc::_exit(libc::c_int::from(child())) },
+        0 => {
+            // A panic must not unwind into the parent's copy of the stack, whose values would
+            // be dropped here too: locks released, files removed.
+            let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(PANICKED);
+            // SAFETY: _exit has no preconditions; it never returns, so nothing is dropped.
+            unsafe { libc::_exit(libc::c_int::from(status)) }
+        }
         -1 => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)),
         pid => Ok(Pid::from_raw(pid as i32).unwrap_or(Pid::INIT)),
     }
@@ -92,6 +100,14 @@ mod tests {
     fn a_child_ends_with_what_it_returns() {
         let child = fork(|| 42).unwrap();
         assert_eq!(exit_byte(wait(child).unwrap()), 42);
+    }
+
+    #[test]
+    fn a_panic_in_a_child_drops_nothing_of_the_parent() {
+        let dir = tempfile::tempdir().unwrap();
+        let child = fork(|| panic!("in the child")).unwrap();
+        assert_eq!(exit_byte(wait(child).unwrap()), PANICKED);
+        assert!(dir.path().exists());
     }
 
     #[test]

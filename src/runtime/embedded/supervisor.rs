@@ -83,14 +83,14 @@ impl Link {
 pub fn supervise<Check: FnMut() -> Result<(), (String, Duration)>>(
     guard: Option<Guard<'_, Check>>,
     reporter: &Reporter,
-    sandbox: impl Fn(Option<&Link>) -> u8,
+    mut sandbox: impl FnMut(Option<&Link>) -> u8,
 ) -> u8 {
     match guard {
         None => match process::clone_with_time(SANDBOX_NAMESPACES, || sandbox(None)) {
             Ok(pid) => process::wait(pid).map_or(1, process::exit_byte),
             Err(error) => refuse(reporter, &namespaces_failed(error)),
         },
-        Some(guard) => match start_guarded(guard, &sandbox) {
+        Some(guard) => match start_guarded(guard, &mut sandbox) {
             Ok(running) => running.watch(reporter),
             Err(refusal) => refuse(reporter, &refusal),
         },
@@ -118,7 +118,7 @@ fn namespaces_failed(error: Errno) -> String {
 
 fn start_guarded<Check: FnMut() -> Result<(), (String, Duration)>>(
     guard: Guard<'_, Check>,
-    sandbox: &impl Fn(Option<&Link>) -> u8,
+    sandbox: &mut impl FnMut(Option<&Link>) -> u8,
 ) -> Result<Guarded, String> {
     let mut verifier = Verifier::start(guard.check).map_err(|error| format!("cannot start the verifier: {error}"))?;
     verifier.first()?;

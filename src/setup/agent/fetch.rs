@@ -1,8 +1,8 @@
 //! Installs the pinned Claude Code into the user's data directory, whole or not at all.
 
+use super::VERSION;
 use super::find::{self, is_native};
 use super::package::{self, Package};
-use super::VERSION;
 use crate::facts::{self, Facts};
 use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha512};
@@ -24,7 +24,9 @@ const TOOL_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/run/current-system/sw/bin
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// No package for this processor.
-    #[error("Claude Code {VERSION} has no package for {0}: install it by other means, so that `claude` is in your PATH")]
+    #[error(
+        "Claude Code {VERSION} has no package for {0}: install it by other means, so that `claude` is in your PATH"
+    )]
     Platform(&'static str),
     /// The disk is too full.
     #[error("{} has {free} MiB free and {needed} MiB are needed: make room and run it again", path.display())]
@@ -56,7 +58,9 @@ pub enum FetchError {
         attempts: Vec<String>,
     },
     /// The tarball is not the one that was pinned.
-    #[error("the downloaded package is not the pinned one: its SHA-512 is {found}. Was the registry changed? Nothing was installed")]
+    #[error(
+        "the downloaded package is not the pinned one: its SHA-512 is {found}. Was the registry changed? Nothing was installed"
+    )]
     Integrity {
         /// Its hash in hexadecimal.
         found: String,
@@ -166,17 +170,17 @@ fn download(facts: &Facts, package: Package, staging: &Path) -> Result<PathBuf, 
         };
         let mut command = Command::new(program);
         match tool {
-            "npm" => command.args(["pack", &package.spec(), "--ignore-scripts", "--silent", "--pack-destination", "."]),
-            "curl" => command.args(["-fsSL", "--proto", "=https,http", "--connect-timeout", "30", "--retry", "2"]).args([
-                "--speed-limit",
-                "1024",
-                "--speed-time",
-                "60",
-                "-o",
-                "package.tgz",
-                "--",
-                &url,
+            "npm" => command.args([
+                "pack",
+                &package.spec(),
+                "--ignore-scripts",
+                "--loglevel=error",
+                "--pack-destination",
+                ".",
             ]),
+            "curl" => command
+                .args(["-fsSL", "--proto", "=https,http", "--connect-timeout", "30", "--retry", "2"])
+                .args(["--speed-limit", "1024", "--speed-time", "60", "-o", "package.tgz", "--", &url]),
             _ => command.args(["-q", "--timeout=60", "--tries=3", "-O", "package.tgz", "--", &url]),
         };
         let result = run(&mut command, staging);
@@ -191,8 +195,8 @@ fn download(facts: &Facts, package: Package, staging: &Path) -> Result<PathBuf, 
 }
 
 fn only_tarball(staging: &Path) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(staging).ok()?.flatten().map(|entry| entry.path());
-    entries.filter(|path| path.extension().is_some_and(|extension| extension == "tgz")).next()
+    let mut entries = std::fs::read_dir(staging).ok()?.flatten().map(|entry| entry.path());
+    entries.find(|path| path.extension().is_some_and(|extension| extension == "tgz"))
 }
 
 /// Runs a tool in the staging directory: npm reads the `.npmrc` of its working directory, which
@@ -204,8 +208,9 @@ fn run(command: &mut Command, staging: &Path) -> Result<(), String> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    Err(format!("{}: {}", output.status, last.trim()))
+    // The first lines name the cause; what follows is advice.
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).take(2).collect();
+    Err(format!("{}: {}", output.status, lines.join("; ")))
 }
 
 fn verify(tarball: &Path, package: Package) -> Result<(), FetchError> {

@@ -49,8 +49,28 @@ const SET: [(&str, &str); 4] = [
 
 /// Subcommands of Claude Code that run no agent (`claude --help`).
 const SUBCOMMANDS: [&str; 22] = [
-    "agents", "attach", "auth", "auto-mode", "config", "doctor", "gateway", "import", "install", "kill", "logs", "mcp",
-    "plugin", "plugins", "purge", "respawn", "rm", "setup-token", "stop", "ultrareview", "update", "upgrade",
+    "agents",
+    "attach",
+    "auth",
+    "auto-mode",
+    "config",
+    "doctor",
+    "gateway",
+    "import",
+    "install",
+    "kill",
+    "logs",
+    "mcp",
+    "plugin",
+    "plugins",
+    "purge",
+    "respawn",
+    "rm",
+    "setup-token",
+    "stop",
+    "ultrareview",
+    "update",
+    "upgrade",
 ];
 
 /// Options that settle the permissions by themselves, or run no agent.
@@ -88,7 +108,7 @@ pub fn arguments(typed: &[OsString]) -> Vec<OsString> {
 }
 
 #[cfg(test)]
-pub(super) mod fixture {
+pub(in crate::setup) mod fixture {
     use crate::facts::{Facts, User};
     use std::path::Path;
 
@@ -118,7 +138,9 @@ mod tests {
 
     #[test]
     fn the_agent_gets_full_permissions_unless_the_user_said_otherwise() {
-        for typed in [&[][..], &["-p", "fix it"], &["--model", "x"], &["mend the mcp server"], &["-c", "--", "--version"]] {
+        for typed in
+            [&[][..], &["-p", "fix it"], &["--model", "x"], &["mend the mcp server"], &["-c", "--", "--version"]]
+        {
             assert!(prepended(typed), "{typed:?}");
         }
         for typed in [

@@ -28,9 +28,30 @@ const PACKAGES: [(&str, bool, Package); 4] = [
             sha512: "f469fe57b0ed27c3359f3b4ff42783565f60dd1b6b7a923bace153c8f4519d97bc0facde6c81ca982ecebc16aeb9cb803f45f493ce520cdfcb3d56728ec19ecd",
         },
     ),
-    ("x86_64", true, Package { name: "claude-code-linux-x64-musl", sha512: "3a776e4923d8d5be7d140f234dbab6d18d57903515d12d4e572bd804db2511ba57efd3fcd4917b221e25818bc32a21679d2bfbe73e0abfaa8b1390d0aa88185c" }),
-    ("aarch64", false, Package { name: "claude-code-linux-arm64", sha512: "578c9a9c0639100e54a70c113ed8d27ea0db36a0255097959f7358670d808264478dda52b0bb470336f14577e40276e3c135f3134b9e763431518d360113dcb0" }),
-    ("aarch64", true, Package { name: "claude-code-linux-arm64-musl", sha512: "35e99f793a99df4b500e101eba66600d8a17e1ec2100790dddd6dcb32be581bfb2be929495c62ee41a2bf0af83bb96b319edeecbdb1fb652716c6853b0247bcc" }),
+    (
+        "x86_64",
+        true,
+        Package {
+            name: "claude-code-linux-x64-musl",
+            sha512: "3a776e4923d8d5be7d140f234dbab6d18d57903515d12d4e572bd804db2511ba57efd3fcd4917b221e25818bc32a21679d2bfbe73e0abfaa8b1390d0aa88185c",
+        },
+    ),
+    (
+        "aarch64",
+        false,
+        Package {
+            name: "claude-code-linux-arm64",
+            sha512: "578c9a9c0639100e54a70c113ed8d27ea0db36a0255097959f7358670d808264478dda52b0bb470336f14577e40276e3c135f3134b9e763431518d360113dcb0",
+        },
+    ),
+    (
+        "aarch64",
+        true,
+        Package {
+            name: "claude-code-linux-arm64-musl",
+            sha512: "35e99f793a99df4b500e101eba66600d8a17e1ec2100790dddd6dcb32be581bfb2be929495c62ee41a2bf0af83bb96b319edeecbdb1fb652716c6853b0247bcc",
+        },
+    ),
 ];
 
 impl Package {
@@ -68,8 +89,8 @@ pub fn registry(facts: &Facts, npmrc: &str) -> String {
         found.map(|(_, value)| value.trim().trim_matches(['"', '\'']))
     };
     let variables = ["npm_config_registry", "NPM_CONFIG_REGISTRY"].map(|name| facts.variable(name));
-    let configured = line(&scoped).into_iter().chain(variables.into_iter().flatten()).chain(line("registry"));
-    configured.filter(|url| is_url(url)).next().unwrap_or(PUBLIC_REGISTRY).to_owned()
+    let mut configured = line(&scoped).into_iter().chain(variables.into_iter().flatten()).chain(line("registry"));
+    configured.find(|url| is_url(url)).unwrap_or(PUBLIC_REGISTRY).to_owned()
 }
 
 /// An address that can be handed to a program as one argument. Plain http is fine: the tarball

@@ -96,8 +96,8 @@ fn object<'a>(parent: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<Stri
 
 fn write(directory: &OwnedFd, state: &Value) -> std::io::Result<()> {
     let staged = format!("{NAME}.rcc-{}", std::process::id());
-    let written = stage(directory, &staged, state)
-        .and_then(|()| Ok(rustix::fs::renameat(directory, &staged, directory, NAME)?));
+    let written =
+        stage(directory, &staged, state).and_then(|()| Ok(rustix::fs::renameat(directory, &staged, directory, NAME)?));
     if written.is_err() {
         // The cause matters more than what cleaning up meets.
         let _ = rustix::fs::unlinkat(directory, &staged, AtFlags::empty());
@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn existing_keys_are_kept_and_a_second_seeding_writes_nothing() {
         let home = tempfile::tempdir().unwrap();
-        let old = json!({ "theme": "light", "numStartups": 7, "projects": { PROJECT: { "allowedTools": ["x"] }, "/o": {} } });
+        let old =
+            json!({ "theme": "light", "numStartups": 7, "projects": { PROJECT: { "allowedTools": ["x"] }, "/o": {} } });
         std::fs::write(home.path().join(NAME), old.to_string()).unwrap();
         let state = seed(home.path(), &[]).unwrap();
         assert_eq!((&state["theme"], &state["numStartups"]), (&json!("light"), &json!(7)));

@@ -1,0 +1,39 @@
+//! The policy that the golden tests of all backends render.
+
+use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, UserRange};
+use crate::policy::{Exception, Policy, Ports, Profile, ProfileName, Protocol, Target};
+
+pub(super) fn policy() -> Policy {
+    let name = |text| Target::Domain(crate::policy::DomainName::new(text).unwrap());
+    let net = |text: &str| Target::Address(text.parse().unwrap());
+    let work = vec![
+        exception(net("10.0.0.5/32"), &["443"], Protocol::Tcp),
+        exception(net("fd00::5/128"), &["22", "8000-8100"], Protocol::Any),
+        exception(net("192.168.10.0/24"), &["9000"], Protocol::Udp),
+        exception(name("git.corp.lan"), &["22", "443"], Protocol::Tcp),
+    ];
+    Policy {
+        profiles: vec![
+            Profile { name: ProfileName::public(), exceptions: vec![] },
+            Profile { name: ProfileName::new("my-work").unwrap(), exceptions: work },
+        ],
+        users: vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).unwrap()],
+        private: vec!["198.51.100.0/24".parse().unwrap()],
+        vpn_interfaces: vec!["wg*".parse().unwrap(), "abcdefghijklmno*".parse().unwrap()],
+    }
+}
+
+fn exception(target: Target, ports: &[&str], protocol: Protocol) -> Exception {
+    let ports = Ports::new(ports.iter().map(|text| text.parse().unwrap()).collect()).unwrap();
+    Exception { target, ports, protocol }
+}
+
+/// Compares with the file, or writes it where `RCC_GOLDEN=write` asks for it.
+pub(super) fn assert_golden(file: &str, text: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/firewall/golden").join(file);
+    if std::env::var_os("RCC_GOLDEN").is_some_and(|mode| mode == "write") {
+        std::fs::write(&path, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap();
+    assert!(expected == text, "{} differs:\n{text}", path.display());
+}
