@@ -7,6 +7,7 @@ use crate::firewall::probe::{self, Expectation};
 use crate::network::identity::{self, IdentityError, SUBGID, SUBUID};
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Policy, ProfileName};
+use crate::runtime::embedded::as_identity::{self, AskError};
 use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -52,6 +53,31 @@ pub fn identities(policy: &Policy, profile: &ProfileName, uid: u32) -> Result<Ra
     let missing = || EnforcementError::NoProfile { profile: profile.clone() };
     let (position, _) = policy.profile(profile).ok_or_else(missing)?;
     Ok(range.slots(position))
+}
+
+/// Whether the rules hold for this user, asked under one of the user's own identities.
+pub fn probe(policy: &Policy, profile: &ProfileName, uid: u32) -> Result<(), ProbeError> {
+    let identity = identities(policy, profile, uid)?.start;
+    let expectation = Expectation::new(&Ruleset::from(policy), profile);
+    let answer = as_identity::ask(identity, || match probe::check(&expectation) {
+        Ok(()) => Vec::new(),
+        Err(failure) => failure.to_string().into_bytes(),
+    })?;
+    if answer.is_empty() { Ok(()) } else { Err(ProbeError::NotInForce(String::from_utf8_lossy(&answer).into_owned())) }
+}
+
+/// Why the rules do not hold, or why that could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// See there.
+    #[error(transparent)]
+    Enforcement(#[from] EnforcementError),
+    /// See there.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// They do not hold.
+    #[error("{0}")]
+    NotInForce(String),
 }
 
 /// A failed look, for [`crate::runtime::embedded::verifier`].

@@ -80,7 +80,12 @@ pub fn routes(policy: &Policy, profile: &Profile, dns: IpAddr) -> Routes {
     if by_domain {
         return Routes::default();
     }
-    let own = |net: &IpNet| net.addr().is_loopback() || net.addr().is_multicast() || net.addr().is_unspecified();
+    // The sandbox's own loopback, what never leaves a link, and the IPv4-mapped range, which is
+    // routed by the IPv4 table.
+    let own = |net: &IpNet| match net.addr() {
+        IpAddr::V4(address) => address.is_loopback() || address.is_multicast() || address.is_unspecified(),
+        IpAddr::V6(address) => address.is_unspecified() || address.is_multicast() || address.to_ipv4_mapped().is_some(),
+    };
     let prohibited =
         ranges::denied().into_iter().chain(policy.private.iter().copied()).filter(|net| !own(net)).collect();
     let exceptions = profile.exceptions.iter().filter_map(|exception| match exception.target {
@@ -98,4 +103,39 @@ fn lossy_list<S: Serializer>(words: &[OsString], serializer: S) -> Result<S::Ok,
 fn lossy_map<S: Serializer>(map: &BTreeMap<OsString, OsString>, serializer: S) -> Result<S::Ok, S::Error> {
     let text = |text: &OsStr| text.to_string_lossy().into_owned();
     serializer.collect_map(map.iter().map(|(name, value)| (text(name), text(value))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Exception, PortRange, Ports, Protocol};
+
+    fn routes_with(targets: Vec<Target>) -> Routes {
+        let ports = Ports::new(vec![PortRange::new(443, 443).unwrap()]).unwrap();
+        let exception = |target| Exception { target, ports: ports.clone(), protocol: Protocol::Tcp };
+        let profile = Profile { name: ProfileName::public(), exceptions: targets.into_iter().map(exception).collect() };
+        let policy = Policy { profiles: vec![profile.clone()], users: vec![], private: vec![], vpn_interfaces: vec![] };
+        routes(&policy, &profile, "169.254.1.1".parse().unwrap())
+    }
+
+    #[test]
+    fn private_ranges_have_no_way_but_for_dns_and_exceptions() {
+        let routes = routes_with(vec![Target::Address("10.1.2.3/32".parse().unwrap())]);
+        for net in ["10.0.0.0/8", "169.254.0.0/16", "fc00::/7"] {
+            assert!(routes.prohibited.contains(&net.parse().unwrap()), "{net}");
+        }
+        assert_eq!(routes.permitted, ["169.254.1.1/32", "10.1.2.3/32"].map(|net| net.parse::<IpNet>().unwrap()));
+    }
+
+    #[test]
+    fn the_sandboxs_own_loopback_stays() {
+        let routes = routes_with(vec![]);
+        let own = ["127.0.0.1", "::1"].map(|address| address.parse::<IpAddr>().unwrap());
+        assert!(!routes.prohibited.iter().any(|net| own.iter().any(|address| net.contains(address))));
+    }
+
+    #[test]
+    fn a_name_may_point_anywhere() {
+        assert_eq!(routes_with(vec![Target::Domain("git.corp.lan".parse().unwrap())]), Routes::default());
+    }
 }

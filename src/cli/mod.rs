@@ -1,11 +1,18 @@
 //! What was typed, and what it means.
 
 pub mod config;
+mod init;
 mod ps;
 mod run;
+mod setup;
 mod table;
+mod wiring;
 
+use crate::facts::Facts;
+use crate::project::Project;
+use crate::setup::Failure;
 use clap::{CommandFactory, Parser, Subcommand};
+use miette::{IntoDiagnostic, WrapErr};
 use std::process::ExitCode;
 
 /// rcc itself failed, or refused: what podman, docker and env(1) use too.
@@ -22,6 +29,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check everything that rcc needs, and mend what is missing
+    Setup(setup::SetupArgs),
+    /// Set up the firewall rules, the users' network identities and the boot service (root)
+    Init(init::InitArgs),
     /// Run Claude Code on the current project, with full permissions
     Claude(run::ClaudeArguments),
     /// Open a shell in the sandbox of the current project
@@ -32,6 +43,9 @@ enum Command {
     Ps(ps::PsArguments),
     /// End running sandboxes
     Stop(ps::StopArguments),
+    /// Check configuration files, or show what holds
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -64,11 +78,19 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> miette::Result<ExitCode> {
     match command {
+        Command::Setup(arguments) => wiring::with(|wiring| arguments.run(&gather()?, wiring)),
+        Command::Init(arguments) => wiring::with(|wiring| arguments.run(&gather()?, wiring)),
         Command::Claude(arguments) => arguments.run(),
         Command::Shell(arguments) => arguments.run(),
         Command::Run(arguments) => arguments.run(),
         Command::Ps(arguments) => arguments.run(),
         Command::Stop(arguments) => arguments.run(),
+        Command::Config(command) => {
+            let facts = Facts::gather().into_diagnostic()?;
+            // Outside of a project the directory itself stands for one.
+            let project = Project::find(&facts).map_or_else(|_| facts.cwd.clone(), |project| project.root);
+            command.run(&facts, &project)
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "rcc", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
@@ -77,8 +99,11 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
     }
 }
 
+fn gather() -> Result<Facts, Failure> {
+    Ok(Facts::gather()?)
+}
+
 fn manual() -> miette::Result<ExitCode> {
-    use miette::{IntoDiagnostic, WrapErr};
     let page = clap_mangen::Man::new(Arguments::command());
     page.render(&mut std::io::stdout()).into_diagnostic().wrap_err("cannot write the manual page")?;
     Ok(ExitCode::SUCCESS)

@@ -7,6 +7,7 @@ use crate::policy::ProfileName;
 use crate::project::{Project, report};
 use crate::run::{self, Ended, Prepared, Task};
 use crate::settings::Environment;
+use crate::setup::agent;
 use crate::shown;
 use miette::IntoDiagnostic;
 use std::ffi::OsString;
@@ -50,10 +51,18 @@ pub struct ClaudeArguments {
     arguments: Vec<OsString>,
 }
 
+/// There is no agent to run.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("Claude Code is not installed where a sandbox could use it")]
+#[diagnostic(help("`rcc setup --agent claude` installs it"))]
+struct NoClaude;
+
 impl RunArguments {
     pub(super) fn run(self) -> miette::Result<ExitCode> {
         let Self { options, command } = self;
-        options.launch(|_, _| Ok(Task { command, programs: Vec::new(), environment: Environment::default() }))
+        options.launch(|_, _| {
+            Ok(Task { command, programs: Vec::new(), environment: Environment::default(), seed: |_, _, _| Ok(()) })
+        })
     }
 }
 
@@ -61,14 +70,24 @@ impl ShellArguments {
     pub(super) fn run(self) -> miette::Result<ExitCode> {
         self.options.launch(|facts, _| {
             let command = vec![environment::shell(facts).to_owned()];
-            Ok(Task { command, programs: Vec::new(), environment: Environment::default() })
+            Ok(Task { command, programs: Vec::new(), environment: Environment::default(), seed: |_, _, _| Ok(()) })
         })
     }
 }
 
 impl ClaudeArguments {
     pub(super) fn run(self) -> miette::Result<ExitCode> {
-        Err(miette::miette!("{:?}", self))
+        let Self { options, arguments } = self;
+        options.launch(|facts, project| {
+            let claude = agent::find(facts, &project.root).ok_or(NoClaude)?;
+            let arguments = agent::arguments(&arguments);
+            Ok(Task {
+                command: std::iter::once(claude.program.into_os_string()).chain(arguments).collect(),
+                programs: claude.read_only_paths,
+                environment: agent::environment(facts),
+                seed: |home, project, facts| agent::seed_home(home, project, facts).map_err(Into::into),
+            })
+        })
     }
 }
 

@@ -41,6 +41,9 @@ pub enum RunError {
     /// The private home.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// What the agent wants to find there.
+    #[error("cannot prepare the private home for the agent: {0}")]
+    Seed(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The directory for locks and sessions.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -107,6 +110,7 @@ pub fn execute(prepared: &Prepared) -> Result<Ended, RunError> {
     let runtime_dir = session::runtime_dir(facts.user.uid, xdg, &facts.data_dir)?;
     let handover = handover::prepare(&prepared.project, &prepared.scan, &prepared.settings.writable, &runtime_dir)?;
     let home = home::prepare(&prepared.home())?;
+    (prepared.task.seed)(&home, &prepared.project.root, facts).map_err(RunError::Seed)?;
     let plan = prepared.plan(&handover.guards, &home)?;
     let limits = cgroup::plan(&cgroup::Host::probe(facts.user.uid), &plan.limits)?;
     let slot = match &plan.network {

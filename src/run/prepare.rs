@@ -27,7 +27,12 @@ pub struct Task {
     pub programs: Vec<PathBuf>,
     /// What its environment needs.
     pub environment: Environment,
+    /// Puts into the private home what the program wants to find there.
+    pub seed: Seed,
 }
+
+/// Gets the private home, the project's root and the facts.
+pub type Seed = fn(&Path, &Path, &Facts) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// Why there is no plan. Nothing was started or changed.
 #[derive(Debug, thiserror::Error, Diagnostic)]

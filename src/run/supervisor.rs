@@ -92,11 +92,8 @@ fn supervise(supervision: &Supervision<'_>, theirs: Theirs) -> u8 {
     }
     let plan = supervision.plan;
     let start = Start { plan, confinement: supervision.confinement, reporter: &reporter };
-    let mut agents = Some((control, agent));
-    let sandbox = |link: Option<&Link>| match agents.take() {
-        Some((control, agent)) => init::run(&start, link, control, agent),
-        None => Outcome::FAILED,
-    };
+    // Its copy of the agent's ends goes with the closure: whoever keeps one keeps pipes open.
+    let sandbox = |link: Option<&Link>| init::run(&start, link, control, agent);
     let watched = supervision.prepared.policy.as_ref().zip(supervision.slot);
     match (&plan.network, watched) {
         (Network::Guarded(guarded), Some((policy, slot))) => {

@@ -13,8 +13,8 @@ pub fn attach(init: &Init) -> Result<(), StdioError> {
     rustix::process::setpgid(None, None).map_err(system("make the agent's process group"))?;
     if let Some(terminal) = &init.terminal {
         // Still blocked is SIGTTOU, which a process in the background would get for this.
-        let group = rustix::process::getpgrp();
-        rustix::termios::tcsetpgrp(terminal, group).map_err(system("put the agent into the foreground"))?;
+        rustix::termios::tcsetpgrp(terminal, rustix::process::getpid())
+            .map_err(system("put the agent into the foreground"))?;
     }
     let null = null()?;
     for (number, slot) in init.stdio.slots.iter().enumerate() {

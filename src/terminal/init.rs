@@ -188,7 +188,7 @@ impl Init {
     /// Signals of the keyboard go to the terminal's foreground, as from a keyboard; others to the
     /// agent; what wakes goes to both.
     fn signal(&self, child: Pid, signal: i32) {
-        let own = rustix::process::getpgrp();
+        let own = rustix::process::getpid();
         let foreground = self.terminal.as_ref().and_then(|terminal| rustix::termios::tcgetpgrp(terminal.as_fd()).ok());
         // The agent chooses its foreground group. 1 would mean everyone (kill(2)).
         let foreground = foreground.filter(|group| *group != own && group.as_raw_nonzero().get() > 1);

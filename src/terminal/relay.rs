@@ -192,7 +192,7 @@ impl Relay {
     }
 
     fn follow_modes(&mut self) -> Result<(), RelayError> {
-        if let (Some(terminal), Some(master), None) = (&mut self.terminal, &self.master, self.ended)
+        if let (Some(terminal), Some(master)) = (&mut self.terminal, &self.master)
             && terminal.follow(master.as_fd()).is_err()
         {
             self.hang_up();
@@ -332,6 +332,9 @@ impl Relay {
 
     /// The user's terminal is gone, and so the agent's is.
     fn hang_up(&mut self) {
+        if self.terminal.is_none() {
+            return;
+        }
         for pump in self.pumps.iter_mut().filter(|pump| matches!(pump.role, Role::Keys | Role::Screen)) {
             pump.break_off();
         }

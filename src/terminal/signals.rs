@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 use rustix::process::Signal;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Signals that arrive as data instead of interrupting, until it is dropped.
 #[derive(Debug)]
@@ -96,6 +96,21 @@ pub(super) fn close_others_on_exec() -> Result<(), Errno> {
     // SAFETY: close_range with CLOSE_RANGE_CLOEXEC closes nothing now and touches no memory.
     let result = unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
     if result == 0 { Ok(()) } else { Err(errno()) }
+}
+
+/// This process leads its session. Not rustix's getsid, which has no value for a session that was
+/// made outside of this PID namespace: its number is 0.
+pub(super) fn leads_session() -> bool {
+    // SAFETY: neither call touches memory.
+    unsafe { libc::getsid(0) == libc::getpid() }
+}
+
+/// This process is in the foreground of a terminal, or the terminal controls no process of its
+/// session. The numbers may be 0, as above.
+pub(super) fn in_foreground(terminal: BorrowedFd<'_>) -> bool {
+    // SAFETY: neither call touches memory, and the descriptor is open.
+    let (foreground, own) = unsafe { (libc::tcgetpgrp(terminal.as_raw_fd()), libc::getpgrp()) };
+    foreground == -1 || foreground == own
 }
 
 fn ignored(signal: Signal) -> bool {

@@ -1,6 +1,7 @@
 //! The user's terminal: its modes, its size, and whether it is ours to use now.
 
 use super::pump::Endpoint;
+use super::signals;
 use super::stdio::{StdioError, standard, system};
 use rustix::fs::OFlags;
 use rustix::pty::OpenptFlags;
@@ -37,10 +38,7 @@ impl UserTerminal {
     /// No other process group has it. A terminal that doesn't control this process knows no
     /// foreground, so it is ours.
     pub(super) fn in_foreground(&self) -> bool {
-        match rustix::termios::tcgetpgrp(&self.endpoint) {
-            Ok(group) => group == rustix::process::getpgrp(),
-            Err(_) => true,
-        }
+        signals::in_foreground(self.endpoint.as_fd())
     }
 
     /// What is typed is ours: nobody else has set the terminal to raw mode.

@@ -8,7 +8,7 @@ use rcc::runtime::embedded::root;
 use rcc::runtime::embedded::watch::Watch;
 use rcc::settings::ExtraMount;
 use rcc::view::{self, View, ViewError, ViewRequest, host::Host};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::lchown;
@@ -35,6 +35,9 @@ pub struct World {
     pub writable: Vec<String>,
     pub mounts: Vec<ExtraMount>,
 }
+
+/// How long a change of the mounts is waited for; seen are some microseconds.
+const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// Exit status where the file system could not be built.
 pub const NOT_BUILT: i32 = 70;
@@ -144,7 +147,7 @@ impl World {
             let mut watch = Watch::start()?;
             fs::write("ready", "")?;
             let mut polled = [PollFd::new(&watch, PollFlags::PRI)];
-            poll(&mut polled, None)?;
+            poll(&mut polled, Some(&PATIENCE))?;
             let lost = watch.lost()?;
             write!(io::stdout(), "{lost:?}")?;
             io::stdout().flush()

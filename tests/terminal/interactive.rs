@@ -209,7 +209,7 @@ fn the_start_of_a_pipeline_leaves_the_terminal_to_others() {
     shell.expect("status 0");
     // Ctrl-C reaches the agent as well.
     shell.expect("prompt> ");
-    shell.type_in(&format!("{} | cat\r", launcher_line("echo rea\"\"dy >&2; sleep 100; echo no >&2")));
+    shell.type_in(&format!("{} | cat\r", launcher_line("echo rea\"\"dy >&2; exec sleep 100")));
     shell.expect("ready");
     shell.type_in("\x03");
     shell.expect("prompt> ");

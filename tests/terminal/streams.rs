@@ -217,7 +217,7 @@ fn the_agent_starts_with_fresh_signals_and_no_descriptors() {
     assert!(expected.starts_with("SigBlk:\t0000000000000000\n"));
     let (open, _, _) = output(launcher(&["ls", "/proc/self/fd"]).stdin(Stdio::null()));
     assert_eq!(open, "0\n1\n2\n3\n", "3 is the listing itself");
-    let (ids, _, _) = output(&mut sh("cut -d' ' -f1,5,6,7 /proc/$$/stat"));
+    let (ids, _, _) = output(&mut sh("exec cut -d' ' -f1,5,6,7 /proc/self/stat"));
     let ids: Vec<&str> = ids.trim().split(' ').collect();
     assert!(
         ids[0] == ids[1] && ids[0] != ids[2] && ids[3] == "0",

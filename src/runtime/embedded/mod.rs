@@ -2,6 +2,7 @@
 //! itself, without a container engine.
 
 pub mod agent;
+pub mod as_identity;
 pub mod cgroup;
 mod devices;
 pub mod idmap;

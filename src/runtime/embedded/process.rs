@@ -2,9 +2,10 @@
 
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+use std::path::Path;
 
-/// Namespaces of the sandbox's PID 1.
-pub const SANDBOX_NAMESPACES: u64 = (libc::CLONE_NEWUSER
+/// Namespaces of the sandbox's PID 1 on every kernel.
+const SANDBOX_NAMESPACES: u64 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET
@@ -46,12 +47,10 @@ pub fn clone_into(namespaces: u64, child: impl FnOnce() -> u8) -> Result<Pid, Er
     finish_fork(pid, child)
 }
 
-/// [`clone_into`] with a time namespace besides, where the kernel has them.
-pub fn clone_with_time(namespaces: u64, mut child: impl FnMut() -> u8) -> Result<Pid, Errno> {
-    match clone_into(namespaces | CLONE_NEWTIME, &mut child) {
-        Err(Errno::INVAL) => clone_into(namespaces, &mut child),
-        result => result,
-    }
+/// [`SANDBOX_NAMESPACES`], and a time namespace where the kernel has them.
+pub fn sandbox_namespaces() -> u64 {
+    let time = if Path::new("/proc/self/ns/time").exists() { CLONE_NEWTIME } else { 0 };
+    SANDBOX_NAMESPACES | time
 }
 
 /// fork(2); see [`clone_into`].

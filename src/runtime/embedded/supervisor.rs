@@ -4,7 +4,7 @@
 //! sandbox's own user namespace below it knows only the user. It starts, in this order, the
 //! verifier, the sandbox's PID 1 and pasta, and each only if the one before is well.
 
-use super::process::{self, SANDBOX_NAMESPACES};
+use super::process;
 use super::report::{Report, Reporter};
 use super::verifier::Verifier;
 use crate::network::pasta;
@@ -83,14 +83,14 @@ impl Link {
 pub fn supervise<Check: FnMut() -> Result<(), (String, Duration)>>(
     guard: Option<Guard<'_, Check>>,
     reporter: &Reporter,
-    mut sandbox: impl FnMut(Option<&Link>) -> u8,
+    sandbox: impl FnOnce(Option<&Link>) -> u8,
 ) -> u8 {
     match guard {
-        None => match process::clone_with_time(SANDBOX_NAMESPACES, || sandbox(None)) {
+        None => match process::clone_into(process::sandbox_namespaces(), || sandbox(None)) {
             Ok(pid) => process::wait(pid).map_or(1, process::exit_byte),
             Err(error) => refuse(reporter, &namespaces_failed(error)),
         },
-        Some(guard) => match start_guarded(guard, &mut sandbox) {
+        Some(guard) => match start_guarded(guard, sandbox) {
             Ok(running) => running.watch(reporter),
             Err(refusal) => refuse(reporter, &refusal),
         },
@@ -118,13 +118,12 @@ fn namespaces_failed(error: Errno) -> String {
 
 fn start_guarded<Check: FnMut() -> Result<(), (String, Duration)>>(
     guard: Guard<'_, Check>,
-    sandbox: &mut impl FnMut(Option<&Link>) -> u8,
+    sandbox: impl FnOnce(Option<&Link>) -> u8,
 ) -> Result<Guarded, String> {
     let mut verifier = Verifier::start(guard.check).map_err(|error| format!("cannot start the verifier: {error}"))?;
     verifier.first()?;
     let (link, theirs) = Link::pair().map_err(|error| format!("cannot create a socket pair: {error}"))?;
-    let sandbox = process::clone_with_time(SANDBOX_NAMESPACES, || sandbox(Some(&theirs))).map_err(namespaces_failed)?;
-    drop(theirs);
+    let sandbox = process::clone_into(process::sandbox_namespaces(), move || sandbox(Some(&theirs))).map_err(namespaces_failed)?;
     // A sandbox that ends here has reported why by itself.
     let netns = link.network().map_err(|_| String::new())?;
     let pasta = start_pasta(guard.pasta, netns.as_fd())?;

@@ -1,10 +1,12 @@
 //! Keeps asking whether the firewall holds, as the network identity that it is to hold for.
 
+use super::lockdown;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Gid, Pid, Signal, Uid, set_parent_process_death_signal};
 use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// Between two looks. Short enough that a sandbox loses its network within a second of the
@@ -29,6 +31,10 @@ impl Verifier {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
         let mut verdict = std::io::PipeWriter::from(writer);
         let pid = super::process::fork(|| {
+            // SAFETY: this process ends by _exit, so nothing that owns a descriptor is dropped.
+            if unsafe { lockdown::close_inherited(&[verdict.as_fd()]) }.is_err() {
+                return 1;
+            }
             let failure = match become_identity() {
                 Ok(()) => watch(&mut check, &mut verdict),
                 Err(error) => format!("cannot become the network identity: {error}"),

@@ -1,0 +1,45 @@
+//! What `setup` and `init` need of the rest of rcc.
+
+use crate::config::{self, UserRef};
+use crate::enforcement;
+use crate::facts::User;
+use crate::firewall;
+use crate::policy::ProfileName;
+use crate::policy::ruleset::Ruleset;
+use crate::setup::{Failure, Wiring, account};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs one of the two, wired.
+pub fn with(command: impl FnOnce(Wiring<'_>) -> Result<ExitCode, Failure>) -> miette::Result<ExitCode> {
+    let wiring = Wiring {
+        apply: &apply,
+        reset: &|| Ok(firewall::reset()?),
+        probe: &|user: &User| Ok(enforcement::probe(&enforcement::current()?, &ProfileName::public(), user.uid)?),
+        users: &users,
+    };
+    command(wiring).map_err(|failure| miette::miette!("{failure}"))
+}
+
+/// Loads the rules that root's configuration asks for.
+fn apply() -> Result<(), Failure> {
+    let policy = enforcement::current()?;
+    let gathered = firewall::gather(&Ruleset::from(&policy))?;
+    for warning in &gathered.warnings {
+        eprintln!("rcc: {warning}");
+    }
+    Ok(firewall::apply(&policy, &gathered.surroundings)?)
+}
+
+/// The uids of the users that root's configuration names.
+fn users() -> Result<Vec<u32>, Failure> {
+    let admin = config::load_admin(Path::new(config::ADMIN_FILE), 0)?;
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let uid = |user: &UserRef| match user {
+        UserRef::Uid(uid) => Ok(*uid),
+        UserRef::Name(name) => account::find(&passwd, name)
+            .map(|account| account.uid)
+            .ok_or_else(|| format!("{} names the user {name:?}, whom /etc/passwd does not know", config::ADMIN_FILE)),
+    };
+    Ok(admin.users.iter().map(uid).collect::<Result<_, _>>()?)
+}
