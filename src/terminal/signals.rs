@@ -98,13 +98,6 @@ pub(super) fn close_others_on_exec() -> Result<(), Errno> {
     if result == 0 { Ok(()) } else { Err(errno()) }
 }
 
-/// This process leads its session. Not rustix's getsid, which has no value for a session that was
-/// made outside of this PID namespace: its number is 0.
-pub(super) fn leads_session() -> bool {
-    // SAFETY: neither call touches memory.
-    unsafe { libc::getsid(0) == libc::getpid() }
-}
-
 /// This process is in the foreground of a terminal, or the terminal controls no process of its
 /// session. The numbers may be 0, as above.
 pub(super) fn in_foreground(terminal: BorrowedFd<'_>) -> bool {

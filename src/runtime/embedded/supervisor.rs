@@ -123,7 +123,8 @@ fn start_guarded<Check: FnMut() -> Result<(), (String, Duration)>>(
     let mut verifier = Verifier::start(guard.check).map_err(|error| format!("cannot start the verifier: {error}"))?;
     verifier.first()?;
     let (link, theirs) = Link::pair().map_err(|error| format!("cannot create a socket pair: {error}"))?;
-    let sandbox = process::clone_into(process::sandbox_namespaces(), move || sandbox(Some(&theirs))).map_err(namespaces_failed)?;
+    let sandbox = process::clone_into(process::sandbox_namespaces(), move || sandbox(Some(&theirs)))
+        .map_err(namespaces_failed)?;
     // A sandbox that ends here has reported why by itself.
     let netns = link.network().map_err(|_| String::new())?;
     let pasta = start_pasta(guard.pasta, netns.as_fd())?;
