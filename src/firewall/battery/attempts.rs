@@ -45,8 +45,8 @@ pub fn attempts(host: &HostView) -> Vec<Attempt> {
     }
     for (name, address) in own_forms(host) {
         // The sandbox has the same addresses, and its own kernel would answer an echo.
-        let [tcp, udp, _] = probes("host", &format!("{name} {address}"), address, host.port);
-        attempts.extend([tcp, udp]);
+        let probes = probes("host", &format!("{name} {address}"), address, host.port);
+        attempts.extend(probes.into_iter().filter(|attempt| !matches!(attempt.action, Action::Echo(_))));
     }
     for gateway in &host.gateways {
         attempts.extend(probes("gateway", &format!("the host's gateway {gateway}"), *gateway, host.port));
