@@ -3,6 +3,7 @@
 //! know what to expect, a verifier to notice that they changed.
 
 use crate::config::{self, Admin, ConfigError};
+use crate::firewall::State;
 use crate::firewall::probe::{self, Expectation};
 use crate::network::identity::{self, IdentityError, SUBGID, SUBUID};
 use crate::policy::ruleset::Ruleset;
@@ -61,9 +62,13 @@ pub fn probe(policy: &Policy, profile: &ProfileName, uid: u32) -> Result<(), Pro
     let expectation = Expectation::new(&Ruleset::from(policy), profile);
     let answer = as_identity::ask(identity, || match probe::check(&expectation) {
         Ok(()) => Vec::new(),
-        Err(failure) => failure.to_string().into_bytes(),
+        Err(failure) => serde_json::to_vec(&(State::from(&failure), failure.to_string())).unwrap_or_else(|_| vec![0]),
     })?;
-    if answer.is_empty() { Ok(()) } else { Err(ProbeError::NotInForce(String::from_utf8_lossy(&answer).into_owned())) }
+    if answer.is_empty() {
+        return Ok(());
+    }
+    let (state, why) = serde_json::from_slice(&answer).unwrap_or((State::Drifted, "no answer".to_owned()));
+    Err(ProbeError::NotInForce(state, why))
 }
 
 /// Why the rules do not hold, or why that could not be asked.
@@ -76,8 +81,8 @@ pub enum ProbeError {
     #[error(transparent)]
     Ask(#[from] AskError),
     /// They do not hold.
-    #[error("{0}")]
-    NotInForce(String),
+    #[error("{1}")]
+    NotInForce(State, String),
 }
 
 /// A failed look, for [`crate::runtime::embedded::verifier`].

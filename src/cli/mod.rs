@@ -1,11 +1,13 @@
 //! What was typed, and what it means.
 
 pub mod config;
+pub mod firewall;
 mod init;
 mod ps;
 mod run;
 mod setup;
 mod table;
+mod verify;
 mod wiring;
 
 use crate::facts::Facts;
@@ -43,6 +45,9 @@ enum Command {
     Ps(ps::PsArguments),
     /// End running sandboxes
     Stop(ps::StopArguments),
+    /// Load, show and verify the rules that hold every sandbox's network
+    #[command(subcommand)]
+    Firewall(firewall::FirewallCommand),
     /// Check configuration files, or show what holds
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -85,6 +90,7 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
         Command::Run(arguments) => arguments.run(),
         Command::Ps(arguments) => arguments.run(),
         Command::Stop(arguments) => arguments.run(),
+        Command::Firewall(command) => command.run(verify::SANDBOXES),
         Command::Config(command) => {
             let facts = Facts::gather().into_diagnostic()?;
             // Outside of a project the directory itself stands for one.

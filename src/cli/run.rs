@@ -5,7 +5,7 @@ use crate::environment;
 use crate::facts::Facts;
 use crate::policy::ProfileName;
 use crate::project::{Project, report};
-use crate::run::{self, Ended, Prepared, Task};
+use crate::run::{self, Body, Ended, Prepared, Task};
 use crate::settings::Environment;
 use crate::setup::agent;
 use crate::shown;
@@ -107,7 +107,7 @@ impl Options {
             println!("{}", serde_json::to_string_pretty(&plan).into_diagnostic()?);
             return Ok(ExitCode::SUCCESS);
         }
-        let ended = run::execute(&prepared)?;
+        let ended = run::execute(&prepared, Body::Command)?;
         show_changes(&prepared, &ended);
         Ok(ExitCode::from(ended.outcome.status()))
     }

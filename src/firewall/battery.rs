@@ -12,6 +12,7 @@ pub use listeners::Listeners;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -61,6 +62,15 @@ pub enum Expected {
     Denied,
     /// Answered.
     Reached,
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Denied => "denied",
+            Self::Reached => "reached",
+        })
+    }
 }
 
 /// What the sandbox saw; one JSON line each.

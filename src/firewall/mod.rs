@@ -37,9 +37,9 @@ pub use loaded::{Counter, ProfileCounters};
 #[cfg(target_os = "linux")]
 pub use refresh::{WatchError, watch};
 #[cfg(target_os = "linux")]
-pub use status::{State, Status, StatusError, status, status_by_probe};
+pub use status::{State, Status, StatusError, status};
 #[cfg(target_os = "linux")]
-pub use surroundings::{Gathered, Warning, gather};
+pub use surroundings::{Gathered, Warning, gather, gather_without_names};
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests;

@@ -3,14 +3,14 @@
 use super::kernel::{Nft, NftError};
 use super::loaded::{Loaded, ProfileCounters};
 use super::nft;
-use super::probe::{Expectation, NotInForce};
+use super::probe::NotInForce;
+use crate::policy::Surroundings;
 use crate::policy::ruleset::{Ruleset, Version};
-use crate::policy::{ProfileName, Surroundings};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::io;
 
 /// How the kernel's rules stand to the configuration's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// They are the same.
@@ -62,20 +62,15 @@ pub fn status(ruleset: &Ruleset) -> Result<Status, StatusError> {
     Ok(Status { state: if same { State::InForce } else { State::Drifted }, version, counters })
 }
 
-/// What can be told without privilege: `probe` runs [`super::probe::check`] under an identity of
-/// the profile. It cannot see drift in what it does not probe, and no counters.
-pub fn status_by_probe<E>(
-    ruleset: &Ruleset,
-    profile: &ProfileName,
-    probe: impl FnOnce(&Expectation) -> Result<Result<(), NotInForce>, E>,
-) -> Result<Status, E> {
-    let state = match probe(&Expectation::new(ruleset, profile))? {
-        Ok(()) => State::InForce,
-        Err(NotInForce::Absent) => State::Absent,
-        Err(NotInForce::OtherVersion) => State::Stale,
-        Err(_) => State::Drifted,
-    };
-    Ok(Status { state, version: nft::version(ruleset), counters: Vec::new() })
+/// What an unprivileged look tells. It cannot see drift in what it does not probe.
+impl From<&NotInForce> for State {
+    fn from(failure: &NotInForce) -> Self {
+        match failure {
+            NotInForce::Absent => Self::Absent,
+            NotInForce::OtherVersion => Self::Stale,
+            _ => Self::Drifted,
+        }
+    }
 }
 
 /// The rules as this host's nft lists them when they are exactly as rendered. Namespaces belong

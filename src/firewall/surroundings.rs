@@ -60,6 +60,12 @@ pub fn gather(ruleset: &Ruleset) -> Result<Gathered, OnLinkError> {
     gather_with(ruleset, Path::new(RESOLV_CONF))
 }
 
+/// What can be read at once and by anybody.
+pub fn gather_without_names() -> Result<Surroundings, OnLinkError> {
+    let resolvers = resolvers(Path::new(RESOLV_CONF));
+    Ok(Surroundings { on_link: onlink::read()?.on_link, resolvers, names: BTreeMap::new() })
+}
+
 /// [`gather`] with another resolv.conf.
 pub(super) fn gather_with(ruleset: &Ruleset, resolv_conf: &Path) -> Result<Gathered, OnLinkError> {
     let mut gathered = Gathered::default();

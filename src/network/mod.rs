@@ -4,5 +4,5 @@ pub mod identity;
 pub mod inside;
 mod netlink;
 pub mod pasta;
-mod proc_routes;
+pub mod proc_routes;
 pub mod slot;

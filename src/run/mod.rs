@@ -4,6 +4,7 @@
 mod prepare;
 mod supervisor;
 
+pub use crate::runtime::embedded::init::Body;
 pub use prepare::{PrepareError, Prepared, Task};
 
 use crate::network::slot::{Slot, SlotError};
@@ -103,9 +104,12 @@ pub struct Ended {
 }
 
 /// Carries out what was prepared, and returns when the agent has ended.
-pub fn execute(prepared: &Prepared) -> Result<Ended, RunError> {
+pub fn execute(prepared: &Prepared, body: Body<'_>) -> Result<Ended, RunError> {
     let (facts, started) = (&prepared.facts, SystemTime::now());
-    let stdio = Stdio::inspect()?;
+    let stdio = match body {
+        Body::Command => Stdio::inspect()?,
+        Body::Function(_) => Stdio::none(),
+    };
     let xdg = facts.variable("XDG_RUNTIME_DIR").map(Path::new);
     let runtime_dir = session::runtime_dir(facts.user.uid, xdg, &facts.data_dir)?;
     let handover = handover::prepare(&prepared.project, &prepared.scan, &prepared.settings.writable, &runtime_dir)?;
@@ -119,7 +123,7 @@ pub fn execute(prepared: &Prepared) -> Result<Ended, RunError> {
     };
     let filter = seccomp::compile()?;
     let confinement = Confinement { filter, writable: plan.view.writable(), processes: None };
-    let supervision = Supervision { prepared, plan: &plan, slot: slot.as_ref(), confinement: &confinement };
+    let supervision = Supervision { prepared, plan: &plan, slot: slot.as_ref(), confinement: &confinement, body };
     let (mut supervisor, ends) = Supervisor::start(&supervision, stdio)?;
     let _cgroup = limits.map(|limits| limits.enter(supervisor.pid.as_raw_pid() as u32, &plan.session)).transpose()?;
     supervisor.begin(&supervision)?;

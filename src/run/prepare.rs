@@ -4,6 +4,7 @@ use crate::config::Loaded;
 use crate::enforcement::{self, EnforcementError};
 use crate::environment;
 use crate::facts::{self, Facts};
+use crate::network::inside::Routes;
 use crate::network::pasta;
 use crate::plan::{self, Guarded, Network, Plan};
 use crate::policy::Policy;
@@ -91,6 +92,14 @@ impl Prepared {
             policy,
             task,
         })
+    }
+
+    /// The same with nothing between the sandbox and the firewall: to try the firewall itself.
+    pub fn without_second_layer(mut self) -> Self {
+        if let Network::Guarded(guarded) = &mut self.network {
+            guarded.routes = Routes::default();
+        }
+        self
     }
 
     /// The guards that a run would have.

@@ -5,7 +5,7 @@ use crate::enforcement::Watch;
 use crate::network::slot::Slot;
 use crate::plan::{Network, Plan};
 use crate::runtime::embedded::idmap;
-use crate::runtime::embedded::init::{self, Start};
+use crate::runtime::embedded::init::{self, Body, Start};
 use crate::runtime::embedded::lockdown::Confinement;
 use crate::runtime::embedded::process;
 use crate::runtime::embedded::report::{self, Report, Reporter, Reports};
@@ -23,6 +23,7 @@ pub(super) struct Supervision<'a> {
     pub plan: &'a Plan,
     pub slot: Option<&'a Slot>,
     pub confinement: &'a Confinement,
+    pub body: Body<'a>,
 }
 
 /// The supervisor's process. Dropping it ends the sandbox.
@@ -91,7 +92,7 @@ fn supervise(supervision: &Supervision<'_>, theirs: Theirs) -> u8 {
         return Outcome::FAILED;
     }
     let plan = supervision.plan;
-    let start = Start { plan, confinement: supervision.confinement, reporter: &reporter };
+    let start = Start { plan, confinement: supervision.confinement, body: supervision.body, reporter: &reporter };
     // Its copy of the agent's ends goes with the closure: whoever keeps one keeps pipes open.
     let sandbox = |link: Option<&Link>| init::run(&start, link, control, agent);
     let watched = supervision.prepared.policy.as_ref().zip(supervision.slot);

@@ -88,6 +88,11 @@ pub(super) fn standard(number: usize) -> BorrowedFd<'static> {
 }
 
 impl Stdio {
+    /// `/dev/null` for all three.
+    pub fn none() -> Self {
+        Self { kinds: [Kind::Null; 3], joined: false, shared: false }
+    }
+
     /// Looks at the three. Has no effect.
     pub fn inspect() -> Result<Self, StdioError> {
         let mut kinds = [Kind::Null; 3];

@@ -10,6 +10,7 @@ use nftables::stmt::{Limit, Log, LogFlag, LogLevel, RejectType, Statement, Verdi
 use nftables::types::RejectCode;
 use serde::Serialize;
 use std::collections::HashSet;
+use std::fmt;
 
 /// Why a packet was denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -42,6 +43,17 @@ impl Class {
     /// The name of the counter and of the chain of this class.
     pub fn counter(self, profile: &ProfileName) -> String {
         format!("{}-{profile}", self.stem())
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Host => "host",
+            Self::Private => "private",
+            Self::OnLink => "on-link",
+            Self::Vpn => "vpn",
+        })
     }
 }
 

@@ -46,12 +46,24 @@ enum InitError {
     Supervisor,
 }
 
+/// What runs in the sandbox.
+#[derive(Clone, Copy)]
+pub enum Body<'a> {
+    /// The plan's command.
+    Command,
+    /// A function of rcc's own, which gets no standard input and output; its result is the exit
+    /// status.
+    Function(&'a dyn Fn() -> u8),
+}
+
 /// What PID 1 gets from the launcher.
 pub struct Start<'a> {
     /// The plan.
     pub plan: &'a Plan,
     /// What the agent is held by.
     pub confinement: &'a Confinement,
+    /// What to run.
+    pub body: Body<'a>,
     /// Where to say that all is well, or what is not.
     pub reporter: &'a Reporter,
 }
@@ -78,7 +90,7 @@ fn make(start: &Start<'_>, link: Option<&Link>) -> Result<(), InitError> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(InitError::Tie)?;
     // The supervisor's namespace has the user as 0.
     idmap::map_self(plan.user, (0, 0))?;
-    inside::prepare()?;
+    inside::prepare(plan.user.1)?;
     if let Some(link) = link {
         link.offer_network().map_err(|_| InitError::Supervisor)?;
     }
@@ -105,7 +117,10 @@ fn start_agent(start: &Start<'_>, control: InitEnd, stdio: AgentStdio) -> Result
     tracing::debug!("{landlock:?}");
     start.reporter.tell(&Report::Ready);
     let agent = process::fork(|| match terminal::agent::attach(&terminal) {
-        Ok(()) => agent::execute(&start.plan.command, &start.plan.environment),
+        Ok(()) => match start.body {
+            Body::Command => agent::execute(&start.plan.command, &start.plan.environment),
+            Body::Function(function) => function(),
+        },
         Err(error) => {
             terminal.fail(&error);
             Outcome::FAILED

@@ -1,0 +1,134 @@
+//! What `rcc firewall` needs of sandboxes: the battery in a throwaway one, and the unprivileged
+//! look at the rules.
+
+use super::firewall::{Sandboxes, VerifyArguments};
+use crate::config::{self, Sources};
+use crate::enforcement::{self, ProbeError};
+use crate::facts::Facts;
+use crate::firewall::battery::{self, Attempt, HostView, Listeners, Seen, Table};
+use crate::firewall::{self, Status, onlink};
+use crate::network::{pasta, proc_routes};
+use crate::policy::ruleset::Ruleset;
+use crate::policy::{Policy, ProfileName};
+use crate::project::Project;
+use crate::run::{self, Body, Prepared, Task};
+use crate::settings::Environment;
+use miette::{IntoDiagnostic, WrapErr};
+use rustix::fs::{MemfdFlags, memfd_create};
+use std::fs::{DirBuilder, File};
+use std::io::{Read, Seek};
+use std::net::IpAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// As `rcc firewall` takes them.
+pub(super) const SANDBOXES: Sandboxes = Sandboxes { verify, status };
+
+/// What is still on its way when the sandbox has ended. Everything is on this machine.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Sockets of the host that would hand out its powers, where they usually are.
+const SOCKETS: [&str; 6] = [
+    "/run/docker.sock",
+    "/run/podman/podman.sock",
+    "/run/containerd/containerd.sock",
+    "/run/dbus/system_bus_socket",
+    "/run/systemd/private",
+    "/nix/var/nix/daemon-socket/socket",
+];
+
+/// Makes all attempts in a sandbox of an empty project. It has no second layer of denials: the
+/// firewall itself is tried.
+fn verify(arguments: &VerifyArguments) -> miette::Result<Table> {
+    let mut facts = Facts::gather().into_diagnostic()?;
+    let empty = EmptyProject::make().into_diagnostic().wrap_err("cannot make a directory for the throwaway sandbox")?;
+    facts.cwd.clone_from(&empty.0);
+    let secret = random()?;
+    let listeners = Listeners::open(secret).into_diagnostic().wrap_err("cannot listen on this host")?;
+    let attempts = battery::attempts(&host_view(&facts, &listeners, arguments)?);
+    let project = Project::find(&facts).into_diagnostic()?;
+    let loaded = config::load(&Sources::new(&facts, &project.root, Some(ProfileName::public())))?;
+    let task = Task {
+        command: vec!["(rcc firewall verify)".into()],
+        programs: Vec::new(),
+        environment: Environment::default(),
+        seed: |_, _, _| Ok(()),
+    };
+    let prepared = Prepared::new(facts, project, loaded, task)?.without_second_layer();
+    let seen = attempt(&prepared, &attempts, secret)?;
+    let arrived = listeners.arrivals(PATIENCE).into_diagnostic()?;
+    Ok(battery::judge(attempts, &seen, &arrived))
+}
+
+/// What the sandbox saw.
+fn attempt(prepared: &Prepared, attempts: &[Attempt], secret: u64) -> miette::Result<Vec<Seen>> {
+    let out = memfd_create("rcc-verify", MemfdFlags::CLOEXEC).into_diagnostic()?;
+    let mut out = File::from(out);
+    let body = || {
+        let made = out.try_clone().and_then(|out| battery::run_inside(attempts, secret, out.into()));
+        u8::from(made.is_err())
+    };
+    run::execute(prepared, Body::Function(&body))?;
+    let mut text = String::new();
+    out.rewind().and_then(|()| out.read_to_string(&mut text)).into_diagnostic()?;
+    text.lines().map(|line| serde_json::from_str(line).into_diagnostic()).collect()
+}
+
+fn host_view(facts: &Facts, listeners: &Listeners, arguments: &VerifyArguments) -> miette::Result<HostView> {
+    let policy = enforcement::current()?;
+    let gathered = firewall::gather(&Ruleset::from(&policy)).into_diagnostic()?;
+    let routes = proc_routes::read().into_diagnostic().wrap_err("cannot read the routes of this host")?;
+    let agent = facts.variable("SSH_AUTH_SOCK").map(PathBuf::from);
+    Ok(HostView {
+        links: onlink::read().into_diagnostic()?,
+        gateways: routes
+            .iter()
+            .filter(|route| route.destination.prefix_len() == 0)
+            .filter_map(|it| it.gateway)
+            .collect(),
+        resolvers: gathered.surroundings.resolvers,
+        port: listeners.port,
+        abstract_socket: listeners.abstract_socket.clone(),
+        sockets: SOCKETS.iter().map(PathBuf::from).chain(agent).collect(),
+        dns: Some(IpAddr::V4(pasta::DNS)),
+        public: arguments.public,
+    })
+}
+
+fn random() -> miette::Result<u64> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).into_diagnostic()?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// An empty directory; dropping it removes it.
+struct EmptyProject(PathBuf);
+
+impl EmptyProject {
+    fn make() -> std::io::Result<Self> {
+        let random = random().map_err(std::io::Error::other)?;
+        let path = std::fs::canonicalize(std::env::temp_dir())?.join(format!("rcc-verify-{random:016x}"));
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for EmptyProject {
+    fn drop(&mut self) {
+        // Nothing but an empty directory would stay behind.
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// Asked under an identity of the calling user.
+fn status(policy: &Policy) -> miette::Result<Status> {
+    let uid = rustix::process::geteuid().as_raw();
+    let profile = ProfileName::public();
+    let state = match enforcement::probe(policy, &profile, uid) {
+        Ok(()) => firewall::State::InForce,
+        Err(ProbeError::NotInForce(state, _)) => state,
+        Err(error) => return Err(miette::miette!("{error}")),
+    };
+    Ok(Status { state, version: firewall::nft::version(&Ruleset::from(policy)), counters: Vec::new() })
+}
