@@ -189,7 +189,7 @@ fn render(backend: Backend, file: Option<&Path>) -> miette::Result<ExitCode> {
     let text = match backend {
         Backend::Nft => {
             let surroundings = firewall::gather_without_names().into_diagnostic()?;
-            nft::json(&nft::replace(&ruleset, &surroundings))
+            nft::json(&nft::replace(&ruleset, &nft::version(&ruleset), &surroundings))
         }
         Backend::Pf => pf::render(&ruleset).into_bytes(),
     };

@@ -81,11 +81,11 @@ pub(super) fn apply_in(run: &Path, policy: &Policy, surroundings: &Surroundings)
     if let Some(objects) = nft.table(true)? {
         refuse_moves(run, policy, &ruleset, &Loaded::new(objects).identities())?;
     }
-    let document = nft::replace(&ruleset, surroundings);
+    let version = nft::version(&ruleset);
+    let document = nft::replace(&ruleset, &version, surroundings);
     nft.execute("load the rules", &document)?;
     let loaded = nft.table(true)?.map(Loaded::new).ok_or(ApplyError::Overwritten)?;
-    let same = loaded.is_version(&nft::version(&ruleset), &ruleset)
-        && loaded.rules_by_chain() == nft::rules_by_chain(&document);
+    let same = loaded.is_version(&version, &ruleset) && loaded.rules_by_chain() == nft::rules_by_chain(&document);
     if same { Ok(()) } else { Err(ApplyError::Overwritten) }
 }
 
@@ -103,7 +103,7 @@ pub(super) fn reset_in(run: &Path) -> Result<(), ApplyError> {
 /// Replaces the content of the dynamic sets only. Counters go on.
 pub(super) fn update_in(run: &Path, ruleset: &Ruleset, surroundings: &Surroundings) -> Result<(), ApplyError> {
     let _lock = lock(run)?;
-    Ok(Nft::find()?.execute("update the sets", &nft::update(ruleset, surroundings))?)
+    Ok(Nft::find()?.execute("update the sets", &nft::update(ruleset, &nft::version(ruleset), surroundings))?)
 }
 
 /// CAP_NET_ADMIN would do for the rules, but the locks are root's.

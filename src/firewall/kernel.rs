@@ -64,12 +64,13 @@ impl Nft {
     /// All objects of our table, or nothing if it is absent. Without the elements of named sets
     /// if `terse`, which is fast however many there are.
     pub(super) fn table(&self, terse: bool) -> Result<Option<Vec<Value>>, NftError> {
-        if !self.tables()?.iter().any(|name| name == nft::TABLE) {
-            return Ok(None);
-        }
         let options: &[&str] = if terse { &["-j", "-t"] } else { &["-j"] };
         let arguments = [options, &["list", "table", "inet", nft::TABLE]].concat();
-        self.run("list our table", &arguments, Vec::new()).and_then(objects).map(Some)
+        match self.run("list our table", &arguments, Vec::new()) {
+            // Whether it is absent is asked only now, to start nft once where it is present.
+            Err(NftError::Refused { .. }) if !self.tables()?.iter().any(|name| name == nft::TABLE) => Ok(None),
+            listing => listing.and_then(objects).map(Some),
+        }
     }
 
     /// Writes and reads at the same time, so that neither side waits for the other's full pipe.

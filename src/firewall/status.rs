@@ -58,7 +58,7 @@ pub fn status(ruleset: &Ruleset) -> Result<Status, StatusError> {
         return Ok(Status { state: State::Stale, version, counters });
     }
     let dynamic = nft::dynamic_sets(ruleset);
-    let same = loaded.normalised(&dynamic) == scratch(&nft, ruleset)?.normalised(&dynamic);
+    let same = loaded.normalised(&dynamic) == scratch(&nft, ruleset, &version)?.normalised(&dynamic);
     Ok(Status { state: if same { State::InForce } else { State::Drifted }, version, counters })
 }
 
@@ -75,13 +75,13 @@ impl From<&NotInForce> for State {
 
 /// The rules as this host's nft lists them when they are exactly as rendered. Namespaces belong
 /// to threads, so the process itself stays where it is.
-fn scratch(nft: &Nft, ruleset: &Ruleset) -> Result<Loaded, StatusError> {
+fn scratch(nft: &Nft, ruleset: &Ruleset, version: &Version) -> Result<Loaded, StatusError> {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             // SAFETY: CLONE_NEWNET moves this thread only, and no memory or descriptor with it.
             unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
                 .map_err(|errno| StatusError::Scratch(errno.into()))?;
-            nft.execute("load the rules for comparison", &nft::replace(ruleset, &Surroundings::default()))?;
+            nft.execute("load the rules for comparison", &nft::replace(ruleset, version, &Surroundings::default()))?;
             Ok(Loaded::new(nft.table(false)?.unwrap_or_default()))
         });
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))

@@ -337,7 +337,10 @@ fn killed_at_any_moment_nft_leaves_the_old_rules_or_the_new() {
             policy
         };
         let (old, new) = (large("1"), large("2"));
-        let rendered = |policy: &Policy| nft::json(&nft::replace(&Ruleset::from(policy), &Surroundings::default()));
+        let rendered = |policy: &Policy| {
+            let ruleset = Ruleset::from(policy);
+            nft::json(&nft::replace(&ruleset, &nft::version(&ruleset), &Surroundings::default()))
+        };
         let (old_text, new_text) = (rendered(&old), rendered(&new));
         let started = std::time::Instant::now();
         load_and_kill(&old_text, None);

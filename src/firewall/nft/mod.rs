@@ -21,15 +21,15 @@ pub(super) use rules::{PASSED, PROBE_PORT, canary_chain, is_canary_chain, profil
 pub use words::TABLE;
 
 /// Replaces the whole table in one transaction: a packet meets the old rules or the new ones.
-pub fn replace(ruleset: &Ruleset, surroundings: &Surroundings) -> Nftables<'static> {
-    document(ruleset, Some(version(ruleset)), surroundings)
+/// `version` is that of the ruleset ([`version()`]).
+pub fn replace(ruleset: &Ruleset, version: &Version, surroundings: &Surroundings) -> Nftables<'static> {
+    document(ruleset, Some(version), surroundings)
 }
 
 /// Replaces the content of the dynamic sets, and nothing else, in one transaction. Fails in the
 /// kernel if the table is absent.
-pub fn update(ruleset: &Ruleset, surroundings: &Surroundings) -> Nftables<'static> {
-    let version = version(ruleset);
-    let dynamic = sets::dynamic(ruleset, Some(&version), surroundings);
+pub fn update(ruleset: &Ruleset, version: &Version, surroundings: &Surroundings) -> Nftables<'static> {
+    let dynamic = sets::dynamic(ruleset, Some(version), surroundings);
     let mut objects: Vec<NfObject<'static>> = dynamic.iter().map(words::flush_set).collect();
     objects.extend(dynamic.into_iter().filter_map(words::add_elements));
     Nftables { objects: objects.into() }
@@ -77,15 +77,15 @@ pub(super) fn rules_by_chain(document: &Nftables<'_>) -> BTreeMap<String, usize>
     counts
 }
 
-fn document(ruleset: &Ruleset, version: Option<Version>, surroundings: &Surroundings) -> Nftables<'static> {
+fn document(ruleset: &Ruleset, version: Option<&Version>, surroundings: &Surroundings) -> Nftables<'static> {
     let mut objects: Vec<NfObject<'static>> =
         [NfCmd::Add(words::table()), NfCmd::Delete(words::table()), NfCmd::Add(words::table())]
             .map(NfObject::CmdObject)
             .to_vec();
-    let (fixed, dynamic) = (sets::fixed(ruleset), sets::dynamic(ruleset, version.as_ref(), surroundings));
+    let (fixed, dynamic) = (sets::fixed(ruleset), sets::dynamic(ruleset, version, surroundings));
     objects.extend(fixed.into_iter().chain(dynamic).map(words::add_set));
     objects.extend(rules::chains(ruleset));
-    objects.extend(rules::rules(ruleset, version.as_ref()));
+    objects.extend(rules::rules(ruleset, version));
     Nftables { objects: objects.into() }
 }
 

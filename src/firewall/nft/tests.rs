@@ -18,6 +18,10 @@ fn surroundings() -> Surroundings {
     }
 }
 
+fn loading(ruleset: &Ruleset, surroundings: &Surroundings) -> Nftables<'static> {
+    replace(ruleset, &version(ruleset), surroundings)
+}
+
 /// One object to a line, so that differences can be read.
 fn lines(document: &Nftables<'_>) -> String {
     document.objects.iter().map(|object| serde_json::to_string(object).unwrap() + "\n").collect()
@@ -25,13 +29,13 @@ fn lines(document: &Nftables<'_>) -> String {
 
 #[test]
 fn the_transaction_is_as_it_was() {
-    assert_golden("nft.jsonl", &lines(&replace(&Ruleset::from(&policy()), &surroundings())));
+    assert_golden("nft.jsonl", &lines(&loading(&Ruleset::from(&policy()), &surroundings())));
 }
 
 #[test]
 fn an_update_touches_only_dynamic_sets() {
     let ruleset = Ruleset::from(&policy());
-    assert_golden("nft-update.jsonl", &lines(&update(&ruleset, &surroundings())));
+    assert_golden("nft-update.jsonl", &lines(&update(&ruleset, &version(&ruleset), &surroundings())));
 }
 
 #[test]
@@ -143,7 +147,7 @@ proptest! {
     #[test]
     fn nft_takes_every_policy_and_no_string_adds_a_rule(policy in policies(), surroundings in any_surroundings()) {
         let ruleset = Ruleset::from(&policy);
-        let document = replace(&ruleset, &surroundings);
+        let document = loading(&ruleset, &surroundings);
         prop_assert_eq!(nft_takes(&document), Ok(()));
         // 16 rules of its own, 3 of its canary, 2 for each of 4 reasons, 4 of refusal.
         let each = 16 + 3 + 8 + 4 + ruleset.vpn_interfaces.len();

@@ -1,0 +1,57 @@
+//! How long rules take to render, and a guard to look. `checks/bench` measures what needs root.
+
+use rcc::firewall::{nft, pf};
+use rcc::policy::identity::{BLOCK_START, RANGE_LENGTH, UserRange};
+use rcc::policy::ruleset::Ruleset;
+use rcc::policy::{Exception, Policy, Ports, Profile, ProfileName, Protocol, Surroundings, Target};
+use std::net::Ipv4Addr;
+
+fn main() {
+    divan::main();
+}
+
+/// Exceptions of all kinds: two thirds single addresses, one third prefixes, some nested.
+fn policy(exceptions: u32) -> Policy {
+    let exceptions = (0..exceptions).map(|number| {
+        let length = if number % 3 == 0 { 28 } else { 32 };
+        let address = Ipv4Addr::from(0x0a00_0000 + number * 8);
+        let net = ipnet::IpNet::new(address.into(), length).expect("a valid length").trunc();
+        let port = u16::try_from(number % 60_000 + 1).expect("below 65536");
+        let ports = Ports::new(vec![port.to_string().parse().expect("a port")]).expect("not empty");
+        Exception { target: Target::Address(net), ports, protocol: Protocol::Tcp }
+    });
+    Policy {
+        profiles: vec![Profile { name: ProfileName::public(), exceptions: exceptions.collect() }],
+        users: vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).expect("one of ours")],
+        private: vec![],
+        vpn_interfaces: vec![],
+    }
+}
+
+const EXCEPTIONS: [u32; 3] = [0, 10_000, 100_000];
+
+#[divan::bench(args = EXCEPTIONS)]
+fn ruleset(bencher: divan::Bencher, exceptions: u32) {
+    let policy = policy(exceptions);
+    bencher.bench(|| Ruleset::from(divan::black_box(&policy)));
+}
+
+/// What every launch pays.
+#[divan::bench(args = EXCEPTIONS)]
+fn version(bencher: divan::Bencher, exceptions: u32) {
+    let ruleset = Ruleset::from(&policy(exceptions));
+    bencher.bench(|| nft::version(divan::black_box(&ruleset)));
+}
+
+#[divan::bench(args = EXCEPTIONS)]
+fn render_nft(bencher: divan::Bencher, exceptions: u32) {
+    let ruleset = Ruleset::from(&policy(exceptions));
+    let version = nft::version(&ruleset);
+    bencher.bench(|| nft::json(&nft::replace(divan::black_box(&ruleset), &version, &Surroundings::default())));
+}
+
+#[divan::bench(args = EXCEPTIONS)]
+fn render_pf(bencher: divan::Bencher, exceptions: u32) {
+    let ruleset = Ruleset::from(&policy(exceptions));
+    bencher.bench(|| pf::render(divan::black_box(&ruleset)));
+}
