@@ -51,8 +51,8 @@ sed -i '/^4242:/d' /etc/subgid
 check "no identity in /etc/subgid" refused 'sudo rcc init'
 check "mended" mended
 
-check "pasta not installed" without pasta refused 'pasta' 'passt'
-check "newuidmap not installed" without newuidmap refused 'newuidmap' 'uidmap'
+check "pasta not installed" without pasta refused 'pasta is not installed' 'rcc setup'
+check "newuidmap not installed" without newuidmap refused 'newuidmap is not installed' 'rcc setup'
 config <<<'profiles.work.allow = [{ address = "10.1.2.3", ports = [5432] }]'
 before=$(nft -s list ruleset)
 check "nft not installed: apply fails and says so" without nft says 'nftables' -- rcc firewall apply
@@ -60,4 +60,6 @@ check "nft not installed: the rules are untouched" [ "$before" = "$(nft -s list 
 check "mended" mended
 
 echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
+check "the host's network has changed, and no service follows it" refused 'sudo rcc firewall apply'
+check "applied again" rcc firewall apply
 check "no IPv6 on the host: public over IPv4, nothing private" reach --v4 -- as-user dev rcc run --

@@ -1,9 +1,11 @@
 # What the host would later execute cannot be planted: hooks, git config, agent and editor files.
 ready
-protected=(.git/hooks .git/config .claude .mcp.json .envrc .vscode .idea)
 
 # planted PROJECT: the agent's mark is in a place that the host executes from.
-planted() { (cd "$1" && grep -rl evil "${protected[@]}" .git 2>/dev/null || true) | grep .; }
+planted() {
+    find "$1"/{.claude,.mcp.json,.envrc,.vscode,.idea} -exec grep -l evil {} + 2>/dev/null && return
+    find "$1/.git" \( -path '*/hooks/*' -o -name 'config*' \) ! -path '*/fake/*' -exec grep -l evil {} + 2>/dev/null | grep .
+}
 # attack USER DIR SCRIPT: runs to its end inside, and plants nothing.
 attack() {
     local output
@@ -24,8 +26,8 @@ for user in dev root; do
         echo evil >.mcp.json; echo evil >.envrc'
     check "$user: replaced by a rename" attack $user "$project" '
         mkdir -p fake/hooks; echo evil >fake/hooks/pre-commit; echo evil >fake/config
-        mv .git old; mv fake .git; mv fake/hooks .git/hooks; mv -T fake/config .git/config; mv fake .claude
-        mv old .git; rm -rf fake'
+        mv -T fake/hooks .git/hooks; mv -T fake/config .git/config; mv -T fake .claude
+        mv -T .git old && mv -T fake .git; mv -T fake .git; mv -T old .git; rm -rf fake'
     check "$user: removed and made again" attack $user "$project" '
         rm -rf .git/hooks .git/config .claude .mcp.json; mkdir -p .git/hooks .claude
         echo evil >.git/hooks/pre-commit; echo evil >.git/config; echo evil >.claude/settings.json; echo evil >.mcp.json'
@@ -46,7 +48,7 @@ as-user dev mkdir -p .git/worktrees/side .git/objects .git/refs/heads .git/modul
 echo "gitdir: /home/dev/project/.git/worktrees/side" >/home/dev/side/.git
 echo "../.." >/home/dev/project/.git/worktrees/side/commondir
 echo "/home/dev/side/.git" >/home/dev/project/.git/worktrees/side/gitdir
-echo "ref: refs/heads/side" >/home/dev/project/.git/worktrees/side/HEAD
+echo "ref: refs/heads/side" | tee /home/dev/project/.git/{worktrees/side,modules/sub}/HEAD
 chown -R dev:dev /home/dev
 check "in a worktree, commits can be made" as-user dev env -C /home/dev/side rcc run --profile offline -- \
     sh -c 'echo x >/home/dev/project/.git/objects/x && echo x >/home/dev/project/.git/refs/heads/side && echo x >/home/dev/project/.git/worktrees/side/index'

@@ -29,10 +29,10 @@ for path in ("\0sibling", "/tmp/sibling.sock"):
     except OSError: pass
 met += [path for path in ("/tmp/sibling.txt", "/dev/shm/sibling", "/home/dev/project") if os.path.exists(path)]
 for path in glob.glob("/proc/[0-9]*/cmdline"):
-    if b"sibling" in open(path, "rb").read() and path.split("/")[2] != str(os.getpid()): met.append(path)
+    if b"the-first-" + b"one" in open(path, "rb").read(): met.append(path)
 print(*met)
 END
-as-user dev rcc run -- /usr/bin/python3 -c "$listen" >/run/first 2>&1 &
+as-user dev rcc run -- /usr/bin/python3 -c "$listen" the-first-one >/run/first 2>&1 &
 first=$!
 check "control: the first one visits itself" within 10 grep -q x /home/dev/project/visits
 second() { as-user dev env -C /home/dev/other rcc run "$@" -- /usr/bin/python3 -c "$visit"; }

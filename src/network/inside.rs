@@ -56,8 +56,9 @@ pub struct Routes {
 }
 
 /// Sets loopback up, and the send buffer to what keeps uploads through pasta fast (measured: 20
-/// to 100 times slower with the kernel's default maximum of 4 MiB).
-pub fn prepare() -> Result<(), InsideError> {
+/// to 100 times slower with the kernel's default maximum of 4 MiB). Lets this group use ping(8)
+/// without a privilege.
+pub fn prepare(gid: u32) -> Result<(), InsideError> {
     let fail = |what| move |source| InsideError::Prepare { what, source };
     let netlink = Rtnetlink::open().map_err(fail("open rtnetlink"))?;
     let mut loopback = LinkMessage::default();
@@ -66,8 +67,11 @@ pub fn prepare() -> Result<(), InsideError> {
     loopback.header.change_mask = LinkFlags::Up;
     netlink.change(RouteNetlinkMessage::SetLink(loopback)).map_err(fail("set loopback up"))?;
     // Where /proc/sys is read-only (inside a container) uploads are slow, and that is all.
-    if let Err(error) = std::fs::write("/proc/sys/net/ipv4/tcp_wmem", "4096 16384 524288") {
-        tracing::debug!("tcp_wmem stays at its default: {error}");
+    let group = format!("{gid} {gid}");
+    for (name, value) in [("tcp_wmem", "4096 16384 524288"), ("ping_group_range", group.as_str())] {
+        if let Err(error) = std::fs::write(format!("/proc/sys/net/ipv4/{name}"), value) {
+            tracing::debug!("{name} stays at its default: {error}");
+        }
     }
     Ok(())
 }

@@ -25,7 +25,9 @@ pub struct PastaError {
 
 /// The command line. Every forwarding from and to the sandbox is off, and so is the mapping of
 /// the gateway to the host's loopback. The network namespace is standard input: with a path
-/// below /proc/PID, pasta would want to join the user namespace too, where it has no business.
+/// below /proc/PID, pasta would want to join the user namespace too, where it has no business. The
+/// pid file is standard output, which it writes nothing else to: passt 2024_08 and newer close
+/// every descriptor above standard error first.
 fn command_line(program: &Path) -> Vec<CString> {
     let dns = DNS.to_string();
     let words = [
@@ -44,7 +46,7 @@ fn command_line(program: &Path) -> Vec<CString> {
         "--dns-forward",
         &dns,
         "--pid",
-        "/proc/self/fd/3",
+        "/proc/self/fd/1",
         "--netns",
         "/proc/self/fd/0",
     ];
@@ -65,7 +67,7 @@ fn command_line(program: &Path) -> Vec<CString> {
 pub fn become_pasta(program: &Path, netns: BorrowedFd<'_>, pid: BorrowedFd<'_>, stderr: BorrowedFd<'_>) -> PastaError {
     let step = |step| move |source| PastaError { step, source };
     let result = (|| {
-        // The three may not be among 0 to 3 themselves, or one dup2 would close the other.
+        // The three may not be among 0 to 2 themselves, or one dup2 would close the other.
         let copies = [netns, pid, stderr].map(|fd| fcntl_dupfd_cloexec(fd, 10));
         let [netns, pid, stderr] = copies;
         let (netns, pid, stderr) = (
@@ -74,9 +76,8 @@ pub fn become_pasta(program: &Path, netns: BorrowedFd<'_>, pid: BorrowedFd<'_>, 
             stderr.map_err(step("copy stderr"))?,
         );
         place(&netns, 0)
-            .and(place(&stderr, 1))
+            .and(place(&pid, 1))
             .and(place(&stderr, 2))
-            .and(place(&pid, 3))
             .map_err(step("arrange the file descriptors"))?;
         let caps = CapabilitySet::SYS_ADMIN | CapabilitySet::NET_ADMIN;
         set_keep_capabilities(true).map_err(step("keep capabilities"))?;
@@ -136,5 +137,12 @@ mod tests {
             assert_eq!(line[position + 1], "none", "{option}");
         }
         assert!(line.contains(&"--no-map-gw") && line.contains(&"--no-netns-quit"));
+    }
+
+    #[test]
+    fn no_descriptor_is_named_that_pasta_closes_at_its_start() {
+        let line = command_line(Path::new("/usr/bin/pasta"));
+        let named: Vec<&str> = line.iter().filter_map(|word| word.to_str().ok()?.strip_prefix("/proc/self/fd/")).collect();
+        assert_eq!(named, ["1", "0"]);
     }
 }

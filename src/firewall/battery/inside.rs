@@ -10,26 +10,50 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How long an answer may take. Denials come at once; only what is lost on the way takes this.
 const PATIENCE: Duration = Duration::from_millis(600);
 
-/// Makes all attempts and writes one JSON line for each to `out`.
+/// Attempts under way at once: what is lost on the way is waited for together.
+const AT_ONCE: usize = 32;
+
+/// Makes all attempts and writes one JSON line for each to `out`. The first one is made alone: it
+/// is the one that would change what the others meet.
 ///
 /// # Errors
 /// If `out` cannot be written.
 pub fn run_inside(attempts: &[Attempt], secret: u64, out: OwnedFd) -> io::Result<()> {
-    let mut out = File::from(out);
-    for (number, attempt) in attempts.iter().enumerate() {
+    let out = Mutex::new(File::from(out));
+    let make = |number: usize| -> io::Result<()> {
+        let Some(attempt) = attempts.get(number) else { return Ok(()) };
         let outcome = make(&attempt.action, &token(secret, number));
         let reached = outcome.is_ok();
-        let detail = outcome.unwrap_or_else(|error| error.to_string());
+        let detail = outcome.unwrap_or_else(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer".to_owned(),
+            _ => error.to_string(),
+        });
         let mut line = serde_json::to_vec(&Seen { attempt: number, reached, detail })?;
         line.push(b'\n');
-        out.write_all(&line)?;
-    }
-    Ok(())
+        out.lock().map_err(|_| io::Error::other("another attempt failed"))?.write_all(&line)
+    };
+    make(0)?;
+    let next = AtomicUsize::new(1);
+    std::thread::scope(|scope| {
+        let work = || loop {
+            match next.fetch_add(1, Ordering::Relaxed) {
+                number if number < attempts.len() => make(number)?,
+                _ => return Ok(()),
+            }
+        };
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        let join = |worker: std::thread::ScopedJoinHandle<'_, io::Result<()>>| {
+            worker.join().unwrap_or_else(|_| Err(io::Error::other("an attempt panicked")))
+        };
+        workers.into_iter().map(join).collect()
+    })
 }
 
 /// What was received, or why nothing was.

@@ -90,7 +90,7 @@ fn make(start: &Start<'_>, link: Option<&Link>) -> Result<(), InitError> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(InitError::Tie)?;
     // The supervisor's namespace has the user as 0.
     idmap::map_self(plan.user, (0, 0))?;
-    inside::prepare()?;
+    inside::prepare(plan.user.1)?;
     if let Some(link) = link {
         link.offer_network().map_err(|_| InitError::Supervisor)?;
     }

@@ -165,22 +165,26 @@ pub fn plan(host: &Host, limits: &Limits) -> Result<Option<Plan>, Missing> {
 }
 
 fn missing(own: Option<&Own>, needed: &[&str]) -> Missing {
-    const DELEGATE: &str = "run under systemd, or give rcc a delegated cgroup v2 whose controllers are in \
-                            cgroup.subtree_control";
-    match own {
-        None => Missing { why: "there is no cgroup v2 here".into(), remedy: "mount it at /sys/fs/cgroup" },
-        Some(own) if needed.iter().any(|name| !own.available.iter().any(|have| have == name)) => Missing {
-            why: format!("cgroup v2 at {} lacks the controllers {}", own.dir.display(), needed.join(", ")),
-            remedy: "boot with the unified hierarchy (cgroup_no_v1=all)",
-        },
-        Some(own) if !own.writable => {
-            Missing { why: format!("{} is not ours to write", own.dir.display()), remedy: DELEGATE }
-        }
-        Some(own) => Missing {
-            why: format!("{} has processes and hands no controllers down", own.dir.display()),
-            remedy: DELEGATE,
-        },
+    const DELEGATE: &str = "give the user a systemd manager (loginctl enable-linger USER), or rcc a delegated cgroup v2 \
+                            that hands its controllers down";
+    let Some(own) = own else {
+        return Missing { why: "there is no cgroup v2 here".into(), remedy: "mount it at /sys/fs/cgroup" };
+    };
+    let dir = own.dir.display();
+    let lacking: Vec<&str> =
+        needed.iter().copied().filter(|name| !own.available.iter().any(|have| have == name)).collect();
+    if lacking == needed {
+        let why = format!("cgroup v2 at {dir} has none of the controllers {}", needed.join(", "));
+        return Missing { why, remedy: "boot with the unified hierarchy alone (cgroup_no_v1=all)" };
     }
+    let why = if !lacking.is_empty() {
+        format!("{dir} lacks the controller {}", lacking.join(", "))
+    } else if own.writable {
+        format!("{dir} has processes and hands no controllers down")
+    } else {
+        format!("{dir} is not ours to write")
+    };
+    Missing { why, remedy: DELEGATE }
 }
 
 fn controllers(limits: &Limits) -> Vec<&'static str> {

@@ -89,6 +89,9 @@ impl Bus {
 fn properties(pid: u32, limits: &Limits) -> Vec<Vec<String>> {
     let property = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
     let mut properties = vec![
+        // Only so that OOMPolicy is "continue" (systemd.service(5)): one process that is killed for
+        // want of memory must not take the whole sandbox along.
+        property(&["Delegate", "b", "true"]),
         property(&["Description", "s", "A coding agent's sandbox (rcc)"]),
         property(&["CollectMode", "s", "inactive-or-failed"]),
         property(&["PIDs", "au", "1", &pid.to_string()]),
@@ -121,7 +124,7 @@ mod tests {
         let arguments = arguments.join(" ");
         assert!(arguments.starts_with("--user "), "{arguments}");
         let limits = "MemoryMax t 1073741824 MemorySwapMax t 0 TasksMax t 512 CPUQuotaPerSecUSec t 1500000 0";
-        assert!(arguments.contains(" rcc-a.scope fail 7 Description s A coding"), "{arguments}");
+        assert!(arguments.contains(" rcc-a.scope fail 8 Delegate b true Description s A coding"), "{arguments}");
         assert!(arguments.ends_with(&format!(" PIDs au 1 42 {limits}")), "{arguments}");
     }
 }

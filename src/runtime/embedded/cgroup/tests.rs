@@ -55,7 +55,9 @@ fn only_the_root_cgroup_hands_controllers_down_beside_processes() {
 #[test]
 fn what_is_missing_is_named() {
     let hybrid = plan(&Host { own: Some(own("", "")), bus: None }, &ALL).unwrap_err();
-    assert!(hybrid.to_string().contains("lacks the controllers memory, pids, cpu"), "{hybrid}");
+    assert!(hybrid.to_string().contains("none of the controllers memory, pids, cpu"), "{hybrid}");
+    let service = plan(&Host { own: Some(own("memory pids", "")), bus: None }, &ALL).unwrap_err();
+    assert!(service.to_string().contains("lacks the controller cpu;"), "{service}");
     let none = plan(&Host { own: None, bus: None }, &ALL).unwrap_err();
     assert!(none.to_string().contains("no cgroup v2"), "{none}");
     let mut foreign = own("cpu memory pids", "cpu memory pids");
