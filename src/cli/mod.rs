@@ -12,6 +12,7 @@ mod wiring;
 
 use crate::facts::Facts;
 use crate::project::Project;
+use crate::runtime::embedded::process;
 use crate::setup::Failure;
 use clap::{CommandFactory, Parser, Subcommand};
 use miette::{IntoDiagnostic, WrapErr};
@@ -64,6 +65,7 @@ enum Command {
 
 /// Runs the program: parses the arguments, does what they say, explains what went wrong.
 pub fn main() -> ExitCode {
+    process::notice_children();
     start_logging();
     show_errors_plainly();
     let arguments = match Arguments::try_parse() {
