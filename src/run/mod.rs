@@ -14,6 +14,7 @@ use crate::project::home::{self, HomeError};
 use crate::runtime::embedded::cgroup::{self, CgroupError};
 use crate::runtime::embedded::idmap::IdMapError;
 use crate::runtime::embedded::lockdown::Confinement;
+use crate::runtime::embedded::process;
 use crate::runtime::embedded::report::{Report, Reports};
 use crate::runtime::embedded::seccomp::{self, SeccompError};
 use crate::session::{self, Record, Session, SessionError};
@@ -106,6 +107,7 @@ pub struct Ended {
 /// Carries out what was prepared, and returns when the agent has ended.
 pub fn execute(prepared: &Prepared, body: Body<'_>) -> Result<Ended, RunError> {
     let (facts, started) = (&prepared.facts, SystemTime::now());
+    process::keep_descriptors().map_err(|error| host("keep the caller's open files from pasta")(error.into()))?;
     let stdio = match body {
         Body::Command => Stdio::inspect()?,
         Body::Function(_) => Stdio::none(),

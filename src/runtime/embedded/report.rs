@@ -1,6 +1,7 @@
 //! What the processes that prepare and guard a sandbox tell the launcher.
 //!
-//! Only rcc's own code holds the writing end; PID 1 closes it before the agent exists.
+//! Only rcc's own code holds the writing end: exec closes it in the agent, and PID 1 is out of the
+//! agent's reach.
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};

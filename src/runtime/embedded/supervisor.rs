@@ -180,6 +180,8 @@ impl Guarded {
     fn watch(mut self, reporter: &Reporter) -> u8 {
         let mut connected = true;
         loop {
+            // Any child: pasta and the sandbox lead process groups of their own, which waitpid(2)
+            // for "none in particular" leaves out.
             let (pid, status) = match wait(WaitOptions::empty()) {
                 Ok(Some(ended)) => ended,
                 Ok(None) | Err(Errno::INTR) => continue,
