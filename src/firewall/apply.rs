@@ -78,13 +78,13 @@ pub(super) fn apply_in(run: &Path, policy: &Policy, surroundings: &Surroundings)
         user_directory(run, user.uid)?;
     }
     let (ruleset, nft) = (Ruleset::from(policy), Nft::find()?);
-    if let Some(objects) = nft.table(true)? {
+    if let Some(objects) = nft.outline()? {
         refuse_moves(run, policy, &ruleset, &Loaded::new(objects).identities())?;
     }
     let version = nft::version(&ruleset);
     let document = nft::replace(&ruleset, &version, surroundings);
     nft.execute("load the rules", &document)?;
-    let loaded = nft.table(true)?.map(Loaded::new).ok_or(ApplyError::Overwritten)?;
+    let loaded = nft.outline()?.map(Loaded::new).ok_or(ApplyError::Overwritten)?;
     let same = loaded.is_version(&version, &ruleset) && loaded.rules_by_chain() == nft::rules_by_chain(&document);
     if same { Ok(()) } else { Err(ApplyError::Overwritten) }
 }
