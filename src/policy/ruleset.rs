@@ -82,7 +82,7 @@ pub struct Opening {
 impl From<&Policy> for Ruleset {
     fn from(policy: &Policy) -> Self {
         let mut denied = ranges::denied();
-        denied.extend(policy.private.iter().map(IpNet::trunc));
+        denied.extend(ranges::with_nat64(policy.private.iter().map(IpNet::trunc)));
         let mut vpn_interfaces = policy.vpn_interfaces.clone();
         vpn_interfaces.sort_unstable();
         vpn_interfaces.dedup();
