@@ -9,6 +9,7 @@ use crate::run::{self, Body, Ended, Prepared, Task};
 use crate::settings::Environment;
 use crate::setup::agent;
 use crate::shown;
+use crate::terminal::Outcome;
 use miette::IntoDiagnostic;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -108,6 +109,11 @@ impl Options {
             return Ok(ExitCode::SUCCESS);
         }
         let ended = run::execute(&prepared, Body::Command)?;
+        if ended.outcome == Outcome::Lost {
+            eprintln!(
+                "rcc: the sandbox ended before its command did: a signal or a lack of memory ended its processes"
+            );
+        }
         show_changes(&prepared, &ended);
         Ok(ExitCode::from(ended.outcome.status()))
     }

@@ -75,10 +75,7 @@ pub fn become_pasta(program: &Path, netns: BorrowedFd<'_>, pid: BorrowedFd<'_>, 
             pid.map_err(step("copy the pid file"))?,
             stderr.map_err(step("copy stderr"))?,
         );
-        place(&netns, 0)
-            .and(place(&pid, 1))
-            .and(place(&stderr, 2))
-            .map_err(step("arrange the file descriptors"))?;
+        place(&netns, 0).and(place(&pid, 1)).and(place(&stderr, 2)).map_err(step("arrange the file descriptors"))?;
         let caps = CapabilitySet::SYS_ADMIN | CapabilitySet::NET_ADMIN;
         set_keep_capabilities(true).map_err(step("keep capabilities"))?;
         let (uid, gid) = (Uid::from_raw(1), Gid::from_raw(1));
@@ -142,7 +139,8 @@ mod tests {
     #[test]
     fn no_descriptor_is_named_that_pasta_closes_at_its_start() {
         let line = command_line(Path::new("/usr/bin/pasta"));
-        let named: Vec<&str> = line.iter().filter_map(|word| word.to_str().ok()?.strip_prefix("/proc/self/fd/")).collect();
+        let named: Vec<&str> =
+            line.iter().filter_map(|word| word.to_str().ok()?.strip_prefix("/proc/self/fd/")).collect();
         assert_eq!(named, ["1", "0"]);
     }
 }

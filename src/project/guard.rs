@@ -356,7 +356,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn pin(&mut self, path: &Path) {
+    pub(super) fn pin(&mut self, path: &Path) {
         self.pins.insert(path.to_owned());
     }
 

@@ -93,6 +93,7 @@ pub fn plan(project: &Project, scan: &Scan, writable: &[String]) -> Result<Vec<G
     for git in &scan.repositories {
         inside.nested(git)?;
     }
+    scan.pins.iter().for_each(|directory| inside.pin(directory));
     let mut guards = vec![inside.finish()];
     if let Git::Outside { common, private } = &project.git {
         let mut outside = Planner::new(common, project, writable, &[]);

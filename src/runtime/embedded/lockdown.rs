@@ -1,9 +1,9 @@
 //! The last steps before untrusted code: everything that a process can give up, in the only order
 //! in which it can be given up.
 //!
-//! The sandbox's PID 1 calls [`close_inherited`] as soon as it knows what it needs,
-//! [`drop_privileges`] when the file system stands, and [`confine`] right before it forks the
-//! agent, which inherits it all.
+//! The sandbox's PID 1 calls [`drop_privileges`] when the file system stands, and [`confine`] right
+//! before it forks the agent, which inherits it all. The verifier, which runs for as long and needs
+//! but a pipe, calls [`close_inherited`].
 
 use super::landlock::{self, LandlockError, LandlockStatus};
 use super::seccomp::{self, Filter, SeccompError};

@@ -74,6 +74,27 @@ fn finish_fork(pid: i64, child: impl FnOnce() -> u8) -> Result<Pid, Errno> {
     }
 }
 
+/// Keeps what the caller left to this program from the programs that it executes, pasta and the id
+/// mappers: open descriptors, a secret's perhaps.
+pub fn keep_descriptors() -> Result<(), Errno> {
+    const FIRST: libc::c_uint = 3; // above standard error
+    // SAFETY: with this flag nothing is closed before an exec, and no memory is touched.
+    let result = unsafe { libc::close_range(FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL))
+    }
+}
+
+/// Makes the ends of children known again: a caller may have left SIGCHLD ignored, which exec
+/// keeps, and the kernel then reaps them all by itself (wait(2)). Signals that a caller has reason
+/// to ignore, as nohup(1) does, stay so.
+pub fn notice_children() {
+    // SAFETY: resetting a disposition to its default has no preconditions.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// Waits for this child, however often a signal interrupts.
 pub fn wait(pid: Pid) -> Result<WaitStatus, Errno> {
     loop {
@@ -99,6 +120,17 @@ mod tests {
     fn a_child_ends_with_what_it_returns() {
         let child = fork(|| 42).unwrap();
         assert_eq!(exit_byte(wait(child).unwrap()), 42);
+    }
+
+    #[test]
+    fn the_end_of_a_child_is_noticed_though_the_caller_ignored_them_all() {
+        let middle = fork(|| {
+            // SAFETY: SIG_IGN installs no handler.
+            unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+            notice_children();
+            fork(|| 42).and_then(wait).map_or(1, exit_byte)
+        });
+        assert_eq!(exit_byte(wait(middle.unwrap()).unwrap()), 42);
     }
 
     #[test]

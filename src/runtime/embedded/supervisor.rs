@@ -15,7 +15,7 @@ use rustix::net::{
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -180,12 +180,17 @@ impl Guarded {
     fn watch(mut self, reporter: &Reporter) -> u8 {
         let mut connected = true;
         loop {
-            let (pid, status) = match waitpid(None, WaitOptions::empty()) {
+            // Any child: pasta and the sandbox lead process groups of their own, which waitpid(2)
+            // for "none in particular" leaves out.
+            let (pid, status) = match wait(WaitOptions::empty()) {
                 Ok(Some(ended)) => ended,
                 Ok(None) | Err(Errno::INTR) => continue,
                 Err(_) => return 1,
             };
             if pid == self.sandbox {
+                // A PID 1 is reaped when its whole pid namespace has ended.
+                let _ = kill_process(self.pasta, Signal::KILL);
+                reporter.tell(&Report::Ended);
                 return process::exit_byte(status);
             }
             let cut = if pid == self.verifier.pid {
