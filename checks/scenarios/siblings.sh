@@ -57,7 +57,11 @@ older=$!
 check "two on one project: the older one is up" within 10 test -e /home/dev/project/up
 as-user dev rcc run --profile offline -- sh -c 'touch end; sleep 2; ! echo evil >.envrc' </dev/null >/run/younger 2>&1 &
 younger=$!
-check "the older one ends" wait $older
+wait $older
+status=$?
+check "the older one ends" [ $status == 0 ]
 check "and reports no change that was none" never_says 'look at these' -- cat /run/older
-check "what it made still protects the younger one" wait $younger
+wait $younger
+status=$?
+check "what it made still protects the younger one" [ $status == 0 ]
 check "and goes with it" fails ls -d /home/dev/project/{.envrc,.rcc.toml,.git/commondir}
