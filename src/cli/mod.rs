@@ -16,6 +16,7 @@ use crate::runtime::embedded::process;
 use crate::setup::Failure;
 use clap::{CommandFactory, Parser, Subcommand};
 use miette::{IntoDiagnostic, WrapErr};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 /// rcc itself failed, or refused: what podman, docker and env(1) use too.
@@ -66,6 +67,7 @@ enum Command {
 pub fn main() -> ExitCode {
     process::notice_children();
     start_logging();
+    show_errors_plainly();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -115,6 +117,18 @@ fn manual() -> miette::Result<ExitCode> {
     let page = clap_mangen::Man::new(Arguments::command());
     page.render(&mut std::io::stdout()).into_diagnostic().wrap_err("cannot write the manual page")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Errors name paths and commands to copy: they are wrapped between words only, and for a
+/// terminal only.
+fn show_errors_plainly() {
+    let wrap = std::io::stderr().is_terminal();
+    let options = move || {
+        let separator = textwrap::WordSeparator::AsciiSpace;
+        miette::MietteHandlerOpts::new().wrap_lines(wrap).break_words(false).word_separator(separator)
+    };
+    // An error means that a hook is set already, which nobody does.
+    let _ = miette::set_hook(Box::new(move |_| Box::new(options().build())));
 }
 
 /// `RCC_LOG=debug` shows what rcc does, on standard error.

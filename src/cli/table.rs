@@ -30,6 +30,6 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_harmless() {
         let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["b\u{1b}]52;x".to_owned(), "2".to_owned()]];
-        assert_eq!(render(&["NAME", "N"], &rows), "NAME            N\na               1\nb\\u{1b}]52;x  2\n");
+        assert_eq!(render(&["NAME", "N"], &rows), "NAME          N\na             1\nb\\u{1b}]52;x  2\n");
     }
 }

@@ -27,7 +27,6 @@ pub use excludes::DEFAULT_EXCLUDES;
 pub use files::FileError;
 pub use problem::{Problem, printable};
 pub use show::{Entry, Origin};
-pub use user::Agent;
 pub use values::{BadPath, BadPattern, BadSize, BadVariable};
 
 use crate::facts::Facts;
@@ -90,8 +89,6 @@ pub struct Loaded {
     pub admin: Admin,
     /// What holds for this run.
     pub settings: Settings,
-    /// The agent that the user chose.
-    pub agent: Option<Agent>,
     /// What is allowed and yet worth knowing, of all files.
     pub warnings: Vec<Problem>,
     /// Each value of the settings that was decided, with its origin; root's are [`Admin::entries`].
@@ -143,12 +140,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     };
     let writable: Vec<&Path> = user.values.writable_mounts().filter(|path| path.exists()).collect();
     check_outside(sources, &writable)?;
-    let agent = user.values.agent.as_ref().map(|agent| agent.value);
     let requested = sources.profile.clone();
     let layers = Layers { admin_path: &sources.admin, admin: &admin, user, project, requested };
     let Merged { settings, entries, warnings } = layers.merge()?;
     let warnings = admin.warnings.iter().cloned().chain(user_warnings).chain(project_warnings).chain(warnings);
-    Ok(Loaded { settings, agent, warnings: warnings.collect(), entries, admin })
+    Ok(Loaded { settings, warnings: warnings.collect(), entries, admin })
 }
 
 /// Refuses a project or writable mount that holds what decides about the sandbox, or what runs in

@@ -45,7 +45,7 @@ impl ProjectFile {
 /// Where a key of another file belongs.
 fn elsewhere(key: &str) -> Option<String> {
     let file = match key {
-        "agent" | "exclude_defaults" | "mounts" | "environment" | "handover" => "the user's ~/.config/rcc/config.toml",
+        "exclude_defaults" | "mounts" | "environment" | "handover" => "the user's ~/.config/rcc/config.toml",
         "users" | "network" | "profiles" => "root's /etc/rcc/config.toml",
         _ => return None,
     };

@@ -7,29 +7,12 @@ use super::values::{
 };
 use crate::policy::ProfileName;
 use crate::settings::ExtraMount;
-use serde::Serialize;
 use std::path::{Path, PathBuf};
-
-/// An agent that rcc knows how to set up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Agent {
-    /// Claude Code.
-    Claude,
-}
-
-impl std::str::FromStr for Agent {
-    type Err = &'static str;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "claude" { Ok(Self::Claude) } else { Err("known agents: claude") }
-    }
-}
 
 /// The file as it was written.
 #[derive(Debug, Default)]
 pub(super) struct UserFile {
     pub profile: Option<Sourced<ProfileName>>,
-    pub agent: Option<Sourced<Agent>>,
     pub exclude: Vec<Sourced<String>>,
     pub exclude_defaults: Option<Sourced<bool>>,
     pub mounts: Vec<Sourced<ExtraMount>>,
@@ -70,7 +53,6 @@ impl UserFile {
     fn take(file: &mut Table<'_, '_>, home: &Path) -> Self {
         let mut user = Self {
             profile: file.sourced("profile", |value| profile_name(&value)),
-            agent: file.sourced("agent", |value| value.parse("an agent", str::parse)),
             exclude: patterns(file),
             exclude_defaults: file.sourced("exclude_defaults", |value| value.boolean()),
             limits: LimitsSection::take(file),

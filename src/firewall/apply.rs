@@ -78,8 +78,12 @@ pub(super) fn apply_in(run: &Path, policy: &Policy, surroundings: &Surroundings)
         user_directory(run, user.uid)?;
     }
     let (ruleset, nft) = (Ruleset::from(policy), Nft::find()?);
-    if let Some(objects) = nft.table(true)? {
-        refuse_moves(run, policy, &ruleset, &Loaded::new(objects).identities())?;
+    let held = held_identities(run, policy)?;
+    // nft takes as long to list thousands of exceptions as to load them.
+    if !held.is_empty()
+        && let Some(objects) = nft.table(true)?
+    {
+        refuse_moves(&held, &ruleset, &Loaded::new(objects).identities())?;
     }
     let version = nft::version(&ruleset);
     let document = nft::replace(&ruleset, &version, surroundings);
@@ -167,26 +171,31 @@ fn user_directory(run: &Path, uid: u32) -> Result<(), ApplyError> {
     std::os::unix::fs::lchown(&path, Some(uid), None).map_err(file_error("give away", &path))
 }
 
+/// The identities that running sandboxes hold, with their users.
+fn held_identities(run: &Path, policy: &Policy) -> Result<Vec<(u32, u32)>, ApplyError> {
+    let mut held = Vec::new();
+    for user in &policy.users {
+        for identity in user.start..user.start + crate::policy::identity::RANGE_LENGTH {
+            if is_locked(run, user.uid, identity)? {
+                held.push((user.uid, identity));
+            }
+        }
+    }
+    Ok(held)
+}
+
 /// An identity that a running sandbox holds must stay in the chain that it was verified in.
-fn refuse_moves(
-    run: &Path,
-    policy: &Policy,
-    ruleset: &Ruleset,
-    before: &[(IdentityRange, String)],
-) -> Result<(), ApplyError> {
+fn refuse_moves(held: &[(u32, u32)], ruleset: &Ruleset, before: &[(IdentityRange, String)]) -> Result<(), ApplyError> {
     let after: Vec<(IdentityRange, String)> = ruleset
         .profiles
         .iter()
         .flat_map(|profile| profile.identities.iter().map(|range| (*range, nft::profile_chain(&profile.name))))
         .collect();
-    for user in &policy.users {
-        for identity in user.start..user.start + crate::policy::identity::RANGE_LENGTH {
-            let (old, new) = (chain_of(before, identity), chain_of(&after, identity));
-            let Some(old) = old.filter(|old| Some(*old) != new) else { continue };
-            if is_locked(run, user.uid, identity)? {
-                let after = new.map_or_else(|| "no rules at all".to_owned(), |new| format!("`{new}`"));
-                return Err(ApplyError::InUse { uid: user.uid, identity, before: old.to_owned(), after });
-            }
+    for &(uid, identity) in held {
+        let (old, new) = (chain_of(before, identity), chain_of(&after, identity));
+        if let Some(old) = old.filter(|old| Some(*old) != new) {
+            let after = new.map_or_else(|| "no rules at all".to_owned(), |new| format!("`{new}`"));
+            return Err(ApplyError::InUse { uid, identity, before: old.to_owned(), after });
         }
     }
     Ok(())

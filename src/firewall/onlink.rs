@@ -1,6 +1,7 @@
 //! Directly connected prefixes, by rtnetlink(7). Needs no privilege, so that the guard of a
 //! sandbox sees the same list as root.
 
+use crate::policy::ranges;
 use crate::policy::ruleset::aggregated;
 use ipnet::IpNet;
 use netlink_packet_core::{DecodeError, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
@@ -30,7 +31,7 @@ pub enum OnLinkError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links {
     /// The prefixes of all addresses, and the unicast routes without a gateway, of all interfaces
-    /// but `lo`; default routes are left out. Aggregated.
+    /// but `lo`; default routes are left out. With their forms behind NAT64. Aggregated.
     pub on_link: Vec<IpNet>,
     /// The host's own addresses of every interface, `lo` included.
     pub own: Vec<IpAddr>,
@@ -55,7 +56,7 @@ pub fn read() -> Result<Links, OnLinkError> {
             _ => {}
         })?;
     }
-    Ok(Links { on_link: aggregated(nets), own })
+    Ok(Links { on_link: aggregated(ranges::with_nat64(nets)), own })
 }
 
 fn dump(

@@ -11,13 +11,12 @@ use super::onlink::{self, OnLinkError};
 use crate::policy::ProfileName;
 use crate::policy::ruleset::{Canary, Ruleset, Version};
 use ipnet::IpNet;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use std::ffi::CStr;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a guarded process should see. Plain data.
 #[derive(Clone, Debug)]
@@ -36,15 +35,14 @@ pub enum NotInForce {
     /// No rules of ours answer.
     #[error("the firewall rules are absent: run `sudo rcc firewall apply`")]
     Absent,
-    /// Rules of ours answer, but not these, or not to this identity.
+    /// Rules of ours answer, but not these, or not to this identity; or another packet filter
+    /// denies everything alike, which proves nothing.
     #[error(
         "the firewall rules are of another version of the configuration or of rcc, or do not know \
-         this identity: run `sudo rcc firewall apply`"
+         this identity: run `sudo rcc firewall apply` (if that does not help, another packet filter \
+         denies 127.82.67.67)"
     )]
     OtherVersion,
-    /// Something answers everything alike, so its answers prove nothing.
-    #[error("another packet filter answers in place of the firewall rules: run `sudo rcc firewall status`")]
-    Imitated,
     /// The host's directly connected prefixes are not those that are denied.
     #[error(
         "the network of this host has changed and the firewall rules have not followed: run `sudo \
@@ -99,15 +97,11 @@ impl Expectation {
     }
 }
 
-/// How long the kernel may take to answer on loopback; it answers at once unless the machine is
-/// too busy to schedule softirqs.
-const PATIENCE: Duration = Duration::from_millis(500);
-
 /// Runs all probes, cheapest and most telling first.
 pub fn check(expect: &Expectation) -> Result<(), NotInForce> {
     match knock(&expect.canary)? {
         Answer::Ours => {}
-        Answer::Alike => return Err(NotInForce::Imitated),
+        Answer::Alike => return Err(NotInForce::OtherVersion),
         Answer::Other => return Err(without_version(expect)?),
     }
     let links = onlink::read()?;
@@ -145,77 +139,37 @@ enum Answer {
     Other,
 }
 
-/// Connects to all ports at once and waits for the answers.
 fn knock(canary: &Canary) -> Result<Answer, NotInForce> {
-    let ports = canary.ports.into_iter().chain([canary.control]);
-    let attempts: Vec<Attempt> =
-        ports.map(|port| Attempt::start((canary.address, port).into())).collect::<Result<_, _>>()?;
-    let deadline = Instant::now() + PATIENCE;
-    let mut answers = attempts.iter().map(|attempt| attempt.answer(deadline));
-    let versions = answers.by_ref().take(canary.ports.len()).collect::<Result<Vec<_>, _>>()?;
-    let control = answers.next().transpose()?.flatten();
-    Ok(match versions.iter().all(|answer| *answer == Some(Errno::NOPROTOOPT)) {
-        true if control == Some(Errno::CONNREFUSED) => Answer::Ours,
-        true => Answer::Alike,
-        false => Answer::Other,
-    })
-}
-
-/// A TCP connection under way.
-struct Attempt {
-    socket: OwnedFd,
-    at_once: Option<Errno>,
-}
-
-impl Attempt {
-    fn start(to: SocketAddr) -> Result<Self, NotInForce> {
-        let socket = socket(AddressFamily::INET, SocketType::STREAM)?;
-        let at_once = match rustix::net::connect(&socket, &to) {
-            Ok(()) | Err(Errno::INPROGRESS) => None,
-            Err(errno) => Some(errno),
-        };
-        Ok(Self { socket, at_once })
-    }
-
-    /// How the connection failed; nothing if it did not.
-    fn answer(&self, deadline: Instant) -> Result<Option<Errno>, NotInForce> {
-        if self.at_once.is_some() {
-            return Ok(self.at_once);
+    for port in canary.ports {
+        if refusal((canary.address, port).into())? != Some(Errno::PERM) {
+            return Ok(Answer::Other);
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
-        let mut fds = [PollFd::new(&self.socket, PollFlags::OUT)];
-        match poll(&mut fds, Some(&left)) {
-            Ok(0) | Err(Errno::INTR) => return Ok(None),
-            Ok(_) => {}
-            Err(errno) => return Err(NotInForce::Probe { attempt: "wait for an answer", errno }),
-        }
-        let outcome = sockopt::socket_error(&self.socket);
-        Ok(outcome.map_err(|errno| NotInForce::Probe { attempt: "read an answer", errno })?.err())
     }
+    let control = refusal((canary.address, canary.control).into())?;
+    Ok(if control.is_none() { Answer::Ours } else { Answer::Alike })
 }
 
-/// Whether the kernel refuses a datagram to this address. It is bound to `lo`, save for the
-/// host's own IPv6 addresses, which `lo` has no route to but which never leave the host either.
+/// Whether an address is denied or, which is as good, nowhere.
 fn is_denied(address: IpAddr) -> Result<bool, NotInForce> {
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = socket(family, SocketType::DGRAM)?;
-    if address.is_ipv4() || address == IpAddr::V6(Ipv6Addr::LOCALHOST) {
+    Ok(refusal(SocketAddr::new(address, PROBE_PORT))?.is_some())
+}
+
+/// Why the kernel refuses an empty datagram, if it does. The socket is bound to `lo`, save for the host's
+/// own IPv6 addresses, which `lo` has no route to but which never leave the host either.
+fn refusal(to: SocketAddr) -> Result<Option<Errno>, NotInForce> {
+    let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)
+        .map_err(|errno| NotInForce::Probe { attempt: "open a socket", errno })?;
+    if to.is_ipv4() || to.ip() == IpAddr::V6(Ipv6Addr::LOCALHOST) {
         bind_to_loopback(&socket)?;
     }
-    let to = SocketAddr::new(address, PROBE_PORT);
     match rustix::net::sendto(&socket, &[], SendFlags::NOSIGNAL, &to) {
-        Err(Errno::PERM) => Ok(true),
-        // No route or no such address any more: nothing to reach.
-        Err(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::ADDRNOTAVAIL) => Ok(true),
-        Ok(_) | Err(Errno::CONNREFUSED) => Ok(false),
+        Ok(_) => Ok(None),
+        // Denied; or no route or no such address any more, so there is nothing to reach.
+        Err(errno @ (Errno::PERM | Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::ADDRNOTAVAIL)) => Ok(Some(errno)),
         Err(errno) => Err(NotInForce::Probe { attempt: "send a datagram", errno }),
     }
-}
-
-fn socket(family: AddressFamily, kind: SocketType) -> Result<OwnedFd, NotInForce> {
-    rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
-        .map_err(|errno| NotInForce::Probe { attempt: "open a socket", errno })
 }
 
 /// Needs no privilege for a socket that is not bound to a device yet (Linux 5.7,

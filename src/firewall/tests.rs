@@ -210,8 +210,8 @@ fn the_probe_tells_absent_from_other_and_from_leaking() {
             world.check(&policy(), "public", PUBLIC),
             Err(NotInForce::Leaks { address: IpAddr::V4(address) }) if address.octets()[0] == 192
         ));
-        world.nft("insert rule inet rcc output meta l4proto tcp reject with icmp type prot-unreachable");
-        assert!(matches!(world.check(&policy(), "public", PUBLIC), Err(NotInForce::Imitated)));
+        world.nft("insert rule inet rcc output ip daddr 127.82.67.0/24 drop");
+        assert!(matches!(world.check(&policy(), "public", PUBLIC), Err(NotInForce::OtherVersion)));
     });
 }
 
@@ -491,5 +491,16 @@ fn the_battery_holds_under_the_rules_and_fails_without() {
         let table = battery();
         let failed: Vec<_> = table.rows.iter().filter(|row| !row.holds).collect();
         assert!(table.holds(), "{failed:#?}");
+    });
+}
+
+#[test]
+fn a_flood_of_denials_does_not_silence_the_canary() {
+    World::build(|world| {
+        world.apply(&policy()).unwrap();
+        let expect = Expectation::new(&Ruleset::from(&policy()), &ProfileName::public());
+        // The kernel sends at most 50 ICMP messages at once and 1000 a second.
+        assert!(as_identity(WORK, || (0..5000).all(|_| udp("10.0.0.1:1").is_err())));
+        as_identity(PUBLIC, move || (0..50).for_each(|_| probe::check(&expect).unwrap()));
     });
 }

@@ -48,6 +48,19 @@ pub fn denied() -> Vec<IpNet> {
     v4.chain(v6).collect()
 }
 
+/// The prefixes, and those of IPv4 also as they lie behind NAT64: a gateway on the link would lead
+/// back to them.
+pub fn with_nat64(nets: impl IntoIterator<Item = IpNet>) -> Vec<IpNet> {
+    let forms = |net: IpNet| match net {
+        IpNet::V4(v4) => {
+            let behind = Ipv6Net::new_assert(behind_nat64(v4.network()), 96 + v4.prefix_len());
+            [Some(net), Some(IpNet::V6(behind))]
+        }
+        IpNet::V6(_) => [Some(net), None],
+    };
+    nets.into_iter().flat_map(forms).flatten().collect()
+}
+
 /// The IPv6 address behind which the well-known NAT64 prefix hides this IPv4 address.
 pub fn behind_nat64(address: Ipv4Addr) -> Ipv6Addr {
     let [a, b, c, d] = address.octets();
@@ -94,6 +107,13 @@ mod tests {
         ] {
             assert!(is_denied(address), "{address}");
         }
+    }
+
+    #[test]
+    fn a_link_is_also_private_behind_nat64() {
+        let nets = ["198.51.100.0/24", "2001:db8::/64"].map(|net| net.parse::<IpNet>().unwrap());
+        let all = with_nat64(nets).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(all, ["198.51.100.0/24", "64:ff9b::c633:6400/120", "2001:db8::/64"]);
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub struct Opening {
 impl From<&Policy> for Ruleset {
     fn from(policy: &Policy) -> Self {
         let mut denied = ranges::denied();
-        denied.extend(policy.private.iter().map(IpNet::trunc));
+        denied.extend(ranges::with_nat64(policy.private.iter().map(IpNet::trunc)));
         let mut vpn_interfaces = policy.vpn_interfaces.clone();
         vpn_interfaces.sort_unstable();
         vpn_interfaces.dedup();
@@ -188,16 +188,16 @@ fn subtracted(ports: &[PortRange], taken: &[PortRange]) -> impl Iterator<Item = 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Version([u8; 32]);
 
-/// A loopback address and ports on it that answer "protocol unreachable" only under one version
-/// of the rules, and only to the identities of one profile.
+/// A loopback address and ports on it to which datagrams are denied only under one version of the
+/// rules, and only to the identities of one profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Canary {
     /// Never assigned to an interface; inside 127.0.0.0/8, so that nothing ever leaves.
     pub address: Ipv4Addr,
     /// Distinct.
     pub ports: [u16; 4],
-    /// A further port, which must *not* answer so: it tells the rules from a filter that
-    /// answers everything alike.
+    /// A further port, to which an empty datagram must *not* be denied: it tells the rules from a
+    /// filter that denies everything alike.
     pub control: u16,
 }
 

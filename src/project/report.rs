@@ -154,7 +154,9 @@ impl Search<'_> {
             if self.exhausted() {
                 return;
             }
-            if !entry.file_type().is_dir() {
+            // What `git init` puts into hooks/ is executed under another name only (githooks(5)).
+            let sample = entry.path().extension().is_some_and(|extension| extension == "sample");
+            if !entry.file_type().is_dir() && !sample {
                 self.one(entry.path(), why);
             }
         }

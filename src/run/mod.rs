@@ -15,13 +15,13 @@ use crate::runtime::embedded::cgroup::{self, CgroupError};
 use crate::runtime::embedded::idmap::IdMapError;
 use crate::runtime::embedded::lockdown::Confinement;
 use crate::runtime::embedded::process;
-use crate::runtime::embedded::report::Report;
+use crate::runtime::embedded::report::{Report, Reports};
 use crate::runtime::embedded::seccomp::{self, SeccompError};
 use crate::session::{self, Record, Session, SessionError};
 use crate::shown;
-use crate::terminal::control::ControlError;
+use crate::terminal::control::{ControlError, LauncherEnd};
 use crate::terminal::relay::{self, RelayError};
-use crate::terminal::stdio::StdioError;
+use crate::terminal::stdio::{StdioError, UserStdio};
 use crate::terminal::{Outcome, Relay, Stdio};
 use miette::Diagnostic;
 use rustix::process::Pid;
@@ -129,35 +129,46 @@ pub fn execute(prepared: &Prepared, body: Body<'_>) -> Result<Ended, RunError> {
     let confinement = Confinement { filter, writable: plan.view.writable(), processes: None };
     let supervision = Supervision { prepared, plan: &plan, slot: slot.as_ref(), confinement: &confinement, body };
     let (mut supervisor, ends) = Supervisor::start(&supervision, stdio)?;
-    let _cgroup = limits.map(|limits| limits.enter(supervisor.pid.as_raw_pid() as u32, &plan.session)).transpose()?;
+    let cgroup = limits.map(|limits| limits.enter(supervisor.pid.as_raw_pid() as u32, &plan.session)).transpose()?;
     supervisor.begin(&supervision)?;
     match ends.reports.next().map_err(|error| host("hear the supervisor")(error.into()))? {
         Some(Report::Ready) => (),
         Some(Report::Refused(why) | Report::Cut(why)) => return Err(RunError::Refused { why }),
-        None => return Err(RunError::Refused { why: "the supervisor died".to_owned() }),
+        Some(Report::Ended) | None => return Err(RunError::Refused { why: "the supervisor died".to_owned() }),
     }
     let _session = Session::register(&runtime_dir, &record(&plan, slot.as_ref(), supervisor.pid))?;
-    let relayed = relay(ends);
-    drop(supervisor);
+    let Ends { reports, control, user } = ends;
+    let relayed = relay(&reports, control, user);
+    match &relayed {
+        // A cgroup can only be removed when the last process is gone.
+        Ok((_, ended)) if cgroup.is_none() => supervisor.end(&reports, *ended),
+        _ => drop(supervisor),
+    }
     // Nothing inside can write any more.
     let placeholders = handover.placeholders();
     let leftovers = handover.finish();
-    Ok(Ended { outcome: relayed?, started, placeholders, leftovers })
+    Ok(Ended { outcome: relayed?.0, started, placeholders, leftovers })
 }
 
-/// Passes on what the user types and the agent prints, until the agent ends. A network that is
-/// cut is told at once: in the middle of the agent's screen if need be.
-fn relay(ends: Ends) -> Result<Outcome, RunError> {
-    let Ends { reports, control, user } = ends;
+/// Passes on what the user types and the agent prints, until the agent ends; whether the
+/// supervisor has told the end of the whole sandbox by then. A network that is cut is told at
+/// once: in the middle of the agent's screen if need be.
+fn relay(reports: &Reports, control: LauncherEnd, user: UserStdio) -> Result<(Outcome, bool), RunError> {
+    let mut ended = false;
     let mut tell = |_: usize| match reports.next() {
         Ok(Some(Report::Cut(why))) => {
             eprint!("\r\nrcc: the network of this sandbox was cut: {}\r\n", shown::text(&why));
             relay::Watch::Keep
         }
+        Ok(Some(Report::Ended)) => {
+            ended = true;
+            relay::Watch::Keep
+        }
         Ok(Some(_)) => relay::Watch::Keep,
         Ok(None) | Err(_) => relay::Watch::Forget,
     };
-    Ok(Relay::new(control, user)?.run(&[reports.as_fd()], &mut tell)?)
+    let outcome = Relay::new(control, user)?.run(&[reports.as_fd()], &mut tell)?;
+    Ok((outcome, ended))
 }
 
 fn record(plan: &Plan, slot: Option<&Slot>, supervisor: Pid) -> Record {

@@ -13,6 +13,7 @@ use crate::runtime::embedded::supervisor::{self, Guard, Link};
 use crate::terminal::control::{self, InitEnd, LauncherEnd};
 use crate::terminal::stdio::{AgentStdio, UserStdio, replace_with_null};
 use crate::terminal::{Outcome, Stdio};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Signal, Uid, kill_process, set_parent_process_death_signal};
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -30,7 +31,13 @@ pub(super) struct Supervision<'a> {
 pub(super) struct Supervisor {
     pub pid: Pid,
     go: Option<PipeWriter>,
+    /// Nothing is left to end.
+    ended: bool,
 }
+
+/// How long a sandbox whose agent has ended may take to end by itself: its PID 1 does nothing else
+/// any more.
+const PARTING: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// What the launcher holds of a run.
 pub(super) struct Ends {
@@ -63,7 +70,7 @@ impl Supervisor {
         });
         let pid = pid.map_err(|error| host("create a user and a pid namespace")(error.into()))?;
         let (go, ends) = ours.ok_or_else(|| host("keep the launcher's side")(std::io::ErrorKind::Other.into()))?;
-        Ok((Self { pid, go: Some(go) }, ends))
+        Ok((Self { pid, go: Some(go), ended: false }, ends))
     }
 
     /// Maps the network identity, where there is one, and lets the supervisor begin.
@@ -75,10 +82,30 @@ impl Supervisor {
         let begun = self.go.take().map_or(Ok(()), |mut go| go.write_all(b"g"));
         begun.map_err(host("start the supervisor"))
     }
+
+    /// Returns when every process of the sandbox has ended; `told` if the supervisor has said so.
+    /// The supervisor itself ends a moment later: pasta has been killed, and the kernel takes 15 to
+    /// 20 ms to dismantle its interface. Nobody needs to wait for that.
+    pub fn end(mut self, reports: &Reports, told: bool) {
+        self.ended = told;
+        while !self.ended {
+            match poll(&mut [PollFd::new(reports, PollFlags::IN)], Some(&PARTING)) {
+                Err(Errno::INTR) => (),
+                Ok(1..) => match reports.next() {
+                    Ok(Some(report)) => self.ended = report == Report::Ended,
+                    Ok(None) | Err(_) => return,
+                },
+                Ok(0) | Err(_) => return,
+            }
+        }
+    }
 }
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
         let _ = kill_process(self.pid, Signal::KILL);
         let _ = process::wait(self.pid);
     }

@@ -102,7 +102,6 @@ fn the_users_file() {
     let cases: &[Case] = &[
         ("profile = \"nowhere\"", "profile", &["no network profile 'nowhere'", "known profiles: offline, public"]),
         ("profile = \"No Where\"", "profile", &["1 to 24 characters"]),
-        ("agent = \"hal\"", "agent", &["known agents: claude"]),
         ("exclude = [\"../x\"]", "exclude[0]", &["stays inside the project"]),
         ("exclude = [\"a\", \"[\"]", "exclude[1]", &["is not a pattern"]),
         ("exclude = \".env\"", "exclude", &["expected a list of strings"]),
@@ -133,7 +132,7 @@ fn the_projects_file_cannot_loosen() {
         ("mounts = [{ source = \"/\" }]", "mounts", &["not allowed in this file", "~/.config/rcc/config.toml"]),
         ("environment.pass = [\"TOKEN\"]", "environment", &["not allowed", "~/.config/rcc/config.toml"]),
         ("handover.writable = [\".git\"]", "handover", &["not allowed", "~/.config/rcc/config.toml"]),
-        ("agent = \"claude\"", "agent", &["not allowed", "~/.config/rcc/config.toml"]),
+        ("exclude_defaults = false", "exclude_defaults", &["not allowed", "~/.config/rcc/config.toml"]),
         ("users = [0]", "users", &["not allowed in this file", "/etc/rcc/config.toml"]),
         ("network.vpn_interfaces = []", "network", &["not allowed in this file", "/etc/rcc/config.toml"]),
         ("profiles.public.allow = []", "profiles", &["not allowed in this file", "/etc/rcc/config.toml"]),
@@ -149,9 +148,9 @@ fn the_projects_file_cannot_loosen() {
 #[test]
 fn every_mistake_of_every_file_is_shown_at_once() {
     let world =
-        World::new().admin("userz = 1\nlimits.pids = 0\nusers = [\"a b\"]").user("agnet = 1").project("agent = 1");
+        World::new().admin("userz = 1\nlimits.pids = 0\nusers = [\"a b\"]").user("mount = 1").project("mounts = 1");
     let printed = world.refused();
-    says(&printed, &["3 mistakes", "userz", "limits.pids", "users[0]", "did you mean `agent`?", "not allowed"]);
+    says(&printed, &["3 mistakes", "userz", "limits.pids", "users[0]", "did you mean `mounts`?", "not allowed"]);
 }
 
 #[test]

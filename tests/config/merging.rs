@@ -1,7 +1,7 @@
 //! What each layer may decide, and who wins.
 
 use crate::world::{World, says};
-use rcc::config::{Agent, UserRef};
+use rcc::config::UserRef;
 use rcc::policy::identity::{BLOCK_START, RANGE_LENGTH, UserRange};
 
 const PROFILES: &str = r#"
@@ -121,7 +121,6 @@ fn excludes_add_up_and_the_projects_come_last() {
 fn the_users_choices_arrive() {
     let world = World::new().user(
         r#"
-        agent = "claude"
         [[mounts]]
         source = "~/reference"
         [[mounts]]
@@ -136,7 +135,6 @@ fn the_users_choices_arrive() {
         "#,
     );
     let loaded = world.loaded();
-    assert_eq!(loaded.agent, Some(Agent::Claude));
     let mounts = &loaded.settings.mounts;
     assert_eq!((&mounts[0].source, mounts[0].writable), (&world.path("home/reference"), false));
     assert_eq!(mounts[0].source, mounts[0].target);

@@ -33,7 +33,7 @@ fn an_agents_escape_sequences_do_not_reach_the_terminal() {
     let raw = "\x1b[2J\x1b]0;t\x07\x1b]52;c;cm0gLXJmIH4=\x07\u{9b}31m\u{202e}\u{200b}\r";
     let escaped = r"\u001b]52;c;cm0gLXJmIH4=\u0007\u009b\u202e";
     for text in [
-        format!("# {raw}\nagent = 1 # {raw}\n# {raw}"),
+        format!("# {raw}\nmounts = 1 # {raw}\n# {raw}"),
         format!("\"{escaped}\" = 1"),
         format!("exclude = [\"!{escaped}\"]"),
         format!("exclude = [\"{escaped}\"]"),

@@ -52,7 +52,7 @@ pub fn run_inside(attempts: &[Attempt], secret: u64, out: OwnedFd) -> io::Result
         let join = |worker: std::thread::ScopedJoinHandle<'_, io::Result<()>>| {
             worker.join().unwrap_or_else(|_| Err(io::Error::other("an attempt panicked")))
         };
-        workers.into_iter().map(join).collect()
+        workers.into_iter().try_for_each(join)
     })
 }
 

@@ -108,11 +108,13 @@ pub(super) fn chains(ruleset: &Ruleset) -> Vec<NfObject<'static>> {
 
 /// All rules. Without a version the canary's ports are 0, which nothing can knock at.
 pub(super) fn rules(ruleset: &Ruleset, version: Option<&Version>) -> Vec<NfObject<'static>> {
-    let mut rules = canary_rules(ON_LINK_CANARY_CHAIN, text(format!("@{}", sets::ON_LINK_PORTS)));
+    let [ports, control] = [sets::ON_LINK_PORTS, sets::ON_LINK_CONTROL].map(|set| text(format!("@{set}")));
+    let mut rules = canary_rules(ON_LINK_CANARY_CHAIN, ports, control);
     for profile in &ruleset.profiles {
-        let ports = version.map_or([0; 4], |version| version.canary(&profile.name).ports);
-        let ports = words::one_of(ports.map(|port| Expression::Number(port.into())).to_vec());
-        rules.extend(canary_rules(&canary_chain(&profile.name), ports));
+        let canary = version.map(|version| version.canary(&profile.name));
+        let ports = canary.map_or([0; 4], |canary| canary.ports).map(|port| Expression::Number(port.into()));
+        let control = Expression::Number(canary.map_or(0, |canary| canary.control).into());
+        rules.extend(canary_rules(&canary_chain(&profile.name), words::one_of(ports.to_vec()), control));
         rules.extend(profile_rules(profile, ruleset));
         rules.extend(Class::ALL.into_iter().flat_map(|class| class_rules(class, profile)));
         rules.extend(deny_rules(profile));
@@ -136,10 +138,15 @@ fn dispatch(ruleset: &Ruleset) -> Option<NfObject<'static>> {
     (!entries.is_empty()).then(|| words::add_rule(OUTPUT, vec![dispatch]))
 }
 
-fn canary_rules(chain: &str, ports: Expression<'static>) -> Vec<NfObject<'static>> {
-    let answer = words::reject(RejectType::ICMP, Some(RejectCode::ProtUnreach));
+/// A datagram to the canary's ports is dropped, which its sender is told at once (EPERM), and an
+/// empty one to the control port passes. No ICMP is involved: the kernel limits how much of that
+/// it sends (`icmp_msgs_per_sec`), so that a flood of denials could silence the canary.
+fn canary_rules(chain: &str, ports: Expression<'static>, control: Expression<'static>) -> Vec<NfObject<'static>> {
+    // The length of an empty datagram is that of its header (RFC 768).
+    let empty = is(field("udp", "length"), Expression::Number(8));
     vec![
-        words::add_rule(chain, vec![is(field("tcp", "dport"), ports), answer]),
+        words::add_rule(chain, vec![is(field("udp", "dport"), ports), words::drop()]),
+        words::add_rule(chain, vec![is(field("udp", "dport"), control), empty, words::accept()]),
         words::add_rule(chain, vec![is(meta(MetaKey::L4proto), text("tcp")), words::reset()]),
         words::add_rule(chain, vec![words::drop()]),
     ]
@@ -197,33 +204,41 @@ fn profile_rules(profile: &ProfileRules, ruleset: &Ruleset) -> Vec<NfObject<'sta
     rules
 }
 
-/// Probes are denied like everything else but neither counted nor logged: they come several
-/// times a second from every guard. Only they leave by `lo` for an address that is not local.
+/// Probes are denied like everything else but neither counted nor logged nor answered: they come
+/// several times a second from every guard. Only they leave by `lo` for an address that is not
+/// local.
 fn class_rules(class: Class, profile: &ProfileRules) -> Vec<NfObject<'static>> {
     let chain = class.counter(&profile.name);
     let probe = vec![
         is(meta(MetaKey::Oifname), text("lo")),
         is(field("udp", "dport"), Expression::Number(PROBE_PORT.into())),
-        words::reject(RejectType::ICMPX, Some(RejectCode::AdminProhibited)),
+        words::drop(),
     ];
     vec![words::add_rule(&chain, probe), words::add_rule(&chain, vec![count(chain.clone()), goto(of(DENY, profile))])]
 }
 
-/// TCP gets a reset, because an ICMPv6 reject does not reach a local TCP socket.
+/// TCP gets a reset, because an ICMPv6 reject does not reach a local TCP socket. What is rejected
+/// with ICMP is limited far below what the kernel sends at most for the whole machine (1000 a
+/// second by default, ip-sysctl.rst); the sender learns of a silent drop just as fast.
 fn deny_rules(profile: &ProfileRules) -> Vec<NfObject<'static>> {
     let chain = of(DENY, profile);
-    let limit =
-        Limit { rate: 5, rate_unit: None, per: Some("second".into()), burst: Some(20), burst_unit: None, inv: None };
     let log = Log {
         prefix: Some(format!("rcc-deny: {} ", profile.name).into()),
         level: Some(LogLevel::Info),
         flags: Some(HashSet::from([LogFlag::Skuid])),
         ..Log::new(None)
     };
+    let prohibited = words::reject(RejectType::ICMPX, Some(RejectCode::AdminProhibited));
     vec![
-        words::add_rule(&chain, vec![Statement::Limit(limit), Statement::Log(Some(log))]),
+        words::add_rule(&chain, vec![limit(5), Statement::Log(Some(log))]),
         words::add_rule(&chain, vec![is(meta(MetaKey::L4proto), text("tcp")), words::reset()]),
-        words::add_rule(&chain, vec![words::reject(RejectType::ICMPX, Some(RejectCode::AdminProhibited))]),
+        words::add_rule(&chain, vec![limit(10), prohibited]),
         words::add_rule(&chain, vec![words::drop()]),
     ]
+}
+
+/// So many a second, after a burst of 20.
+fn limit(rate: u32) -> Statement<'static> {
+    let per = Some("second".into());
+    Statement::Limit(Limit { rate, rate_unit: None, per, burst: Some(20), burst_unit: None, inv: None })
 }

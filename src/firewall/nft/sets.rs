@@ -50,6 +50,7 @@ impl Family {
 pub(super) const DENIED: &str = "denied";
 pub(super) const ON_LINK: &str = "onlink";
 pub(super) const ON_LINK_PORTS: &str = "onlinkports";
+pub(super) const ON_LINK_CONTROL: &str = "onlinkcontrol";
 pub(super) const RESOLVERS: &str = "resolvers";
 pub(super) const HOST: &str = "host";
 pub(super) const PREFIX: &str = "prefix";
@@ -75,9 +76,14 @@ pub(super) fn dynamic(ruleset: &Ruleset, version: Option<&Version>, surroundings
         sets.push(nets(family, ON_LINK, &surroundings.on_link));
         sets.push(nets(family, RESOLVERS, &resolvers));
     }
-    let ports = version.map(|version| version.on_link_canary(&surroundings.on_link).ports);
-    let ports = ports.into_iter().flatten().map(|port| Expression::Number(port.into()));
-    sets.push(words::set(ON_LINK_PORTS.to_owned(), &[SetType::InetService], ports.collect()));
+    let canary = version.map(|version| version.on_link_canary(&surroundings.on_link));
+    let ports = |ports: &[u16]| ports.iter().map(|port| Expression::Number((*port).into())).collect();
+    for (name, ports) in [
+        (ON_LINK_PORTS, canary.map(|canary| ports(&canary.ports))),
+        (ON_LINK_CONTROL, canary.map(|canary| ports(&[canary.control]))),
+    ] {
+        sets.push(words::set(name.to_owned(), &[SetType::InetService], ports.unwrap_or_default()));
+    }
     for profile in &ruleset.profiles {
         let named = named(profile, surroundings);
         sets.extend(Family::BOTH.map(|family| openings(family, NAME, profile, &named)));

@@ -149,11 +149,11 @@ proptest! {
         let ruleset = Ruleset::from(&policy);
         let document = loading(&ruleset, &surroundings);
         prop_assert_eq!(nft_takes(&document), Ok(()));
-        // 16 rules of its own, 3 of its canary, 2 for each of 4 reasons, 4 of refusal.
-        let each = 16 + 3 + 8 + 4 + ruleset.vpn_interfaces.len();
+        // 16 rules of its own, 4 of its canary, 2 for each of 4 reasons, 4 of refusal.
+        let each = 16 + 4 + 8 + 4 + ruleset.vpn_interfaces.len();
         let dispatch = usize::from(!policy.users.is_empty());
         let rules: usize = rules_by_chain(&document).values().sum();
-        prop_assert_eq!(rules, 3 + dispatch + each * policy.profiles.len());
+        prop_assert_eq!(rules, 4 + dispatch + each * policy.profiles.len());
         let chains = document.objects.iter().filter(|object| {
             matches!(object, NfObject::CmdObject(NfCmd::Add(NfListObject::Chain(_))))
         });

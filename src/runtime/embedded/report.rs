@@ -19,6 +19,8 @@ pub enum Report {
     Refused(String),
     /// The sandbox lost its network, and why.
     Cut(String),
+    /// Every process of the sandbox has ended, and pasta was killed.
+    Ended,
 }
 
 /// The launcher's end.
@@ -42,6 +44,7 @@ impl Reporter {
             Report::Ready => (b'R', ""),
             Report::Refused(text) => (b'X', text.as_str()),
             Report::Cut(text) => (b'C', text.as_str()),
+            Report::Ended => (b'E', ""),
         };
         let mut message = vec![tag];
         message.extend(text.bytes().take(MESSAGE_MAX - 1));
@@ -65,6 +68,7 @@ impl Reports {
         Ok(Some(match tag {
             b'R' => Report::Ready,
             b'C' => Report::Cut(text),
+            b'E' => Report::Ended,
             _ => Report::Refused(text),
         }))
     }
@@ -89,11 +93,12 @@ mod tests {
     #[test]
     fn reports_arrive_in_order_and_end() {
         let (reports, reporter) = channel().unwrap();
-        let told = [Report::Ready, Report::Cut("gone".into()), Report::Refused("x".repeat(10_000))];
+        let told = [Report::Ready, Report::Cut("gone".into()), Report::Ended, Report::Refused("x".repeat(10_000))];
         told.iter().for_each(|report| reporter.tell(report));
         drop(reporter);
         assert_eq!(reports.next().unwrap(), Some(Report::Ready));
         assert_eq!(reports.next().unwrap(), Some(Report::Cut("gone".into())));
+        assert_eq!(reports.next().unwrap(), Some(Report::Ended));
         assert_eq!(reports.next().unwrap(), Some(Report::Refused("x".repeat(MESSAGE_MAX - 1))));
         assert_eq!(reports.next().unwrap(), None);
     }

@@ -188,6 +188,9 @@ impl Guarded {
                 Err(_) => return 1,
             };
             if pid == self.sandbox {
+                // A PID 1 is reaped when its whole pid namespace has ended.
+                let _ = kill_process(self.pasta, Signal::KILL);
+                reporter.tell(&Report::Ended);
                 return process::exit_byte(status);
             }
             let cut = if pid == self.verifier.pid {
