@@ -1,8 +1,9 @@
 """recorder.py LOG INTERFACE...: writes down every packet that arrives, and answers TCP.
 
-A line is `PROTOCOL FROM TO PORT WHAT`, where WHAT is `syn` for a TCP connection attempt and
-otherwise the token that the packet carried ("-" without one). Only ICMP echo requests count:
-errors quote the packets that they are about. Ports of TCP are answered on every address.
+A line is `PROTOCOL FROM TO PORT WHAT`, where WHAT is `syn` for a TCP connection attempt, `empty` for
+a datagram without content, and otherwise the token that the packet carried ("-" without one).
+Only ICMP echo requests count: errors quote the packets that they are about. TCP is answered on
+every address.
 """
 
 import ipaddress
@@ -50,6 +51,8 @@ def line(frame):
             return None
     elif protocol == UDP:
         name = "udp"
+        if rest[4:6] == b"\0\x08":  # the header alone: RFC 768
+            what = "empty"
     elif protocol in ECHO:
         name, port = "icmp", 0
         if rest[:1] != bytes([ECHO[protocol]]):
