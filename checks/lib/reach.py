@@ -18,7 +18,6 @@ import time
 HERE = pathlib.Path(__file__).parent
 LOGS = [pathlib.Path("/mnt/log/outside"), pathlib.Path("/mnt/log/host")]
 DNS = ("udp", "192.168.77.1", 53)
-CANARIES = ("127.82.67.67", "127.82.67.68")  # where rcc's own verifier sends empty datagrams
 SETTLE = 0.3  # seconds for the last packet to be written down
 
 
@@ -90,9 +89,8 @@ def judge(attempts, expected, said, lines):
         if attempt not in expected and attempt.token in arrived:
             yield f"REACHED: {where} ({outcome})"
     explained = {attempt.key() for attempt in expected} | {DNS}
-    for key, what, line in lines:
-        verifier = key[0] == "udp" and key[1] in CANARIES and what == "empty"
-        if key not in explained and not verifier:
+    for key, _, line in lines:
+        if key not in explained:
             yield f"ARRIVED: {line}"
 
 

@@ -25,7 +25,7 @@ holders() {
 only_rcc() {
     local names
     names=$(holders)
-    [[ -n $names && -z $(grep -v '^rcc$' <<<"$names") ]] || { echo "open in: $names"; return 1; }
+    [[ -n $names ]] && ! grep -qv "^rcc$" <<<"$names" || { echo "open in: $names"; return 1; }
 }
 
 for profile in public offline; do

@@ -95,7 +95,7 @@ pub enum HandoverError {
         source: io::Error,
     },
     /// A link that the agent could make mean something else.
-    #[error("{} is protected, but {reason}; replace the link by what it names", path.display())]
+    #[error("{} is protected, but {reason}; remove the link, or put what it names in its place", path.display())]
     Link {
         /// The protected path.
         path: PathBuf,

@@ -28,6 +28,15 @@ pub struct Handover {
 }
 
 impl Handover {
+    /// Paths of the placeholders that were made for this run. Nobody inside can write them; they
+    /// outlast it while another sandbox of the project needs them.
+    pub fn placeholders(&self) -> Vec<PathBuf> {
+        let of = |guard: &Guard| -> Vec<PathBuf> {
+            guard.placeholders.iter().map(|placeholder| guard.root.join(&placeholder.path)).collect()
+        };
+        self.guards.iter().flat_map(of).collect()
+    }
+
     /// Removes the placeholders, unless another sandbox of the project still runs.
     pub fn finish(mut self) -> Vec<HandoverError> {
         self.claims.drain(..).flat_map(Claim::release).collect()
