@@ -106,6 +106,47 @@ fn procfs_neither_tells_of_nor_commands_the_machine() {
 }
 
 #[test]
+fn what_is_excluded_by_its_place_cannot_be_moved_out_of_it_for_the_next_run() {
+    for who in EVERYONE {
+        let mut world = World::new(who);
+        world.write("a/config/token.txt", "hunter2");
+        world.write("a/free/x", "");
+        world.exclude = vec!["a/config/*.txt".into()];
+        world.refuses(&["mv a/config a/other", "mv a b", "cat a/config/token.txt"]);
+        assert_eq!(world.output("mv a/free a/freed && echo moved"), "moved");
+        world.exclude = vec!["*.txt".into()];
+        assert_eq!(world.output("mv a/config a/other && ! cat a/other/token.txt && echo moved"), "moved");
+        world.refuses(&["cat a/other/token.txt"]);
+    }
+}
+
+#[test]
+fn a_link_that_makes_its_target_a_secret_stays_for_the_next_run() {
+    for who in EVERYONE {
+        let world = World::new(who);
+        world.write("config/real", "hunter2");
+        world.write("sub/x", "");
+        std::os::unix::fs::symlink("../config/real", world.project.join("sub/.env")).unwrap();
+        world.refuses(&["rm sub/.env", "mv sub/.env x", "mv sub moved", "mv config moved", "ln -sf x sub/.env"]);
+        world.refuses(&["cat config/real", "cat sub/.env"]);
+        assert_eq!(world.output("touch sub/y config/y && mv sub/x sub/z && echo written"), "written");
+    }
+}
+
+#[test]
+fn sockets_that_the_host_listens_on_are_hidden() {
+    for who in EVERYONE {
+        let world = World::new(who);
+        world.write("run/x", "");
+        let bind = |name: &str| std::os::unix::net::UnixListener::bind(world.project.join("run").join(name)).unwrap();
+        let (_open, closed) = (bind("open"), bind("closed"));
+        drop(closed);
+        world.refuses(&["test -S run/open", "rm run/open", "mv run/open run/y"]);
+        assert_eq!(world.output("test -S run/closed && rm run/closed && echo removed"), "removed");
+    }
+}
+
+#[test]
 fn excluded_files_and_directories_are_empty_and_stay_in_place() {
     for who in EVERYONE {
         let mut world = World::new(who);

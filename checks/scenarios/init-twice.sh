@@ -1,15 +1,18 @@
 # `rcc init` and `rcc init --undo` can be run twice; after the undo no trace is left.
 projects
+# Everything that was written (the upper layer of the overlay), and the kernel's network state.
+find / -xdev -type d >/run/directories
 state() {
-    find /etc /usr /var /opt /boot -xdev -printf '%y %m %U:%G %s %l %p\n' | grep -v '^d.* /\(etc\|usr\|var\)$' | sed -E 's/^(d [0-9]+ [0-9:]+) [0-9]+/\1/' | sort
-    find /etc -xdev -type f -exec sha256sum {} + | sort
+    cd /mnt/upper || return
+    find . -type f -exec sha256sum {} + | sort
+    find . ! -type d -printf '%y %m %U:%G %p %l\n' | sort
+    find . -type d -printf '/%P\n' | grep -vxFf /run/directories | sort
     find /run /home /root -xdev ! -path '/run/checks*' ! -path '/run/state*' -printf '%y %m %U:%G %p\n' | sort
     nft list ruleset
     ip -o addr
     ip route show table all
-    sysctl_net
+    grep -r . /proc/sys/net/ipv4/{ip_forward,ping_group_range} /proc/sys/net/ipv4/conf/*/forwarding
 }
-sysctl_net() { grep -r . /proc/sys/net/ipv4/{ip_forward,ping_group_range} /proc/sys/net/ipv4/conf/*/forwarding 2>/dev/null; }
 same() { diff "/run/state.$1" "/run/state.$2"; }
 
 state >/run/state.before

@@ -48,3 +48,20 @@ check "the first one still runs" kill -0 $first
 check "the two have different identities" says '2' -- bash -c \
     'as-user dev env -C /home/dev/other rcc run -- sleep 3 & sleep 1.5
      for p in $(pidof pasta passt pasta.avx2 passt.avx2); do grep ^Uid /proc/$p/status; done | sort -u | wc -l'
+kill "$first" 2>/dev/null
+wait "$first" 2>/dev/null
+
+# Two on one project: the placeholders of the one that ends first stay for the other.
+as-user dev rcc run --profile offline -- sh -c 'touch up; while [ ! -e end ]; do sleep 0.1; done' </dev/null >/run/older 2>&1 &
+older=$!
+check "two on one project: the older one is up" within 10 test -e /home/dev/project/up
+as-user dev rcc run --profile offline -- sh -c 'touch end; sleep 2; ! echo evil >.envrc' </dev/null >/run/younger 2>&1 &
+younger=$!
+wait $older
+status=$?
+check "the older one ends" [ $status == 0 ]
+check "and reports no change that was none" never_says 'look at these' -- cat /run/older
+wait $younger
+status=$?
+check "what it made still protects the younger one" [ $status == 0 ]
+check "and goes with it" fails ls -d /home/dev/project/{.envrc,.rcc.toml,.git/commondir}

@@ -124,7 +124,8 @@ fn show_changes(prepared: &Prepared, ended: &Ended) {
     for leftover in &ended.leftovers {
         eprintln!("rcc: {leftover}");
     }
-    let report = report::changes(&prepared.project, ended.started);
+    let mut report = report::changes(&prepared.project, ended.started);
+    report.changes.retain(|change| !ended.placeholders.contains(&prepared.project.root.join(&change.path)));
     if !report.changes.is_empty() {
         eprintln!("rcc: look at these before you use the project; this machine would execute or load them:");
     }

@@ -79,16 +79,16 @@ pub(super) fn apply_in(run: &Path, policy: &Policy, surroundings: &Surroundings)
     }
     let (ruleset, nft) = (Ruleset::from(policy), Nft::find()?);
     let held = held_identities(run, policy)?;
-    // nft takes as long to list thousands of exceptions as to load them.
+    // Only a running sandbox can be moved.
     if !held.is_empty()
-        && let Some(objects) = nft.table(true)?
+        && let Some(objects) = nft.outline()?
     {
         refuse_moves(&held, &ruleset, &Loaded::new(objects).identities())?;
     }
     let version = nft::version(&ruleset);
     let document = nft::replace(&ruleset, &version, surroundings);
     nft.execute("load the rules", &document)?;
-    let loaded = nft.table(true)?.map(Loaded::new).ok_or(ApplyError::Overwritten)?;
+    let loaded = nft.outline()?.map(Loaded::new).ok_or(ApplyError::Overwritten)?;
     let same = loaded.is_version(&version, &ruleset) && loaded.rules_by_chain() == nft::rules_by_chain(&document);
     if same { Ok(()) } else { Err(ApplyError::Overwritten) }
 }

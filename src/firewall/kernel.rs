@@ -61,16 +61,21 @@ impl Nft {
         Ok(tables.collect())
     }
 
-    /// All objects of our table, or nothing if it is absent. Without the elements of named sets
-    /// if `terse`, which is fast however many there are.
-    pub(super) fn table(&self, terse: bool) -> Result<Option<Vec<Value>>, NftError> {
-        let options: &[&str] = if terse { &["-j", "-t"] } else { &["-j"] };
-        let arguments = [options, &["list", "table", "inet", nft::TABLE]].concat();
-        match self.run("list our table", &arguments, Vec::new()) {
+    /// All objects of our table, or nothing if it is absent.
+    pub(super) fn table(&self) -> Result<Option<Vec<Value>>, NftError> {
+        match self.run("list our table", &["-j", "list", "table", "inet", nft::TABLE], Vec::new()) {
             // Whether it is absent is asked only now, to start nft once where it is present.
             Err(NftError::Refused { .. }) if !self.tables()?.iter().any(|name| name == nft::TABLE) => Ok(None),
             listing => listing.and_then(objects).map(Some),
         }
+    }
+
+    /// [`table`](Self::table) without the elements of named sets. nft 1.0 reads them all the
+    /// same when asked for one table, and leaves them alone when asked for the whole ruleset.
+    pub(super) fn outline(&self) -> Result<Option<Vec<Value>>, NftError> {
+        let listing = self.run("list the tables", &["-j", "-t", "list", "ruleset", "inet"], Vec::new())?;
+        let ours: Vec<Value> = objects(listing)?.into_iter().filter(is_ours).collect();
+        Ok((!ours.is_empty()).then_some(ours))
     }
 
     /// Writes and reads at the same time, so that neither side waits for the other's full pipe.
@@ -97,6 +102,13 @@ impl Nft {
             child.wait_with_output()
         })
     }
+}
+
+/// Whether an object is our table or in it.
+fn is_ours(object: &Value) -> bool {
+    let named = |pointer| object.pointer(pointer).and_then(Value::as_str) == Some(nft::TABLE);
+    let members = object.as_object().into_iter().flatten();
+    named("/table/name") || members.into_iter().any(|(_, object)| object.get("table").is_some_and(|t| t == nft::TABLE))
 }
 
 /// nft repeats the offending input, all of it, in its messages.

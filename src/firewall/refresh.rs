@@ -107,7 +107,7 @@ impl<'a> Watched<'a> {
     /// Somebody changed some table. If ours is gone or emptied, it is loaded again; if it is of a
     /// newer configuration, that one is followed from now on.
     fn restore(&mut self, load: Load<'_>) -> Result<(), WatchError> {
-        let loaded = Nft::find()?.table(true)?.map(Loaded::new);
+        let loaded = Nft::find()?.outline()?.map(Loaded::new);
         if loaded.as_ref().is_some_and(|loaded| loaded.is_version(&nft::version(&self.ruleset), &self.ruleset)) {
             return Ok(());
         }

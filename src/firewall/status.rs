@@ -49,7 +49,7 @@ pub enum StatusError {
 /// by loading them in a network namespace that nobody else sees.
 pub fn status(ruleset: &Ruleset) -> Result<Status, StatusError> {
     let (nft, version) = (Nft::find()?, nft::version(ruleset));
-    let Some(objects) = nft.table(false)? else {
+    let Some(objects) = nft.table()? else {
         return Ok(Status { state: State::Absent, version, counters: Vec::new() });
     };
     let loaded = Loaded::new(objects);
@@ -82,7 +82,7 @@ fn scratch(nft: &Nft, ruleset: &Ruleset, version: &Version) -> Result<Loaded, St
             unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
                 .map_err(|errno| StatusError::Scratch(errno.into()))?;
             nft.execute("load the rules for comparison", &nft::replace(ruleset, version, &Surroundings::default()))?;
-            Ok(Loaded::new(nft.table(false)?.unwrap_or_default()))
+            Ok(Loaded::new(nft.table()?.unwrap_or_default()))
         });
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })

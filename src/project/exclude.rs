@@ -36,6 +36,7 @@ pub struct Matcher {
     globs: GlobSet,
     /// For each pattern: whether it takes back, and whether it means directories only.
     rules: Vec<Rule>,
+    anchored: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -51,7 +52,7 @@ impl Matcher {
     /// One of them is no glob or names nothing.
     pub fn new(patterns: &[String]) -> Result<Self, PatternError> {
         let mut globs = GlobSetBuilder::new();
-        let mut rules = Vec::new();
+        let (mut rules, mut anchored) = (Vec::new(), false);
         for pattern in patterns {
             let wrong = |source| PatternError::Glob { pattern: pattern.clone(), source };
             let (excludes, text) = pattern.strip_prefix('!').map_or((true, pattern.as_str()), |rest| (false, rest));
@@ -61,12 +62,19 @@ impl Matcher {
                 return Err(PatternError::Nothing { pattern: pattern.clone() });
             }
             let anywhere = !text.contains('/');
+            anchored |= !anywhere;
             let glob = if anywhere { format!("**/{relative}") } else { relative.to_owned() };
             globs.add(GlobBuilder::new(&glob).literal_separator(true).backslash_escape(true).build().map_err(wrong)?);
             rules.push(Rule { excludes, directories_only });
         }
         let globs = globs.build().map_err(|source| PatternError::Glob { pattern: patterns.join(" "), source })?;
-        Ok(Self { globs, rules })
+        Ok(Self { globs, rules, anchored })
+    }
+
+    /// Whether some pattern names a place: a secret in a directory that was renamed since would be
+    /// none any more.
+    pub fn is_anchored(&self) -> bool {
+        self.anchored
     }
 
     /// Whether a path, relative to the project, is excluded itself (not by a directory above it).

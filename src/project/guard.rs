@@ -95,7 +95,7 @@ pub enum HandoverError {
         source: io::Error,
     },
     /// A link that the agent could make mean something else.
-    #[error("{} is protected, but {reason}; replace the link by what it names", path.display())]
+    #[error("{} is protected, but {reason}; remove the link, or put what it names in its place", path.display())]
     Link {
         /// The protected path.
         path: PathBuf,
@@ -356,7 +356,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn pin(&mut self, path: &Path) {
+    pub(super) fn pin(&mut self, path: &Path) {
         self.pins.insert(path.to_owned());
     }
 

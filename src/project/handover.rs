@@ -28,6 +28,15 @@ pub struct Handover {
 }
 
 impl Handover {
+    /// Paths of the placeholders that were made for this run. Nobody inside can write them; they
+    /// outlast it while another sandbox of the project needs them.
+    pub fn placeholders(&self) -> Vec<PathBuf> {
+        let of = |guard: &Guard| -> Vec<PathBuf> {
+            guard.placeholders.iter().map(|placeholder| guard.root.join(&placeholder.path)).collect()
+        };
+        self.guards.iter().flat_map(of).collect()
+    }
+
     /// Removes the placeholders, unless another sandbox of the project still runs.
     pub fn finish(mut self) -> Vec<HandoverError> {
         self.claims.drain(..).flat_map(Claim::release).collect()
@@ -93,6 +102,7 @@ pub fn plan(project: &Project, scan: &Scan, writable: &[String]) -> Result<Vec<G
     for git in &scan.repositories {
         inside.nested(git)?;
     }
+    scan.pins.iter().for_each(|directory| inside.pin(directory));
     let mut guards = vec![inside.finish()];
     if let Git::Outside { common, private } = &project.git {
         let mut outside = Planner::new(common, project, writable, &[]);

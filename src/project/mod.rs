@@ -14,6 +14,7 @@ mod placeholder;
 pub mod report;
 mod root;
 pub mod scan;
+mod socket;
 
 pub use git::{Git, GitError};
 pub use root::ProjectError;

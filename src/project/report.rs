@@ -54,7 +54,8 @@ const GIT_PARTS: [&str; 8] = [
 const HOOK_FILES: [&str; 4] = [".pre-commit-config.yaml", ".pre-commit-config.yml", "lefthook.yml", ".lefthook.yml"];
 
 /// Lists what changed since `since`, the time when the sandbox was started. To be called after
-/// `Handover::finish`, or the placeholders of this very run are in the list.
+/// `Handover::finish`, or the placeholders of this very run are in the list; those that another
+/// sandbox still needs are in it.
 pub fn changes(project: &Project, since: SystemTime) -> Report {
     let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut search = Search { project, since, until: Instant::now() + MAX_TIME, report: Report::default() };
@@ -153,7 +154,9 @@ impl Search<'_> {
             if self.exhausted() {
                 return;
             }
-            if !entry.file_type().is_dir() {
+            // What `git init` puts into hooks/ is executed under another name only (githooks(5)).
+            let sample = entry.path().extension().is_some_and(|extension| extension == "sample");
+            if !entry.file_type().is_dir() && !sample {
                 self.one(entry.path(), why);
             }
         }

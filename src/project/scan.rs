@@ -1,11 +1,11 @@
 //! One walk over the project for all that must be known about its files.
 
 use super::exclude::{Matcher, PatternError};
-use super::{Project, git};
+use super::{Project, git, socket};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
@@ -20,8 +20,12 @@ pub struct Mask {
 /// What the walk found. Paths are relative to the project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scan {
-    /// What the exclude patterns name, with other names of the same files.
+    /// What the exclude patterns name, with other names of the same files; and sockets on which
+    /// somebody listens, who is outside.
     pub masks: Vec<Mask>,
+    /// Directories and links that must keep their names, or what is excluded now would not be in the
+    /// next run.
+    pub pins: Vec<PathBuf>,
     /// `.git` directories and files below the project's own, and bare repositories.
     pub repositories: Vec<PathBuf>,
 }
@@ -72,6 +76,8 @@ pub fn read(project: &Project, patterns: &[String]) -> Result<Scan, ScanError> {
         // A link may name a directory: better to hide too much.
         if matcher.excludes(relative, directory || entry.path_is_symlink()) {
             found.excluded(project, &entry, relative)?;
+        } else if entry.file_type().is_socket() && socket::has_listener(entry.path()) {
+            found.mask(relative, entry.path())?;
         } else if entry.file_name() == ".git" {
             // The project's own is known.
             found.repositories.extend((entry.depth() > 1).then(|| relative.to_owned()));
@@ -87,12 +93,25 @@ pub fn read(project: &Project, patterns: &[String]) -> Result<Scan, ScanError> {
         }
     }
     found.other_names(project)?;
-    Ok(Scan { masks: found.masks.into_iter().map(|path| Mask { path }).collect(), repositories: found.repositories })
+    if matcher.is_anchored() {
+        found.masks.iter().for_each(|path| pin_above(&mut found.pins, path));
+    }
+    Ok(Scan {
+        pins: found.pins.into_iter().collect(),
+        masks: found.masks.into_iter().map(|path| Mask { path }).collect(),
+        repositories: found.repositories,
+    })
+}
+
+fn pin_above(pins: &mut BTreeSet<PathBuf>, path: &Path) {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    pins.extend(above.map(Path::to_owned));
 }
 
 #[derive(Default)]
 struct Found {
     masks: BTreeSet<PathBuf>,
+    pins: BTreeSet<PathBuf>,
     repositories: Vec<PathBuf>,
     /// Device and inode of excluded files that have other names.
     linked: BTreeSet<(u64, u64)>,
@@ -104,10 +123,11 @@ impl Found {
             // The link itself is no secret; what it names is, if it is inside.
             let target = std::fs::canonicalize(entry.path()).ok();
             let inside = target.as_deref().and_then(|target| project.relative(target));
-            return match inside.filter(|inside| !inside.as_os_str().is_empty()) {
-                Some(inside) => self.mask(inside, &project.root.join(inside)),
-                None => Ok(()),
-            };
+            let Some(inside) = inside.filter(|inside| !inside.as_os_str().is_empty()) else { return Ok(()) };
+            // Without the link, or where it leads nowhere, that would be no secret any more.
+            self.pins.insert(relative.to_owned());
+            pin_above(&mut self.pins, inside);
+            return self.mask(inside, &project.root.join(inside));
         }
         self.mask(relative, entry.path())
     }

@@ -26,7 +26,7 @@ use crate::terminal::{Outcome, Relay, Stdio};
 use miette::Diagnostic;
 use rustix::process::Pid;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use supervisor::{Ends, Supervision, Supervisor};
 
@@ -100,6 +100,8 @@ pub struct Ended {
     pub outcome: Outcome,
     /// When the sandbox was about to be started.
     pub started: SystemTime,
+    /// Placeholders of this run, which may still be there for another sandbox.
+    pub placeholders: Vec<PathBuf>,
     /// Placeholders that could not be removed.
     pub leftovers: Vec<HandoverError>,
 }
@@ -143,8 +145,9 @@ pub fn execute(prepared: &Prepared, body: Body<'_>) -> Result<Ended, RunError> {
         _ => drop(supervisor),
     }
     // Nothing inside can write any more.
+    let placeholders = handover.placeholders();
     let leftovers = handover.finish();
-    Ok(Ended { outcome: relayed?.0, started, leftovers })
+    Ok(Ended { outcome: relayed?.0, started, placeholders, leftovers })
 }
 
 /// Passes on what the user types and the agent prints, until the agent ends; whether the
