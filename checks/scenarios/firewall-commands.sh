@@ -11,7 +11,7 @@ for user in dev root; do
     check "$user: with exit status 0" as-user $user rcc firewall status
 done
 before=$(denied_packets)
-as-user dev rcc run -- bash -c 'exec 3<>/dev/udp/192.0.2.20/443 && echo x >&3' 2>/dev/null
+as-user dev rcc run -- timeout 3 bash -c 'exec 3<>/dev/tcp/192.0.2.20/443' 2>/dev/null
 check "a denial is counted" test "$(denied_packets)" -gt "$before"
 check "a user can render the rules" bash -c 'as-user dev rcc firewall render >/run/rules.json'
 check "nft accepts them" nft -c -j -f /run/rules.json

@@ -25,7 +25,10 @@ holders() {
 only_rcc() {
     local names
     names=$(holders)
-    [[ -n $names && -z $(grep -v '^rcc$' <<<"$names") ]] || { echo "open in: $names"; return 1; }
+    if [[ -z $names ]] || grep -qv '^rcc$' <<<"$names"; then
+        echo "open in: $names"
+        return 1
+    fi
 }
 
 for profile in public offline; do

@@ -1,6 +1,5 @@
 # Without its pasta a sandbox has no network at all; nothing takes pasta's place.
 ready
-no_pasta() { [[ -z $(processes "pas[st]*") ]]; }
 for user in dev root; do
     beat=$(token)
     beat "$user" "$beat" 203.0.113.10 443

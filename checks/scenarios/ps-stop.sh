@@ -12,7 +12,6 @@ check "control: its processes are there" sleeping
 check "stopping an unknown one fails and says so" fails as-user dev rcc stop nonesuch
 check "stop" as-user dev rcc stop "$id"
 check "its processes are gone, though they ignored the signal" within 1 fails sleeping
-no_pasta() { [[ -z $(processes "pas[st]*") ]]; }
 check "so is its pasta" within 1 no_pasta
 check "and its entry" says '^\[\]$' -- as-user dev rcc ps --json
 check "stopping it again fails and says so" fails as-user dev rcc stop "$id"
