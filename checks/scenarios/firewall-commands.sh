@@ -21,6 +21,7 @@ check "and nothing happened" says '^in force' -- rcc firewall status
 
 marks=$(cat /mnt/log/* | wc -l)
 check "verify finds no way around" says ' 0 failed' -- as-user dev rcc firewall verify --public 203.0.113.10:443
+check "and leaves nothing of its sandbox" fails bash -c 'ls -d /home/dev/.local/share/rcc/projects/*verify* /tmp/rcc-verify-*'
 check "and the far side received queries and the public attempt alone" never_says . -- \
     bash -c "cat /mnt/log/* | tail -n +$((marks + 1)) | grep -vE '^udp .* 192.168.77.1 53 |^tcp .* 203.0.113.10 443 ' || true"
 

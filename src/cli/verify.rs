@@ -42,8 +42,10 @@ const SOCKETS: [&str; 6] = [
 /// firewall itself is tried.
 fn verify(arguments: &VerifyArguments) -> miette::Result<Table> {
     let mut facts = Facts::gather().into_diagnostic()?;
-    let empty = EmptyProject::make().into_diagnostic().wrap_err("cannot make a directory for the throwaway sandbox")?;
-    facts.cwd.clone_from(&empty.0);
+    let throwaway =
+        Throwaway::make().into_diagnostic().wrap_err("cannot make a directory for the throwaway sandbox")?;
+    facts.cwd = throwaway.project();
+    facts.data_dir = throwaway.data();
     let secret = random()?;
     let listeners = Listeners::open(secret).into_diagnostic().wrap_err("cannot listen on this host")?;
     let attempts = battery::attempts(&host_view(&facts, &listeners, arguments)?);
@@ -102,22 +104,34 @@ fn random() -> miette::Result<u64> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
-/// An empty directory; dropping it removes it.
-struct EmptyProject(PathBuf);
+/// A directory for an empty project and its private home; dropping it removes both.
+struct Throwaway(PathBuf);
 
-impl EmptyProject {
+impl Throwaway {
     fn make() -> std::io::Result<Self> {
         let random = random().map_err(std::io::Error::other)?;
         let path = std::fs::canonicalize(std::env::temp_dir())?.join(format!("rcc-verify-{random:016x}"));
-        DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
+        let create = |path: &PathBuf| DirBuilder::new().mode(0o700).create(path);
+        create(&path)?;
+        let made = Self(path);
+        create(&made.project())?;
+        create(&made.data())?;
+        Ok(made)
+    }
+
+    fn project(&self) -> PathBuf {
+        self.0.join("project")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.0.join("data")
     }
 }
 
-impl Drop for EmptyProject {
+impl Drop for Throwaway {
     fn drop(&mut self) {
-        // Nothing but an empty directory would stay behind.
-        let _ = std::fs::remove_dir(&self.0);
+        // A few empty directories would stay behind.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -34,7 +34,12 @@ pub fn execute(command: &[OsString], environment: &BTreeMap<OsString, OsString>)
         }
     }
     match failure {
-        Errno::NOENT => complain(name, "not found in the sandbox", NOT_FOUND),
+        Errno::NOENT => complain(
+            name,
+            "not found in the sandbox, which has the system's programs; those of your home need [[mounts]] in \
+             ~/.config/rcc/config.toml",
+            NOT_FOUND,
+        ),
         error => complain(name, &error.to_string(), CANNOT_EXECUTE),
     }
 }
