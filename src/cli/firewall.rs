@@ -140,7 +140,9 @@ fn explain(state: State) -> &'static str {
     match state {
         State::InForce => "in force",
         State::Absent => "absent: run `sudo rcc firewall apply`",
-        State::Stale => "stale, of another configuration or version of rcc: run `sudo rcc firewall apply`",
+        State::Stale => {
+            "stale, of another configuration: run `sudo rcc firewall apply`; or of another rcc: run this one's `setup`"
+        }
         State::Drifted => "drifted, somebody changed the loaded rules: run `sudo rcc firewall apply`",
     }
 }

@@ -39,8 +39,8 @@ pub enum NotInForce {
     /// denies everything alike, which proves nothing.
     #[error(
         "the firewall rules are of another version of the configuration or of rcc, or do not know \
-         this identity: run `sudo rcc firewall apply` (if that does not help, another packet filter \
-         denies 127.82.67.67)"
+         this identity: run `sudo rcc firewall apply`, or after an update of rcc the new one's \
+         `setup` (if that does not help, another packet filter denies 127.82.67.67)"
     )]
     OtherVersion,
     /// The host's directly connected prefixes are not those that are denied.
