@@ -90,6 +90,14 @@ impl<'a> PasswdEntry<'a> {
     }
 }
 
+/// Major and minor version of the running kernel; 0.0 if it does not say.
+pub fn kernel_version() -> (u32, u32) {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 /// Directories where programs of the host are looked for, in this order. Never the caller's
 /// `PATH`: a project may have put its own directory there (direnv).
 const PROGRAM_DIRS: [&str; 8] = [
@@ -111,6 +119,11 @@ pub fn program(name: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernel_tells_its_version() {
+        assert!(kernel_version() >= (5, 12));
+    }
 
     #[test]
     fn passwd_entries_are_found_by_uid() {

@@ -25,7 +25,7 @@ pub const EXIT_REFUSED: u8 = 125;
 /// Runs coding agents with full permissions in a sandbox that they cannot loosen: one project and
 /// the public internet, nothing private.
 #[derive(Debug, Parser)]
-#[command(name = "rcc", version, propagate_version = true, infer_subcommands = false, max_term_width = 100)]
+#[command(name = "rcc", version, infer_subcommands = false, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

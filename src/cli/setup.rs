@@ -1,7 +1,7 @@
 //! `rcc setup`: says what the host lacks, and mends it when allowed.
 
 use super::init;
-use crate::facts::{Facts, User};
+use crate::facts::{self, Facts, User};
 use crate::setup::doctor::{self, Contributions, Mender, Requirement};
 use crate::setup::layout::Layout;
 use crate::setup::mend::{self, Mending};
@@ -178,22 +178,33 @@ impl Setup<'_> {
         print!("{}", report::table(&found.requirements, colour));
     }
 
+    /// The first thing to try.
+    fn welcome(&self) -> String {
+        let first = if self.args.agent.is_some() { "claude" } else { "shell" };
+        format!("rcc is ready. In a project's directory, run: {} {first}", command())
+    }
+
     fn finish(&self, found: &Found) -> ExitCode {
         if self.args.json {
             println!("{:#}", json!({ "ready": found.is_ready(), "requirements": found.requirements }));
         } else if !self.args.root_part {
             self.print(found);
-            println!("\n{}", if found.is_ready() { "rcc is ready." } else { "rcc is not ready: see above." });
+            println!("\n{}", if found.is_ready() { self.welcome() } else { "rcc is not ready: see above.".into() });
         }
         if found.is_ready() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
+}
+
+/// The name of the command, if there is one by now, or its place.
+fn command() -> String {
+    facts::program("rcc").map_or_else(called, |_| "rcc".into())
 }
 
 /// How this program is called in remedies: by its name where root's path leads to it, else by
 /// its place.
 fn called() -> String {
     let running = std::env::current_exe().unwrap_or_default();
-    let installed = crate::facts::program("rcc").and_then(|path| std::fs::canonicalize(path).ok());
+    let installed = facts::program("rcc").and_then(|path| std::fs::canonicalize(path).ok());
     if installed.is_some_and(|path| path == running) { "rcc".into() } else { running.display().to_string() }
 }
 

@@ -20,7 +20,7 @@ pub(super) const RUN: &str = "/run/rcc";
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// Only root may.
-    #[error("the firewall belongs to root: run `sudo rcc firewall apply`")]
+    #[error("the firewall belongs to root: run this with sudo")]
     NotRoot,
     /// A file or directory of ours.
     #[error("cannot {attempt} {}: {source}", path.display())]

@@ -7,6 +7,7 @@ mod supervisor;
 pub use crate::runtime::embedded::init::Body;
 pub use prepare::{PrepareError, Prepared, Task};
 
+use crate::facts;
 use crate::network::slot::{Slot, SlotError};
 use crate::plan::{Network, Plan};
 use crate::project::handover::{self, HandoverError};
@@ -18,6 +19,7 @@ use crate::runtime::embedded::process;
 use crate::runtime::embedded::report::{Report, Reports};
 use crate::runtime::embedded::seccomp::{self, SeccompError};
 use crate::session::{self, Record, Session, SessionError};
+use crate::settings::Limits;
 use crate::shown;
 use crate::terminal::control::{ControlError, LauncherEnd};
 use crate::terminal::relay::{self, RelayError};
@@ -120,13 +122,13 @@ pub fn execute(prepared: &Prepared, body: Body<'_>) -> Result<Ended, RunError> {
     let home = home::prepare(&prepared.home())?;
     (prepared.task.seed)(&home, &prepared.project.root, facts).map_err(RunError::Seed)?;
     let plan = prepared.plan(&handover.guards, &home)?;
-    let limits = cgroup::plan(&cgroup::Host::probe(facts.user.uid), &plan.limits)?;
+    let (limits, processes) = ceilings(&plan.limits, facts.user.uid)?;
     let slot = match &plan.network {
         Network::Offline => None,
         Network::Guarded(guarded) => Some(Slot::acquire(&runtime_dir, guarded.identities.clone())?),
     };
     let filter = seccomp::compile()?;
-    let confinement = Confinement { filter, writable: plan.view.writable(), processes: None };
+    let confinement = Confinement { filter, writable: plan.view.writable(), processes };
     let supervision = Supervision { prepared, plan: &plan, slot: slot.as_ref(), confinement: &confinement, body };
     let (mut supervisor, ends) = Supervisor::start(&supervision, stdio)?;
     let cgroup = limits.map(|limits| limits.enter(supervisor.pid.as_raw_pid() as u32, &plan.session)).transpose()?;
@@ -148,6 +150,19 @@ pub fn execute(prepared: &Prepared, body: Body<'_>) -> Result<Ended, RunError> {
     let placeholders = handover.placeholders();
     let leftovers = handover.finish();
     Ok(Ended { outcome: relayed?.0, started, placeholders, leftovers })
+}
+
+/// The way to enforce the limits: a cgroup, or, for processes alone, a resource limit of the
+/// sandbox's user namespace.
+fn ceilings(limits: &Limits, uid: u32) -> Result<(Option<cgroup::Plan>, Option<u64>), cgroup::Missing> {
+    match cgroup::plan(&cgroup::Host::probe(uid), limits) {
+        Ok(plan) => Ok((plan, None)),
+        Err(missing) => {
+            let alone = limits.memory.is_none() && limits.cpus.is_none();
+            let counted = alone && cgroup::rlimit_counts_processes(uid, facts::kernel_version());
+            limits.pids.filter(|_| counted).map(|pids| (None, Some(pids))).ok_or(missing)
+        }
+    }
 }
 
 /// Passes on what the user types and the agent prints, until the agent ends; whether the

@@ -181,7 +181,7 @@ fn pasta(host: &Observations) -> Requirement {
         return package(host, found("not installed".into()), Verdict::Missing, Need::Pasta);
     };
     let release = PastaRelease::find(&pasta.version);
-    let state = release.map_or("unknown version".to_owned(), |release| release.to_string());
+    let state = release.map_or("installed, of an unnamed release".to_owned(), |release| release.to_string());
     if release.is_some_and(|release| release < PASTA_FLOOR) {
         let state = format!("{state}, and {PASTA_FLOOR} is needed");
         return package(host, found(state), Verdict::TooOld, Need::Pasta);

@@ -139,6 +139,12 @@ fn install_copy(layout: &Layout, image: &Path, hooks: Hooks) -> Result<(), InitE
     if program::install_copy(layout, image)? {
         (hooks.say)(&format!("installed {}", copy.display()));
     }
+    let link = layout.link();
+    if program::link_copy(layout)? {
+        (hooks.say)(&format!("linked {} to it", link.display()));
+    } else if !program::is_linked(layout) {
+        (hooks.say)(&format!("left {} alone, which is not ours", link.display()));
+    }
     Ok(())
 }
 

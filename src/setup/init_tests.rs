@@ -24,7 +24,7 @@ impl Host {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let layout = Layout::under(root.path());
-        for directory in ["etc", "run/systemd/system", "home/alice", "usr/local"] {
+        for directory in ["etc", "run/systemd/system", "home/alice", "usr/local/bin"] {
             std::fs::create_dir_all(root.path().join(directory)).unwrap();
         }
         let host = Self { root, layout, calls: RefCell::default(), broken: "nothing", running: Vec::new() };
@@ -150,6 +150,18 @@ fn a_program_in_a_home_is_copied_and_the_unit_runs_the_copy() {
     assert_eq!(std::fs::read_to_string(host.layout.copy()).unwrap(), "a newer program");
     let unit = std::fs::read_to_string(host.layout.unit()).unwrap();
     assert!(unit.contains("ExecStart=/usr/local/libexec/rcc/rcc firewall"), "{unit}");
+}
+
+#[test]
+fn the_copy_becomes_a_command_and_undoing_takes_only_our_link() {
+    let host = Host::new();
+    host.init(&[1000]).unwrap();
+    assert_eq!(std::fs::read_link(host.layout.link()).unwrap(), Path::new("/usr/local/libexec/rcc/rcc"));
+    std::fs::remove_file(host.layout.link()).unwrap();
+    symlink("/opt/rcc", host.layout.link()).unwrap();
+    host.init(&[1000]).unwrap();
+    host.undo(Scope::default()).unwrap();
+    assert_eq!(std::fs::read_link(host.layout.link()).unwrap(), Path::new("/opt/rcc"));
 }
 
 #[test]

@@ -58,6 +58,12 @@ impl Layout {
         self.at("usr/local/libexec/rcc/rcc")
     }
 
+    /// The link to that copy which makes `rcc` and `sudo rcc` work: the directory is in every
+    /// user's path and in sudo's.
+    pub fn link(&self) -> PathBuf {
+        self.at("usr/local/bin/rcc")
+    }
+
     /// The systemd unit.
     pub fn unit(&self) -> PathBuf {
         self.at("etc/systemd/system").join(super::unit::NAME)

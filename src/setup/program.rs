@@ -65,6 +65,25 @@ pub fn install_copy(layout: &Layout, image: &Path) -> Result<bool, FileError> {
     Ok(true)
 }
 
+/// Makes the copy a command, unless something else has that name; says whether it did.
+///
+/// # Errors
+/// If the directory or the link can't be made.
+pub fn link_copy(layout: &Layout) -> Result<bool, FileError> {
+    let link = layout.link();
+    if std::fs::symlink_metadata(&link).is_ok() {
+        return Ok(false);
+    }
+    create_directory(link.parent().unwrap_or(Path::new("/")))?;
+    std::os::unix::fs::symlink(layout.on_host(&layout.copy()), &link).map_err(FileError::doing("create", &link))?;
+    Ok(true)
+}
+
+/// Whether that link is ours: it leads to the copy.
+pub fn is_linked(layout: &Layout) -> bool {
+    std::fs::read_link(layout.link()).is_ok_and(|target| target == layout.on_host(&layout.copy()))
+}
+
 /// Creates a directory and those above it with mode 0755 whatever the umask is.
 pub fn create_directory(path: &Path) -> Result<(), FileError> {
     if path.is_dir() {

@@ -5,6 +5,7 @@ use super::durable;
 use super::identities;
 use super::init::Hooks;
 use super::layout::Layout;
+use super::program;
 use super::unit;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -45,11 +46,13 @@ pub fn execute(layout: &Layout, scope: Scope, hooks: Hooks) -> Result<(), UndoEr
             return Err(UndoError::Running(running));
         }
     }
+    // Removing the rules takes a lock in there, and makes the directory for that.
+    let had_run_directory = layout.run().exists();
     let steps: [(&str, Step); 7] = [
         ("the service", &|| service(layout, hooks)),
-        ("the firewall rules", &|| (hooks.reset)()),
+        ("the firewall rules", &|| rules(hooks)),
         ("the network identities", &|| identities(layout, hooks)),
-        ("the run-time directory", &|| run_directory(layout, hooks)),
+        ("the run-time directory", &|| run_directory(layout, had_run_directory, hooks)),
         ("the AppArmor profile", &|| profile(layout, hooks)),
         ("the root-owned copy", &|| copy(layout, hooks)),
         ("the configuration", &|| config(layout, scope.purge, hooks)),
@@ -78,6 +81,12 @@ fn service(layout: &Layout, hooks: Hooks) -> Result<(), Failure> {
     stopped
 }
 
+fn rules(hooks: Hooks) -> Result<(), Failure> {
+    (hooks.reset)()?;
+    (hooks.say)("the firewall rules are gone");
+    Ok(())
+}
+
 fn identities(layout: &Layout, hooks: Hooks) -> Result<(), Failure> {
     if identities::remove_all(layout)? {
         (hooks.say)("removed the network identities from /etc/subuid and /etc/subgid");
@@ -85,10 +94,11 @@ fn identities(layout: &Layout, hooks: Hooks) -> Result<(), Failure> {
     Ok(())
 }
 
-fn run_directory(layout: &Layout, hooks: Hooks) -> Result<(), Failure> {
+fn run_directory(layout: &Layout, notable: bool, hooks: Hooks) -> Result<(), Failure> {
     // Parts of it are the users' own: the standard library removes without following symlinks.
     match std::fs::remove_dir_all(layout.run()) {
-        Ok(()) => (hooks.say)(&format!("removed {}", layout.run().display())),
+        Ok(()) if notable => (hooks.say)(&format!("removed {}", layout.run().display())),
+        Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }
@@ -107,6 +117,9 @@ fn profile(layout: &Layout, hooks: Hooks) -> Result<(), Failure> {
 
 fn copy(layout: &Layout, hooks: Hooks) -> Result<(), Failure> {
     let copy = layout.copy();
+    if program::is_linked(layout) {
+        remove_file(&layout.link(), hooks)?;
+    }
     remove_file(&copy, hooks)?;
     for directory in copy.ancestors().skip(1).take(2) {
         durable::remove_if_empty(directory)?;

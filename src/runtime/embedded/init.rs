@@ -39,8 +39,6 @@ enum InitError {
     Watch(std::io::Error),
     #[error(transparent)]
     Terminal(#[from] terminal::init::InitError),
-    #[error("cannot create the agent's process: {0}")]
-    Fork(Errno),
     /// The supervisor has reported why by itself.
     #[error("")]
     Supervisor,
@@ -115,7 +113,11 @@ fn start_agent(start: &Start<'_>, control: InitEnd, stdio: AgentStdio) -> Result
     lockdown::drop_privileges()?;
     let landlock = lockdown::confine(start.confinement)?;
     tracing::debug!("{landlock:?}");
+    let bell = mounts.as_fd().try_clone_to_owned().map_err(InitError::Watch)?;
     start.reporter.tell(&Report::Ready);
+    // SAFETY: from here on failures go to the terminal's control socket, and this process ends by
+    // _exit, so nothing uses or drops the reporter.
+    unsafe { start.reporter.close_copy() };
     let agent = process::fork(|| match terminal::agent::attach(&terminal) {
         Ok(()) => match start.body {
             Body::Command => agent::execute(&start.plan.command, &start.plan.environment),
@@ -126,10 +128,17 @@ fn start_agent(start: &Start<'_>, control: InitEnd, stdio: AgentStdio) -> Result
             Outcome::FAILED
         }
     });
-    let agent = agent.map_err(InitError::Fork)?;
-    let bell = mounts.as_fd().try_clone_to_owned().map_err(InitError::Watch)?;
+    let agent = match agent {
+        Ok(agent) => agent,
+        Err(error) => {
+            terminal.fail(&format_args!("cannot create the agent's process: {error}"));
+            return Ok(Outcome::Lost);
+        }
+    };
     let mut reason = || unprotected(mounts.lost());
-    Ok(terminal.supervise(agent, Some(Alarm { bell: bell.as_fd(), reason: &mut reason }))?)
+    let ended = terminal.supervise(agent, Some(Alarm { bell: bell.as_fd(), reason: &mut reason }));
+    // The launcher sees the control socket end without a report.
+    Ok(ended.unwrap_or(Outcome::Lost))
 }
 
 /// A mount that is gone was a protection: of a secret, or of what the host would execute.

@@ -1,11 +1,11 @@
 //! What the processes that prepare and guard a sandbox tell the launcher.
 //!
-//! Only rcc's own code holds the writing end: exec closes it in the agent, and PID 1 is out of the
-//! agent's reach.
+//! Only rcc's own code holds the writing end, and in the end only the supervisor: the sandbox's
+//! PID 1 closes it before the agent exists.
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Longest message, tag included; longer texts are cut.
 const MESSAGE_MAX: usize = 4096;
@@ -49,6 +49,15 @@ impl Reporter {
         let mut message = vec![tag];
         message.extend(text.bytes().take(MESSAGE_MAX - 1));
         let _ = send(&self.0, &message, SendFlags::NOSIGNAL);
+    }
+
+    /// Closes this process's copy, for a forked child that only borrows the reporter.
+    ///
+    /// # Safety
+    /// The process must neither use nor drop the reporter afterwards.
+    pub unsafe fn close_copy(&self) {
+        // SAFETY: the caller gives the descriptor up.
+        unsafe { rustix::io::close(self.0.as_raw_fd()) };
     }
 }
 
