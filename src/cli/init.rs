@@ -67,7 +67,7 @@ fn with_hooks<T>(wiring: Wiring, act: impl FnOnce(Hooks) -> T) -> T {
         apply: wiring.apply,
         reset: wiring.reset,
         command: &mend::run,
-        sandboxes: &|| Ok(sandboxes::running(Path::new("/proc"))?),
+        sandboxes: &|| Ok(sandboxes::settled(Path::new("/proc"))?),
         say: &|line| eprintln!("{line}"),
     })
 }

@@ -2,6 +2,7 @@
 
 use crate::policy::identity::{BLOCK_END, BLOCK_START};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Process ids below `/proc` whose uids lie in the block of network identities.
 ///
@@ -25,6 +26,24 @@ pub fn running(proc: &Path) -> std::io::Result<Vec<i32>> {
 fn holds_identity(status: &str) -> bool {
     let uids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
     uids.split_whitespace().filter_map(|uid| uid.parse::<u32>().ok()).any(|uid| (BLOCK_START..BLOCK_END).contains(&uid))
+}
+
+/// How long the kernel may take to dismantle the network of a sandbox that has just ended.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// [`running`], after those that are ending have ended.
+///
+/// # Errors
+/// As there.
+pub fn settled(proc: &Path) -> std::io::Result<Vec<i32>> {
+    let deadline = Instant::now() + SETTLING;
+    loop {
+        let running = running(proc)?;
+        if running.is_empty() || Instant::now() >= deadline {
+            return Ok(running);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[cfg(test)]
