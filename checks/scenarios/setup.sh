@@ -14,3 +14,9 @@ nft flush ruleset
 check "the rules lost: not ready, and it says so" says 'firewall rules +absent|missing' -- as-user dev rcc setup </dev/null
 check "with exit status 1" exits 1 as-user dev rcc setup </dev/null
 check "Claude Code is found on the host" says 'claude' -- as-user dev rcc setup --agent claude </dev/null
+rcc init --undo >/dev/null 2>&1
+check "one command from nothing to the agent: it says which question to answer, without a terminal" \
+    says 'rcc setup --yes' -- bash -c 'cd ~/project && rcc claude --setup --version </dev/null'
+check "and with the answer given it is set up and runs" \
+    says '^2\.1\.' -- bash -c 'cd ~/project && rcc claude --setup --yes --version </dev/null'
+check "the rules are in force now" rcc firewall status

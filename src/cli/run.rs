@@ -1,5 +1,7 @@
 //! `rcc run`, `rcc shell` and `rcc claude`.
 
+use super::setup::{AgentName, SetupArgs};
+use super::wiring;
 use crate::config::{self, Sources};
 use crate::environment;
 use crate::facts::Facts;
@@ -10,9 +12,10 @@ use crate::settings::Environment;
 use crate::setup::agent;
 use crate::shown;
 use crate::terminal::Outcome;
-use miette::IntoDiagnostic;
+use miette::{IntoDiagnostic, WrapErr};
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 
 /// What all three take.
 #[derive(Debug, clap::Args)]
@@ -47,9 +50,33 @@ pub struct ShellArguments {
 pub struct ClaudeArguments {
     #[command(flatten)]
     options: Options,
+    /// First do what `rcc setup --agent claude` does, asking before anything is changed
+    #[arg(long)]
+    setup: bool,
+    /// Do not ask: with `--setup`, what `rcc setup --yes` does
+    #[arg(long, requires = "setup")]
+    yes: bool,
     /// Claude Code's own arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     arguments: Vec<OsString>,
+}
+
+impl ClaudeArguments {
+    /// The run itself begins with a fresh process: set-up may have started threads, and a
+    /// launcher must have one.
+    fn set_up_and_run(self) -> miette::Result<ExitCode> {
+        let facts = Facts::gather().into_diagnostic()?;
+        let setup = SetupArgs { yes: self.yes, agent: Some(AgentName::Claude), ..SetupArgs::default() };
+        let ready = wiring::with(|wiring| setup.run(&facts, wiring))?;
+        if ready != ExitCode::SUCCESS {
+            return Ok(ready);
+        }
+        let mut again = Command::new("/proc/self/exe");
+        again.arg0("rcc").arg("claude");
+        again.args(self.options.profile.iter().flat_map(|profile| ["--profile", profile.as_str()]));
+        again.args(self.options.dry_run.then_some("--dry-run")).args(self.arguments);
+        Err(again.exec()).into_diagnostic().wrap_err("cannot start the launcher after set-up")
+    }
 }
 
 /// There is no agent to run.
@@ -78,7 +105,10 @@ impl ShellArguments {
 
 impl ClaudeArguments {
     pub(super) fn run(self) -> miette::Result<ExitCode> {
-        let Self { options, arguments } = self;
+        if self.setup {
+            return self.set_up_and_run();
+        }
+        let Self { options, arguments, .. } = self;
         options.launch(|facts, project| {
             let claude = agent::find(facts, &project.root).ok_or(NoClaude)?;
             let arguments = agent::arguments(&arguments);

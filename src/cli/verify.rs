@@ -78,8 +78,8 @@ fn attempt(prepared: &Prepared, attempts: &[Attempt], secret: u64) -> miette::Re
 }
 
 fn host_view(facts: &Facts, listeners: &Listeners, arguments: &VerifyArguments) -> miette::Result<HostView> {
-    let policy = enforcement::current()?;
-    let gathered = firewall::gather(&Ruleset::from(&policy)).into_diagnostic()?;
+    // Without names: resolving them takes threads, and what follows forks.
+    let surroundings = firewall::gather_without_names().into_diagnostic()?;
     let routes = proc_routes::read().into_diagnostic().wrap_err("cannot read the routes of this host")?;
     let agent = facts.variable("SSH_AUTH_SOCK").map(PathBuf::from);
     Ok(HostView {
@@ -89,7 +89,7 @@ fn host_view(facts: &Facts, listeners: &Listeners, arguments: &VerifyArguments) 
             .filter(|route| route.destination.prefix_len() == 0)
             .filter_map(|it| it.gateway)
             .collect(),
-        resolvers: gathered.surroundings.resolvers,
+        resolvers: surroundings.resolvers,
         port: listeners.port,
         abstract_socket: listeners.abstract_socket.clone(),
         sockets: SOCKETS.iter().map(PathBuf::from).chain(agent).collect(),
