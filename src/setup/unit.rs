@@ -17,6 +17,10 @@ pub fn is_plain(path: &Path) -> bool {
 
 /// The unit that loads the rules before anybody can log in, and keeps them current.
 ///
+/// Capabilities: to load rules, to give users their directories below /run/rcc, and to look there
+/// for identities in use. `RestrictSUIDSGID` is left out: systemd's filter for it answers ENOSYS
+/// to openat2(2), which opens those directories without following links.
+///
 /// Stopping it leaves the rules: a sandbox that outlives the service stays confined. Distributions'
 /// `nftables.service` flushes every table when it starts, hence the order after it. What the
 /// directives mean: systemd.unit(5), systemd.service(5), systemd.exec(5).
@@ -51,7 +55,7 @@ RuntimeDirectory=rcc
 RuntimeDirectoryMode=0755
 RuntimeDirectoryPreserve=yes
 UMask=0022
-CapabilityBoundingSet=CAP_NET_ADMIN CAP_CHOWN
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_CHOWN CAP_DAC_READ_SEARCH
 NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=yes
@@ -67,7 +71,6 @@ ProtectProc=invisible
 RestrictAddressFamilies=AF_NETLINK AF_UNIX AF_INET AF_INET6
 RestrictNamespaces=yes
 RestrictRealtime=yes
-RestrictSUIDSGID=yes
 LockPersonality=yes
 MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
