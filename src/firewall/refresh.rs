@@ -1,5 +1,5 @@
 //! The service `rcc-firewall`: loads the rules and lets them follow the host. It takes no
-//! requests; after the first load it needs CAP_NET_ADMIN and nothing else.
+//! requests; the unit names the few capabilities that it has (`setup::unit`).
 
 use super::apply::{self, ApplyError};
 use super::events::Events;
