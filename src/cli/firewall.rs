@@ -23,6 +23,9 @@ pub enum FirewallCommand {
         #[arg(long)]
         watch: bool,
     },
+    /// Make the running service read the configuration again, and wait for it (root)
+    #[command(hide = true)]
+    Reload,
     /// Remove the rules (root); nothing with a network starts without them
     Reset,
     /// Tell whether the rules are in force, absent, stale or drifted
@@ -81,6 +84,7 @@ impl FirewallCommand {
         match self {
             Self::Apply { watch: true } => watch(),
             Self::Apply { watch: false } => apply(),
+            Self::Reload => firewall::reload(&enforcement::current()?).into_diagnostic().map(|()| ExitCode::SUCCESS),
             Self::Reset => firewall::reset().into_diagnostic().map(|()| ExitCode::SUCCESS),
             Self::Status { json } => status(json, sandboxes.status),
             Self::Verify(arguments) => {
