@@ -1,6 +1,7 @@
 //! `rcc init`: the privileged step, and its undoing.
 
 use crate::facts::Facts;
+use crate::output;
 use crate::setup::init::{self, Hooks, Plan};
 use crate::setup::layout::Layout;
 use crate::setup::undo::{self, Scope};
@@ -37,7 +38,7 @@ impl InitArgs {
     /// When not root, for unknown users, and what stopped it or its undoing.
     pub fn run(&self, facts: &Facts, wiring: Wiring) -> Result<ExitCode, Failure> {
         if self.print_unit {
-            print!("{}", printed_unit(&privilege::running_program()?)?);
+            output::print(printed_unit(&privilege::running_program()?)?)?;
             return Ok(ExitCode::SUCCESS);
         }
         if facts.user.uid != 0 {
@@ -46,7 +47,7 @@ impl InitArgs {
         if self.undo {
             let scope = Scope { force: self.force, purge: self.purge };
             with_hooks(wiring, |hooks| undo::execute(&Layout::host(), scope, hooks))?;
-            eprintln!("nothing of rcc's set-up is left, except what is named above as kept");
+            output::tell_line("nothing of rcc's set-up is left, except what is named above as kept");
             return Ok(ExitCode::SUCCESS);
         }
         execute(&self.users, facts, wiring)?;
@@ -88,7 +89,7 @@ fn with_hooks<T>(wiring: Wiring, act: impl FnOnce(Hooks) -> T) -> T {
         reset: wiring.reset,
         command: &mend::run,
         sandboxes: &|| Ok(sandboxes::settled(Path::new("/proc"))?),
-        say: &|line| eprintln!("{line}"),
+        say: &|line| output::tell_line(line),
     })
 }
 
