@@ -6,5 +6,6 @@ mod fuzz;
 mod golden;
 mod merging;
 mod printed;
+mod reference;
 mod schema;
 mod world;
