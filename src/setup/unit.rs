@@ -22,8 +22,10 @@ pub fn is_plain(path: &Path) -> bool {
 /// to openat2(2), which opens those directories without following links.
 ///
 /// Stopping it leaves the rules: a sandbox that outlives the service stays confined. Distributions'
-/// `nftables.service` flushes every table when it starts, hence the order after it. What the
-/// directives mean: systemd.unit(5), systemd.service(5), systemd.exec(5).
+/// `nftables.service` flushes every table when it starts, hence the order after it. That of NixOS
+/// starts after sysinit.target: to be before that target as well would be a cycle, which systemd
+/// resolves by dropping one of the two. What the directives mean: systemd.unit(5),
+/// systemd.service(5), systemd.exec(5).
 ///
 /// # Panics
 /// If the path is not [plain](is_plain).
@@ -38,7 +40,7 @@ Description=Network rules for rcc sandboxes
 DefaultDependencies=no
 Wants=network-pre.target
 After=local-fs.target systemd-sysctl.service systemd-modules-load.service nftables.service
-Before=network-pre.target sysinit.target systemd-user-sessions.service shutdown.target
+Before=network-pre.target systemd-user-sessions.service shutdown.target
 Conflicts=shutdown.target
 RequiresMountsFor=/etc/rcc {rcc}
 StartLimitIntervalSec=0
@@ -113,6 +115,15 @@ mod tests {
         let unit = systemd(Path::new("/usr/bin/rcc"));
         assert!(unit.contains("\nExecStart=/usr/bin/rcc firewall apply --watch\n"));
         assert!(!unit.contains("ExecStop"));
+    }
+
+    #[test]
+    fn the_unit_waits_for_nothing_that_may_wait_for_it() {
+        let unit = systemd(Path::new("/usr/bin/rcc"));
+        let ordered = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).unwrap().to_owned();
+        assert!(ordered("After=").contains("nftables.service"));
+        assert!(!ordered("Before=").contains("sysinit.target"), "nftables.service of NixOS starts after it");
+        assert!(ordered("Before=").contains("network-pre.target systemd-user-sessions.service"));
     }
 
     #[test]
