@@ -102,7 +102,8 @@ pub struct Watch {
 type Stamps = [Option<SystemTime>; 4];
 
 fn stamps() -> Stamps {
-    [config::ADMIN_FILE, SUBUID, SUBGID, PASSWD].map(|path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok())
+    [config::ADMIN_FILE, SUBUID, SUBGID, PASSWD]
+        .map(|path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok())
 }
 
 impl Watch {

@@ -76,7 +76,10 @@ impl Tables {
         let mut found: Vec<UserRange> = Vec::new();
         for range in grants(&self.uids).filter_map(|grant| grant.ours(&self.accounts)) {
             let first = found.iter().all(|other| other.uid != range.uid);
-            if first && grants(&self.gids).any(|grant| grant.ours(&self.accounts) == Some(range)) && self.exclusive(range) {
+            if first
+                && grants(&self.gids).any(|grant| grant.ours(&self.accounts) == Some(range))
+                && self.exclusive(range)
+            {
                 found.push(range);
             }
         }
