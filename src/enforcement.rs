@@ -5,7 +5,7 @@
 use crate::config::{self, Admin, ConfigError};
 use crate::firewall::State;
 use crate::firewall::probe::{self, Expectation};
-use crate::network::identity::{self, IdentityError, SUBGID, SUBUID};
+use crate::network::identity::{self, IdentityError, PASSWD, SUBGID, SUBUID};
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Policy, ProfileName};
 use crate::runtime::embedded::as_identity::{self, AskError};
@@ -99,10 +99,11 @@ pub struct Watch {
 }
 
 /// When the files changed last.
-type Stamps = [Option<SystemTime>; 3];
+type Stamps = [Option<SystemTime>; 4];
 
 fn stamps() -> Stamps {
-    [config::ADMIN_FILE, SUBUID, SUBGID].map(|path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok())
+    [config::ADMIN_FILE, SUBUID, SUBGID, PASSWD]
+        .map(|path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok())
 }
 
 impl Watch {

@@ -16,6 +16,7 @@ use crate::terminal::Outcome;
 use miette::{IntoDiagnostic, WrapErr};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 /// What all three take.
@@ -57,6 +58,9 @@ pub struct ClaudeArguments {
     /// Do not ask: with `--setup`, what `rcc setup --yes` does
     #[arg(long, requires = "setup")]
     yes: bool,
+    /// Claude Code's program, where several are installed [default: the first that is found]
+    #[arg(long, value_name = "FILE", conflicts_with = "setup")]
+    program: Option<PathBuf>,
     /// Claude Code's own arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     arguments: Vec<OsString>,
@@ -86,6 +90,15 @@ impl ClaudeArguments {
 #[diagnostic(help("`rcc setup --agent claude` installs it"))]
 struct NoClaude;
 
+/// The agent that was named will not do.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("cannot use {} as Claude Code", shown::terminal(.0))]
+#[diagnostic(help(
+    "it must be a native program, or in the Nix store, outside of the project, and nobody but root and you may be \
+     able to change it"
+))]
+struct NotAnAgent(PathBuf);
+
 impl RunArguments {
     pub(super) fn run(self) -> miette::Result<ExitCode> {
         let Self { options, command } = self;
@@ -109,9 +122,12 @@ impl ClaudeArguments {
         if self.setup {
             return self.set_up_and_run();
         }
-        let Self { options, arguments, .. } = self;
+        let Self { options, arguments, program, .. } = self;
         options.launch(|facts, project| {
-            let claude = agent::find(facts, &project.root).ok_or(NoClaude)?;
+            let claude = match program {
+                Some(program) => agent::named(&program, facts, &project.root).ok_or(NotAnAgent(program))?,
+                None => agent::find(facts, &project.root).ok_or(NoClaude)?,
+            };
             let arguments = agent::arguments(&arguments);
             Ok(Task {
                 command: std::iter::once(claude.program.into_os_string()).chain(arguments).collect(),

@@ -3,6 +3,7 @@
 pub mod identity;
 pub mod inside;
 mod netlink;
+pub mod owner;
 pub mod pasta;
 pub mod proc_routes;
 pub mod slot;

@@ -25,8 +25,10 @@ pub fn is_plain(path: &Path) -> bool {
 /// service need not announce a reload to systemd (`RELOADING=1` is optional for `Type=notify`).
 ///
 /// Stopping it leaves the rules: a sandbox that outlives the service stays confined. Distributions'
-/// `nftables.service` flushes every table when it starts, hence the order after it. What the
-/// directives mean: systemd.unit(5), systemd.service(5), systemd.exec(5).
+/// `nftables.service` flushes every table when it starts, hence the order after it. That of NixOS
+/// starts after sysinit.target: to be before that target as well would be a cycle, which systemd
+/// resolves by dropping one of the two. What the directives mean: systemd.unit(5),
+/// systemd.service(5), systemd.exec(5).
 ///
 /// # Panics
 /// If the path is not [plain](is_plain).
@@ -41,7 +43,7 @@ Description=Network rules for rcc sandboxes
 DefaultDependencies=no
 Wants=network-pre.target
 After=local-fs.target systemd-sysctl.service systemd-modules-load.service nftables.service
-Before=network-pre.target sysinit.target systemd-user-sessions.service shutdown.target
+Before=network-pre.target systemd-user-sessions.service shutdown.target
 Conflicts=shutdown.target
 RequiresMountsFor=/etc/rcc {rcc}
 StartLimitIntervalSec=0
@@ -120,6 +122,15 @@ mod tests {
         let programs = unit.lines().filter(|line| line.starts_with("Exec"));
         assert!(programs.clone().all(|line| line.contains("=/usr/bin/rcc ")), "{unit}");
         assert_eq!(programs.count(), 2);
+    }
+
+    #[test]
+    fn the_unit_waits_for_nothing_that_may_wait_for_it() {
+        let unit = systemd(Path::new("/usr/bin/rcc"));
+        let ordered = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).unwrap().to_owned();
+        assert!(ordered("After=").contains("nftables.service"));
+        assert!(!ordered("Before=").contains("sysinit.target"), "nftables.service of NixOS starts after it");
+        assert!(ordered("Before=").contains("network-pre.target systemd-user-sessions.service"));
     }
 
     #[test]
