@@ -21,8 +21,11 @@ pub mod network;
 pub mod plan;
 pub mod policy;
 pub mod project;
+#[cfg(target_os = "linux")]
 pub mod run;
+#[cfg(target_os = "linux")]
 pub mod runtime;
+#[cfg(target_os = "linux")]
 pub mod session;
 pub mod settings;
 pub mod setup;

@@ -5,7 +5,7 @@ use super::apply::{ApplyError, apply_in, reset_in, update_in};
 
 use super::probe::{self, Expectation, NotInForce};
 use super::refresh::watch_in;
-use super::status::{State, status};
+use super::{State, status};
 use super::{battery, nft, onlink};
 use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, SLOTS, UserRange};
 use crate::policy::ruleset::Ruleset;
