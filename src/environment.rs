@@ -39,6 +39,11 @@ pub fn inside(facts: &Facts, session: &str, agent: &Environment, user: &Environm
     let home = facts.user.home.as_os_str();
     let mut path = home.to_owned();
     path.push("/.local/bin:");
+    // NixOS: the packages that are declared for this user alone.
+    let profile = format!("/etc/profiles/per-user/{}/bin", facts.user.name);
+    if Path::new(&profile).is_dir() {
+        path.push(profile + ":");
+    }
     path.push(PATH);
     let own: [(&str, &OsStr); 9] = [
         ("HOME", home),

@@ -89,10 +89,16 @@ impl Facts {
     }
 }
 
+/// Setuid programs of NixOS. First, since a package's own `newuidmap` has no privilege.
+const WRAPPERS: &str = "/run/wrappers/bin";
+
+/// Where a package says, at build time, that the programs lie which it depends on: absolute
+/// directories with colons between them (`nix/package.nix`).
+const PACKAGED: Option<&str> = option_env!("RCC_PROGRAM_DIRS");
+
 /// Directories where programs of the host are looked for, in this order. Never the caller's
 /// `PATH`: a project may have put its own directory there (direnv).
-const PROGRAM_DIRS: [&str; 8] = [
-    "/run/wrappers/bin", // NixOS: setuid wrappers
+const PROGRAM_DIRS: [&str; 7] = [
     "/usr/bin",
     "/usr/sbin",
     "/bin",
@@ -104,5 +110,24 @@ const PROGRAM_DIRS: [&str; 8] = [
 
 /// The absolute path of one of the host's programs.
 pub fn program(name: &str) -> Option<PathBuf> {
-    PROGRAM_DIRS.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file())
+    program_dirs(PACKAGED).map(|dir| Path::new(dir).join(name)).find(|path| path.is_file())
+}
+
+/// Every directory, in the order in which they are searched.
+fn program_dirs(packaged: Option<&str>) -> impl Iterator<Item = &str> {
+    // A relative directory would be one of the caller's choice.
+    let packaged = packaged.into_iter().flat_map(|dirs| dirs.split(':')).filter(|dir| dir.starts_with('/'));
+    std::iter::once(WRAPPERS).chain(packaged).chain(PROGRAM_DIRS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packages_own_programs_come_after_setuid_ones_and_before_the_hosts() {
+        let dirs: Vec<&str> = program_dirs(Some("/nix/store/a-passt/bin:bin::/nix/store/b-nft/bin")).collect();
+        assert_eq!(dirs[..4], [WRAPPERS, "/nix/store/a-passt/bin", "/nix/store/b-nft/bin", "/usr/bin"]);
+        assert_eq!(program_dirs(None).count(), 1 + PROGRAM_DIRS.len());
+    }
 }

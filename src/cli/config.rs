@@ -2,6 +2,7 @@
 
 use crate::config::{self, Kind, Loaded, PROJECT_FILE, Sources, USER_FILE};
 use crate::facts::Facts;
+use crate::output;
 use crate::policy::ProfileName;
 use clap::Subcommand;
 use std::path::{Path, PathBuf};
@@ -54,7 +55,7 @@ fn check(file: &Path, kind: Option<Kind>, facts: &Facts) -> miette::Result<ExitC
     let warnings =
         if is_in_force { config::load_admin(file, 0)?.warnings } else { config::check(file, kind, &facts.user.home)? };
     print_warnings(warnings);
-    println!("{}: no mistakes", config::printable(&file.to_string_lossy()));
+    output::print(format!("{}: no mistakes\n", config::printable(&file.to_string_lossy())))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -73,16 +74,16 @@ fn show(sources: &Sources, json: bool) -> miette::Result<ExitCode> {
     entries.extend(admin.entries(&sources.admin));
     print_warnings(warnings);
     if json {
-        println!("{}", serde_json::json!(entries));
+        output::print(format!("{}\n", serde_json::json!(entries)))?;
     } else {
-        entries.iter().for_each(|entry| println!("{entry}"));
+        output::print(entries.iter().map(|entry| format!("{entry}\n")).collect::<String>())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn print_warnings(warnings: Vec<config::Problem>) {
     for warning in warnings {
-        eprintln!("{:?}", miette::Report::new(warning));
+        output::tell_line(format_args!("{:?}", miette::Report::new(warning)));
     }
 }
 

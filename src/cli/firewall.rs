@@ -4,6 +4,7 @@ use super::{host, table};
 use crate::config;
 use crate::enforcement;
 use crate::firewall::{self, ProfileCounters, State, nft, pf};
+use crate::output;
 use crate::policy::Policy;
 use crate::policy::ruleset::Ruleset;
 use clap::{Subcommand, ValueEnum};
@@ -22,6 +23,9 @@ pub enum FirewallCommand {
         #[arg(long)]
         watch: bool,
     },
+    /// Make the running service read the configuration again, and wait for it (root)
+    #[command(hide = true)]
+    Reload,
     /// Remove the rules (root); nothing with a network starts without them
     Reset,
     /// Tell whether the rules are in force, absent, stale or drifted
@@ -71,6 +75,7 @@ impl FirewallCommand {
         match self {
             Self::Apply { watch: true } => watch(),
             Self::Apply { watch: false } => apply(),
+            Self::Reload => firewall::reload(&enforcement::current()?).into_diagnostic().map(|()| ExitCode::SUCCESS),
             Self::Reset => firewall::reset().into_diagnostic().map(|()| ExitCode::SUCCESS),
             Self::Status { json } => status(json),
             Self::Verify(arguments) => host::verify(&arguments),
@@ -97,7 +102,7 @@ fn apply() -> miette::Result<ExitCode> {
 pub fn apply_policy(policy: &Policy) -> miette::Result<()> {
     let gathered = firewall::gather(&Ruleset::from(policy)).into_diagnostic()?;
     for warning in &gathered.warnings {
-        eprintln!("warning: {warning}");
+        output::tell_line(format_args!("warning: {warning}"));
     }
     firewall::apply(policy, &gathered.surroundings).into_diagnostic()
 }
@@ -109,16 +114,14 @@ fn status(json: bool) -> miette::Result<ExitCode> {
     let status =
         if root { firewall::status(&Ruleset::from(&policy)).into_diagnostic()? } else { host::status(&policy)? };
     if json {
-        println!("{}", serde_json::to_string_pretty(&status).into_diagnostic()?);
+        output::print_json(&status)?;
     } else {
-        println!("{}", explain(status.state));
-        println!("version {}", status.version);
+        let mut text = format!("{}\nversion {}\n", explain(status.state), status.version);
         if !status.counters.is_empty() {
-            print!(
-                "\n{}",
-                table::render(&["PROFILE", "VERDICT", "REASON", "PACKETS", "BYTES"], &rows(&status.counters))
-            );
+            text.push('\n');
+            text += &table::render(&["PROFILE", "VERDICT", "REASON", "PACKETS", "BYTES"], &rows(&status.counters));
         }
+        output::print(text)?;
     }
     Ok(if status.state == State::InForce { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -150,7 +153,6 @@ fn rows(counters: &[ProfileCounters]) -> Vec<Vec<String>> {
 
 /// Needs no privilege. The dynamic sets are those of this moment, without names.
 fn render(backend: Backend, file: Option<&Path>) -> miette::Result<ExitCode> {
-    use std::io::Write;
     let policy = match file {
         None => enforcement::current()?,
         // Only printed, so whose file it is does not matter.
@@ -164,8 +166,7 @@ fn render(backend: Backend, file: Option<&Path>) -> miette::Result<ExitCode> {
         }
         Backend::Pf => pf::render(&ruleset).into_bytes(),
     };
-    let mut out = std::io::stdout().lock();
-    out.write_all(&text).and_then(|()| out.flush()).into_diagnostic().wrap_err("cannot print the rules")?;
+    output::print(text)?;
     Ok(ExitCode::SUCCESS)
 }
 

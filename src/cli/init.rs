@@ -17,4 +17,7 @@ pub struct InitArgs {
     /// Remove /etc/rcc/config.toml too, although it was edited
     #[arg(long, requires = "undo")]
     pub purge: bool,
+    /// Print the boot service's unit for this program and change nothing (anyone; for packages)
+    #[arg(long, conflicts_with_all = ["users", "undo"])]
+    pub print_unit: bool,
 }

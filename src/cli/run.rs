@@ -2,6 +2,7 @@
 
 use crate::policy::ProfileName;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// What all three take.
 #[derive(Debug, clap::Args)]
@@ -42,6 +43,9 @@ pub struct ClaudeArguments {
     /// Do not ask: with `--setup`, what `rcc setup --yes` does
     #[arg(long, requires = "setup")]
     pub(super) yes: bool,
+    /// Claude Code's program, where several are installed [default: the first that is found]
+    #[arg(long, value_name = "FILE", conflicts_with = "setup")]
+    pub(super) program: Option<PathBuf>,
     /// Claude Code's own arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     pub(super) arguments: Vec<OsString>,

@@ -4,7 +4,7 @@ use super::{EnforcementError, current, identities};
 use crate::config;
 use crate::firewall::State;
 use crate::firewall::probe::{self, Expectation};
-use crate::network::identity::{SUBGID, SUBUID};
+use crate::network::identity::{PASSWD, SUBGID, SUBUID};
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Policy, ProfileName};
 use crate::runtime::embedded::as_identity::{self, AskError};
@@ -53,10 +53,11 @@ pub struct Watch {
 }
 
 /// When the files changed last.
-type Stamps = [Option<SystemTime>; 3];
+type Stamps = [Option<SystemTime>; 4];
 
 fn stamps() -> Stamps {
-    [config::ADMIN_FILE, SUBUID, SUBGID].map(|path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok())
+    [config::ADMIN_FILE, SUBUID, SUBGID, PASSWD]
+        .map(|path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok())
 }
 
 impl Watch {

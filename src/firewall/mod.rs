@@ -27,6 +27,8 @@ pub mod probe;
 #[cfg(target_os = "linux")]
 mod refresh;
 #[cfg(target_os = "linux")]
+mod reload;
+#[cfg(target_os = "linux")]
 mod status;
 
 #[cfg(target_os = "macos")]
@@ -38,12 +40,13 @@ pub use surroundings::{Gathered, Warning, gather, gather_without_names};
 #[cfg(target_os = "macos")]
 use macos::onlink;
 #[cfg(target_os = "macos")]
-pub use macos::{ApplyError, WatchError, apply, reset, status, watch};
+pub use macos::{ApplyError, WatchError, apply, reload, reset, status, watch};
 #[cfg(target_os = "linux")]
 pub use {
     apply::{ApplyError, apply, reset},
     kernel::NftError,
     refresh::{WatchError, watch},
+    reload::{ReloadError, reload},
     status::{StatusError, status},
 };
 

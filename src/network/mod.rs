@@ -1,6 +1,7 @@
 //! How a sandbox reaches the internet: on Linux, pasta under a network identity.
 
 pub mod identity;
+pub mod owner;
 pub mod routes;
 
 #[cfg(target_os = "linux")]

@@ -165,12 +165,12 @@ fn identities(host: &Observations) -> Requirement {
         return found(format!("nsswitch.conf takes subordinate ids from {source}"))
             .unless(Verdict::Missing, "make `subid: files` the line of /etc/nsswitch.conf");
     }
-    let init = || root(host, &format!("{} init --user {}", host.rcc, host.user.uid));
     match &host.identities {
         Ok(true) => found(format!("allotted to {}", host.user.name)),
-        Ok(false) => found(format!("none for {} in /etc/subuid and /etc/subgid", host.user.name))
-            .unless(Verdict::Missing, init())
-            .by(Mender::Init),
+        Ok(false) => {
+            let state = format!("none for {} in /etc/subuid and /etc/subgid", host.user.name);
+            by_init(host, found(state), &format!("services.rcc.users = [ {:?} ]", host.user.name))
+        }
         Err(error) => found(error.clone()).unless(Verdict::Missing, "make /etc/subuid and /etc/subgid readable files"),
     }
 }
@@ -179,10 +179,21 @@ fn firewall(host: &Observations, found: &Result<(), String>) -> Requirement {
     let requirement = |state: &str| Requirement::ok("firewall rules", "deny private networks, as root's rules", state);
     match found {
         Ok(()) => requirement("in force"),
-        Err(state) => requirement(state)
-            .unless(Verdict::Missing, root(host, &format!("{} init --user {}", host.rcc, host.user.uid)))
-            .by(Mender::Init),
+        Err(state) => by_init(host, requirement(state), "services.rcc.enable = true"),
     }
+}
+
+/// What `init` does, and the module where the machine is declared.
+fn by_init(host: &Observations, found: Requirement, option: &str) -> Requirement {
+    if host.declared {
+        return found.unless(Verdict::Missing, declare(option));
+    }
+    let init = format!("{} init --user {}", host.rcc, host.user.uid);
+    found.unless(Verdict::Missing, root(host, &init)).by(Mender::Init)
+}
+
+fn declare(option: &str) -> String {
+    format!("declare it with rcc's NixOS module, `{option};`, and rebuild the system")
 }
 
 fn cgroup(host: &Observations) -> Requirement {
@@ -214,6 +225,9 @@ fn agent(host: &Observations, found: Option<&std::path::Path>) -> Requirement {
 
 /// A requirement that a package of the distribution fills.
 fn package(host: &Observations, found: Requirement, verdict: Verdict, need: Need) -> Requirement {
+    if host.declared {
+        return found.unless(verdict, declare("services.rcc.enable = true"));
+    }
     let names = host.family.unwrap_or(Family::Apt).packages(need).join(" ");
     let remedy = match host.family {
         Some(family) => family.advice(family.packages(need)),

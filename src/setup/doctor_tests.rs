@@ -9,6 +9,7 @@ fn host() -> Observations {
         user: User { uid: 1000, gid: 1000, name: "alice".into(), home: "/home/alice".into() },
         privileged: false,
         rcc: "rcc".into(),
+        declared: false,
         family: Some(Family::Apt),
         kernel: "6.1.0-18-amd64".into(),
         missing_calls: Vec::new(),
@@ -102,6 +103,25 @@ fn root_is_not_told_to_use_sudo() {
 fn an_unknown_distribution_gets_a_name_and_no_command() {
     let found = spoiled(|host| (host.family, host.nft) = (None, None));
     assert_eq!(found, "nft: Missing: install the package that is called nftables elsewhere");
+}
+
+#[test]
+fn on_a_declared_machine_nothing_is_edited_the_module_is_named() {
+    let mut host = host();
+    (host.declared, host.family) = (true, None);
+    (host.identities, host.pasta) = (Ok(false), None);
+    let found = judge(&host, &Contributions { firewall: Some(Err("absent".into())), agent: None });
+    let bad: Vec<&Requirement> = found.iter().filter(|it| !it.is_ready()).collect();
+    let expected = [
+        ("pasta", "services.rcc.enable = true;"),
+        ("network identities", "services.rcc.users = [ \"alice\" ];"),
+        ("firewall rules", "services.rcc.enable = true;"),
+    ];
+    assert_eq!(bad.len(), expected.len());
+    for (requirement, (name, option)) in bad.into_iter().zip(expected) {
+        assert_eq!((requirement.name, requirement.mender), (name, Mender::Person));
+        assert!(requirement.remedy.as_ref().unwrap().contains(option), "{requirement:?}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::durable::{self, Attributes, FileError};
 use super::layout::Layout;
 use super::shadow_lock::{LockError, ShadowLock};
 use super::subid::{SubidError, Tables, account_ids};
+use crate::network::owner::Accounts;
 use crate::policy::identity::UserRange;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +44,8 @@ pub fn check_editable(layout: &Layout) -> Result<(), IdentityError> {
 /// Both files as they are; a missing one counts as empty.
 pub fn read(layout: &Layout) -> Result<Tables, FileError> {
     let content = |path: &Path| Ok(durable::read(path, SIZE_MAX)?.map(|(content, _)| content).unwrap_or_default());
-    Ok(Tables { uids: content(&layout.subuid())?, gids: content(&layout.subgid())? })
+    let accounts = Accounts::parse(&String::from_utf8_lossy(&content(&layout.passwd())?));
+    Ok(Tables { uids: content(&layout.subuid())?, gids: content(&layout.subgid())?, accounts })
 }
 
 /// Gives each of these users a range in both files; says whether a file changed.

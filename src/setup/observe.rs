@@ -28,6 +28,8 @@ pub struct Observations {
     pub privileged: bool,
     /// How this rcc is called in remedies.
     pub rcc: String,
+    /// Whether the machine's files are declared (NixOS), so that `init` must not edit them.
+    pub declared: bool,
     /// The distribution's family.
     pub family: Option<Family>,
     /// `uname -r`
@@ -116,6 +118,7 @@ impl Observations {
         Self {
             privileged: rustix::process::geteuid().is_root(),
             rcc,
+            declared: identities::check_editable(layout).is_err(),
             family: Family::of(&read("/etc/os-release")),
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
             missing_calls: kernel::missing_calls(),

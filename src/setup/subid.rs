@@ -1,8 +1,10 @@
 //! Which identities belong to whom: the lines of `/etc/subuid` and `/etc/subgid` as plain data.
 //!
-//! A user's range is one line `uid:start:1024` in both files with the same start. Everything
-//! else in the files is foreign and is kept byte for byte.
+//! A user's range is one line `uid:start:1024` in both files with the same start; the login name may
+//! stand for the uid, as where another program writes the files. Everything else in them is foreign
+//! and is kept byte for byte.
 
+use crate::network::owner::Accounts;
 use crate::policy::identity::{BLOCK_END, BLOCK_START, RANGE_LENGTH, UserRange};
 use std::ops::Range;
 
@@ -26,6 +28,8 @@ pub struct Tables {
     pub uids: Vec<u8>,
     /// `/etc/subgid`
     pub gids: Vec<u8>,
+    /// Who the names in them are.
+    pub accounts: Accounts,
 }
 
 /// One line that hands ids to somebody.
@@ -43,14 +47,13 @@ impl<'a> Grant<'a> {
         (fields.next().is_none() && count > 0).then(|| Self { line, ids: start..start.saturating_add(count) })
     }
 
-    /// The range, where it is one of ours: written exactly as `append` does, since other readers
-    /// take `01000` for another uid than 1000.
-    fn ours(&self) -> Option<UserRange> {
-        let owner = self.line.split(|&byte| byte == b':').next()?;
-        let uid = number(owner).and_then(|uid| u32::try_from(uid).ok())?;
+    /// The range, where it is one of ours: in the only spelling that all readers agree on.
+    fn ours(&self, accounts: &Accounts) -> Option<UserRange> {
+        let owner = std::str::from_utf8(self.line.split(|&byte| byte == b':').next()?).ok()?;
         let start = u32::try_from(self.ids.start).ok()?;
         let length = u32::try_from(self.ids.end - self.ids.start).ok()?;
-        UserRange::new(uid, start, length).filter(|range| self.line == text(*range).as_bytes())
+        let range = UserRange::new(accounts.owner(owner)?, start, length)?;
+        (self.line == text(owner, start).as_bytes()).then_some(range)
     }
 }
 
@@ -71,9 +74,12 @@ impl Tables {
     /// The valid range of every user: in both files, with the same start, shared with nobody.
     pub fn ranges(&self) -> Vec<UserRange> {
         let mut found: Vec<UserRange> = Vec::new();
-        for range in grants(&self.uids).filter_map(|grant| grant.ours()) {
+        for range in grants(&self.uids).filter_map(|grant| grant.ours(&self.accounts)) {
             let first = found.iter().all(|other| other.uid != range.uid);
-            if first && grants(&self.gids).any(|grant| grant.ours() == Some(range)) && self.exclusive(range) {
+            if first
+                && grants(&self.gids).any(|grant| grant.ours(&self.accounts) == Some(range))
+                && self.exclusive(range)
+            {
                 found.push(range);
             }
         }
@@ -83,7 +89,7 @@ impl Tables {
     /// Whether no other line of either file reaches into the range.
     fn exclusive(&self, range: UserRange) -> bool {
         let ids = ids(range.start);
-        let foreign = |grant: Grant| grant.ours() != Some(range) && overlap(&grant.ids, &ids);
+        let foreign = |grant: Grant| grant.ours(&self.accounts) != Some(range) && overlap(&grant.ids, &ids);
         !grants(&self.uids).any(foreign) && !grants(&self.gids).any(foreign)
     }
 
@@ -117,7 +123,8 @@ impl Tables {
     }
 
     fn count(&self, uid: u32) -> [usize; 2] {
-        let of = |content| grants(content).filter(|grant| grant.ours().is_some_and(|range| range.uid == uid)).count();
+        let theirs = |grant: &Grant| grant.ours(&self.accounts).is_some_and(|range| range.uid == uid);
+        let of = |content| grants(content).filter(theirs).count();
         [of(&self.uids), of(&self.gids)]
     }
 
@@ -138,12 +145,13 @@ impl Tables {
     /// Both files without those of our ranges that the condition names.
     pub fn without(&self, condition: impl Fn(UserRange) -> bool) -> Self {
         let keep = |content: &[u8]| -> Vec<u8> {
-            let ours = |line: &[u8]| Grant::parse(line.strip_suffix(b"\n").unwrap_or(line)).and_then(|it| it.ours());
+            let grant = |line| Grant::parse(<[u8]>::strip_suffix(line, b"\n").unwrap_or(line));
+            let ours = |line| grant(line).and_then(|it| it.ours(&self.accounts));
             let kept =
                 content.split_inclusive(|&byte| byte == b'\n').filter(|line| !ours(line).is_some_and(&condition));
             kept.flatten().copied().collect()
         };
-        Self { uids: keep(&self.uids), gids: keep(&self.gids) }
+        Self { uids: keep(&self.uids), gids: keep(&self.gids), accounts: self.accounts.clone() }
     }
 }
 
@@ -159,12 +167,12 @@ fn append(content: &mut Vec<u8>, range: UserRange) {
     if content.last().is_some_and(|&byte| byte != b'\n') {
         content.push(b'\n');
     }
-    content.extend_from_slice(text(range).as_bytes());
+    content.extend_from_slice(text(&range.uid.to_string(), range.start).as_bytes());
     content.push(b'\n');
 }
 
-fn text(range: UserRange) -> String {
-    format!("{}:{}:{RANGE_LENGTH}", range.uid, range.start)
+fn text(owner: &str, start: u32) -> String {
+    format!("{owner}:{start}:{RANGE_LENGTH}")
 }
 
 /// The ids of accounts: the third field of passwd(5) and of group(5).

@@ -3,7 +3,8 @@ use super::*;
 const SECOND: u32 = BLOCK_START + RANGE_LENGTH;
 
 fn tables(uids: &str, gids: &str) -> Tables {
-    Tables { uids: uids.into(), gids: gids.into() }
+    let accounts = Accounts::parse("alice:x:1000:100::/home/alice:/bin/sh\n");
+    Tables { uids: uids.into(), gids: gids.into(), accounts }
 }
 
 fn line(uid: u32, start: u32) -> String {
@@ -26,7 +27,7 @@ fn both_files_get_the_same_range_and_foreign_lines_stay() {
 
 #[test]
 fn bytes_that_are_no_text_are_kept() {
-    let before = Tables { uids: b"\xff\xfe:1:2\r\n\x00".to_vec(), gids: Vec::new() };
+    let before = Tables { uids: b"\xff\xfe:1:2\r\n\x00".to_vec(), ..Tables::default() };
     let (after, _) = before.allot(&[1000], &[]).unwrap();
     assert!(after.uids.starts_with(b"\xff\xfe:1:2\r\n\x00\n"));
     assert_eq!(after.without(|_| true).uids, b"\xff\xfe:1:2\r\n\x00\n");
@@ -97,10 +98,21 @@ fn a_full_block_is_an_error_and_so_is_a_user_inside_it() {
 
 #[test]
 fn only_the_canonical_line_is_ours() {
-    for odd in ["01000", "+1000", " 1000", "alice"] {
+    for odd in ["01000", "+1000", " 1000", "bob", "alice "] {
         let content = format!("{odd}:{BLOCK_START}:1024\n");
         assert!(tables(&content, &content).ranges().is_empty(), "{odd}");
     }
+}
+
+#[test]
+fn a_login_name_stands_for_its_uid() {
+    let named = format!("alice:{BLOCK_START}:1024\n");
+    let before = tables(&named, &line(1000, BLOCK_START));
+    assert_eq!(before.ranges(), [UserRange { uid: 1000, start: BLOCK_START }]);
+    let (after, ranges) = before.allot(&[1000, 1001], &[]).unwrap();
+    assert_eq!(after.uids, (named + &line(1001, SECOND)).into_bytes(), "the named line stays as it is");
+    assert_eq!(ranges.len(), 2);
+    assert!(after.without(|_| true).uids.is_empty());
 }
 
 #[test]

@@ -50,7 +50,7 @@ const PROGRAMS: [&str; 13] = [
 /// Below `/etc`. Not here, on purpose: shadow, sudoers, ssh, ssl/private, pki/tls/private,
 /// gitconfig and npmrc (they may hold credentials), machine-id (it identifies the machine), rcc,
 /// and passwd, group, hosts, hostname, resolv.conf, which are generated.
-const ETC: [&str; 39] = [
+const ETC: [&str; 40] = [
     "alternatives",
     "bash.bashrc",
     "bashrc",
@@ -80,6 +80,7 @@ const ETC: [&str; 39] = [
     "pki/tls/openssl.cnf",
     "profile",
     "profile.d",
+    "profiles", // NixOS: packages of single users
     "protocols",
     "services",
     "shells",
@@ -155,5 +156,37 @@ mod tests {
         let seen: Vec<_> = Host::read_below(&root).entries.into_iter().map(|entry| entry.path).collect();
         let expected = ["/bin", "/etc/profile", "/etc/ssl/certs", "/etc/python3.11"].map(PathBuf::from);
         assert_eq!(seen, expected);
+    }
+
+    /// The layout of NixOS: files of /etc are links by way of /etc/static into the store.
+    #[test]
+    fn links_into_a_store_stay_links_and_the_store_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        for name in ["nix/store/a-etc/etc", "nix/store/b-bash/bin", "bin", "usr/bin", "etc/rcc", "run"] {
+            fs::create_dir_all(root.join(name)).unwrap();
+        }
+        for (link, target) in [
+            ("etc/static", "/nix/store/a-etc/etc"),
+            ("etc/profile", "/etc/static/profile"),
+            ("etc/profiles", "/etc/static/profiles"),
+            ("etc/rcc/config.toml", "/etc/static/rcc/config.toml"),
+            ("run/current-system", "/nix/store/c-system"),
+        ] {
+            symlink(target, root.join(link)).unwrap();
+        }
+        let entries = Host::read_below(&root).entries;
+        let real = |path: &str| Entry { path: path.into(), what: Kind::Real(root.join(&path[1..])) };
+        let link = |path: &str, to: &str| Entry { path: path.into(), what: Kind::Link(to.into()) };
+        let expected = [
+            real("/usr"),
+            real("/bin"),
+            real("/nix/store"),
+            link("/run/current-system", "/nix/store/c-system"),
+            link("/etc/profile", "/etc/static/profile"),
+            link("/etc/profiles", "/etc/static/profiles"),
+            link("/etc/static", "/nix/store/a-etc/etc"),
+        ];
+        assert_eq!(entries, expected);
     }
 }

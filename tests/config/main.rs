@@ -3,6 +3,8 @@
 mod bad_files;
 mod bad_values;
 mod fuzz;
+mod golden;
 mod merging;
 mod printed;
+mod schema;
 mod world;

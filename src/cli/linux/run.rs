@@ -5,6 +5,7 @@ use crate::cli::setup::{AgentName, SetupArgs};
 use crate::config::{self, Sources};
 use crate::environment;
 use crate::facts::Facts;
+use crate::output;
 use crate::project::{Project, report};
 use crate::run::{self, Body, Ended, Prepared, Task};
 use crate::settings::Environment;
@@ -13,6 +14,7 @@ use crate::shown;
 use crate::terminal::Outcome;
 use miette::{IntoDiagnostic, WrapErr};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 impl ClaudeArguments {
@@ -39,6 +41,15 @@ impl ClaudeArguments {
 #[diagnostic(help("`rcc setup --agent claude` installs it"))]
 struct NoClaude;
 
+/// The agent that was named will not do.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("cannot use {} as Claude Code", shown::terminal(.0))]
+#[diagnostic(help(
+    "it must be a native program, or in the Nix store, outside of the project, and nobody but root and you may be \
+     able to change it"
+))]
+struct NotAnAgent(PathBuf);
+
 impl RunArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         let Self { options, command } = self;
@@ -62,9 +73,12 @@ impl ClaudeArguments {
         if self.setup {
             return self.set_up_and_run();
         }
-        let Self { options, arguments, .. } = self;
+        let Self { options, arguments, program, .. } = self;
         options.launch(|facts, project| {
-            let claude = agent::find(facts, &project.root).ok_or(NoClaude)?;
+            let claude = match program {
+                Some(program) => agent::named(&program, facts, &project.root).ok_or(NotAnAgent(program))?,
+                None => agent::find(facts, &project.root).ok_or(NoClaude)?,
+            };
             let arguments = agent::arguments(&arguments);
             Ok(Task {
                 command: std::iter::once(claude.program.into_os_string()).chain(arguments).collect(),
@@ -83,19 +97,19 @@ impl Options {
         let project = Project::find(&facts).into_diagnostic()?;
         let loaded = config::load(&Sources::new(&facts, &project.root, self.profile))?;
         for warning in &loaded.warnings {
-            eprintln!("{:?}", miette::Report::new(warning.clone()));
+            output::tell_line(format_args!("{:?}", miette::Report::new(warning.clone())));
         }
         let task = task(&facts, &project)?;
         let prepared = Prepared::new(facts, project, loaded, task)?;
         if self.dry_run {
             let plan = prepared.plan(&prepared.guards()?, &prepared.home())?;
-            println!("{}", serde_json::to_string_pretty(&plan).into_diagnostic()?);
+            output::print_json(&plan)?;
             return Ok(ExitCode::SUCCESS);
         }
         let ended = run::execute(&prepared, Body::Command)?;
         if ended.outcome == Outcome::Lost {
-            eprintln!(
-                "rcc: the sandbox ended before its command did: a signal or a lack of memory ended its processes"
+            output::tell_line(
+                "rcc: the sandbox ended before its command did: a signal or a lack of memory ended its processes",
             );
         }
         show_changes(&prepared, &ended);
@@ -106,17 +120,17 @@ impl Options {
 /// What the agent changed among the things that the host executes or loads by itself.
 fn show_changes(prepared: &Prepared, ended: &Ended) {
     for leftover in &ended.leftovers {
-        eprintln!("rcc: {leftover}");
+        output::tell_line(format_args!("rcc: {leftover}"));
     }
     let mut report = report::changes(&prepared.project, ended.started);
     report.changes.retain(|change| !ended.placeholders.contains(&prepared.project.root.join(&change.path)));
     if !report.changes.is_empty() {
-        eprintln!("rcc: look at these before you use the project; this machine would execute or load them:");
+        output::tell_line("rcc: look at these before you use the project; this machine would execute or load them:");
     }
     for change in &report.changes {
-        eprintln!("  {}  {}", shown::terminal(&change.path), change.why);
+        output::tell_line(format_args!("  {}  {}", shown::terminal(&change.path), change.why));
     }
     if report.incomplete {
-        eprintln!("rcc: the list is not complete: the project is too large to search it all");
+        output::tell_line("rcc: the list is not complete: the project is too large to search it all");
     }
 }

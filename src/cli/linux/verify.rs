@@ -9,6 +9,7 @@ use crate::facts::Facts;
 use crate::firewall::battery::{self, Attempt, HostView, Listeners, Seen, Table};
 use crate::firewall::{self, Status, onlink};
 use crate::network::{pasta, proc_routes};
+use crate::output;
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Policy, ProfileName};
 use crate::project::Project;
@@ -44,7 +45,7 @@ pub(in crate::cli) fn verify(arguments: &VerifyArguments) -> miette::Result<Exit
 
 fn show_table(result: &Table, json: bool) -> miette::Result<ExitCode> {
     if json {
-        println!("{}", serde_json::to_string_pretty(result).into_diagnostic()?);
+        output::print_json(result)?;
     } else {
         let rows = result.rows.iter().map(|row| {
             let seen = row.seen.as_deref().unwrap_or("not attempted");
@@ -52,9 +53,9 @@ fn show_table(result: &Table, json: bool) -> miette::Result<ExitCode> {
             let verdict = if row.holds { "holds" } else { "FAILS" };
             vec![row.attempt.description.clone(), row.attempt.expected.to_string(), verdict.to_owned(), seen]
         });
-        print!("{}", table::render(&["ATTEMPT", "EXPECTED", "VERDICT", "SEEN"], &rows.collect::<Vec<_>>()));
+        let table = table::render(&["ATTEMPT", "EXPECTED", "VERDICT", "SEEN"], &rows.collect::<Vec<_>>());
         let failed = result.rows.iter().filter(|row| !row.holds).count();
-        println!("\n{} attempts, {failed} failed", result.rows.len());
+        output::print(format!("{table}\n{} attempts, {failed} failed\n", result.rows.len()))?;
     }
     Ok(if result.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

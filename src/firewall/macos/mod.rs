@@ -24,6 +24,11 @@ pub fn apply(_: &Policy, _: &Surroundings) -> Result<(), ApplyError> {
     Err(ApplyError::Unsupported)
 }
 
+/// As [`apply`].
+pub fn reload(_: &Policy) -> Result<(), ApplyError> {
+    Err(ApplyError::Unsupported)
+}
+
 /// Removes the anchor.
 pub fn reset() -> Result<(), ApplyError> {
     Err(ApplyError::Unsupported)

@@ -27,7 +27,18 @@ pub fn find(facts: &Facts, project: &Path) -> Option<Agent> {
         .filter_map(|candidate| trusted(&candidate, facts, project))
         .chain(own)
         .next()
-        .map(|program| Agent { read_only_paths: vec![program.clone()], program })
+        .map(Agent::from)
+}
+
+/// The program that the caller names, under the same conditions as one that is found.
+pub fn named(program: &Path, facts: &Facts, project: &Path) -> Option<Agent> {
+    trusted(&facts.cwd.join(program), facts, project).map(Agent::from)
+}
+
+impl From<PathBuf> for Agent {
+    fn from(program: PathBuf) -> Self {
+        Self { read_only_paths: vec![program.clone()], program }
+    }
 }
 
 /// Where the pinned version is installed.
@@ -167,6 +178,18 @@ mod tests {
         symlink(home.path.join("good"), home.project.join("link")).unwrap();
         symlink(&good, home.project.join("claude")).unwrap();
         assert_eq!(home.find(home.project.to_str().unwrap()), None);
+    }
+
+    #[test]
+    fn a_named_program_is_judged_like_a_found_one() {
+        let home = Home::new();
+        let facts = fixture::facts(&home.path, &[]);
+        let named = |path: &Path| named(path, &facts, &home.project).map(|agent| agent.program);
+        let good = home.program("elsewhere/agent", ELF);
+        assert_eq!(named(&good), Some(good.clone()));
+        assert_eq!(named(Path::new("elsewhere/agent")), Some(good));
+        assert_eq!(named(&home.program("project/agent", ELF)), None);
+        assert_eq!(named(&home.program("elsewhere/script", b"#!/bin/sh\n")), None);
     }
 
     #[test]

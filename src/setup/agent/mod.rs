@@ -7,7 +7,7 @@ mod package;
 mod seed;
 
 pub use fetch::{FetchError, install};
-pub use find::{Agent, find};
+pub use find::{Agent, find, named};
 pub use seed::{SeedError, seed_home};
 
 use crate::facts::Facts;
