@@ -203,6 +203,8 @@ pub struct Canary {
 
 /// Where a profile's canary sits: "RCC" in ASCII is 82.67.67.
 pub const CANARY: Ipv4Addr = Ipv4Addr::new(127, 82, 67, 67);
+/// Where the resolver of all sandboxes listens, on port 53 over UDP and TCP.
+pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 82, 67, 53);
 /// Where the canary of the on-link prefixes sits.
 pub const ON_LINK_CANARY: Ipv4Addr = Ipv4Addr::new(127, 82, 67, 68);
 
