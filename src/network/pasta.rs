@@ -34,7 +34,7 @@ fn resolv_conf() -> String {
 
 /// Gives this process a mount namespace whose `/etc` holds nothing but a resolv.conf that names
 /// [`RESOLVER`]. pasta forwards queries to the first name server of that file: every version does, while
-/// an option for the server came only with passt 2024_10. A file mounted on the host's own would
+/// older ones have no option for it. A file mounted on the host's own would
 /// land wherever a link leads, and be gone when the link is replaced.
 fn hide_etc() -> Result<(), Errno> {
     // SAFETY: this child has a single thread, and nothing in it holds an fs_struct of others.
