@@ -94,7 +94,7 @@ impl FirewallCommand {
 
 fn watch() -> miette::Result<ExitCode> {
     let load = || enforcement::current().map_err(Into::into);
-    firewall::watch(&load).into_diagnostic()?;
+    firewall::watch(&load, &mut |_| Ok(())).into_diagnostic()?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -103,16 +103,12 @@ fn apply() -> miette::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Loads a policy's rules and prints what was left out.
+/// Loads a policy's rules.
 ///
 /// # Errors
 /// The firewall's.
 pub fn apply_policy(policy: &Policy) -> miette::Result<()> {
-    let gathered = firewall::gather(&Ruleset::from(policy)).into_diagnostic()?;
-    for warning in &gathered.warnings {
-        eprintln!("warning: {warning}");
-    }
-    firewall::apply(policy, &gathered.surroundings).into_diagnostic()
+    firewall::apply(policy, &firewall::gather().into_diagnostic()?).into_diagnostic()
 }
 
 /// Exit status 0 only if the rules are in force.
@@ -190,7 +186,7 @@ fn render(backend: Backend, file: Option<&Path>) -> miette::Result<ExitCode> {
     let ruleset = Ruleset::from(&policy);
     let text = match backend {
         Backend::Nft => {
-            let surroundings = firewall::gather_without_names().into_diagnostic()?;
+            let surroundings = firewall::gather().into_diagnostic()?;
             nft::json(&nft::replace(&ruleset, &nft::version(&ruleset), &surroundings))
         }
         Backend::Pf => pf::render(&ruleset).into_bytes(),

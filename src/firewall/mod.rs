@@ -12,6 +12,8 @@ mod events;
 #[cfg(test)]
 mod golden;
 #[cfg(target_os = "linux")]
+pub mod grants;
+#[cfg(target_os = "linux")]
 mod kernel;
 #[cfg(target_os = "linux")]
 mod loaded;
@@ -35,11 +37,11 @@ pub use kernel::NftError;
 #[cfg(target_os = "linux")]
 pub use loaded::{Counter, ProfileCounters};
 #[cfg(target_os = "linux")]
-pub use refresh::{WatchError, watch};
+pub use refresh::{InForce, Tell, WatchError, watch};
 #[cfg(target_os = "linux")]
 pub use status::{State, Status, StatusError, status};
 #[cfg(target_os = "linux")]
-pub use surroundings::{Gathered, Warning, gather, gather_without_names};
+pub use surroundings::gather;
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
