@@ -3,7 +3,7 @@
 use rcc::firewall::{nft, pf};
 use rcc::policy::identity::{BLOCK_START, RANGE_LENGTH, UserRange};
 use rcc::policy::ruleset::Ruleset;
-use rcc::policy::{Exception, Policy, Ports, Profile, ProfileName, Protocol, Surroundings, Target};
+use rcc::policy::{Exception, Policy, Ports, Profile, ProfileName, Protocol, Reach, Surroundings, Target};
 use std::net::Ipv4Addr;
 
 fn main() {
@@ -21,7 +21,7 @@ fn policy(exceptions: u32) -> Policy {
         Exception { target: Target::Address(net), ports, protocol: Protocol::Tcp }
     });
     Policy {
-        profiles: vec![Profile { name: ProfileName::public(), exceptions: exceptions.collect() }],
+        profiles: vec![Profile { name: ProfileName::public(), exceptions: exceptions.collect(), reach: Reach::Public }],
         users: vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).expect("one of ours")],
         private: vec![],
         vpn_interfaces: vec![],

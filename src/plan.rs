@@ -108,12 +108,16 @@ fn lossy_map<S: Serializer>(map: &BTreeMap<OsString, OsString>, serializer: S) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Exception, PortRange, Ports, Protocol};
+    use crate::policy::{Exception, PortRange, Ports, Protocol, Reach};
 
     fn routes_with(targets: Vec<Target>) -> Routes {
         let ports = Ports::new(vec![PortRange::new(443, 443).unwrap()]).unwrap();
         let exception = |target| Exception { target, ports: ports.clone(), protocol: Protocol::Tcp };
-        let profile = Profile { name: ProfileName::public(), exceptions: targets.into_iter().map(exception).collect() };
+        let profile = Profile {
+            name: ProfileName::public(),
+            exceptions: targets.into_iter().map(exception).collect(),
+            reach: Reach::Public,
+        };
         let policy = Policy { profiles: vec![profile.clone()], users: vec![], private: vec![], vpn_interfaces: vec![] };
         routes(&policy, &profile, "169.254.1.1".parse().unwrap())
     }

@@ -86,7 +86,7 @@ impl FirewallCommand {
 
 fn watch() -> miette::Result<ExitCode> {
     let load = || enforcement::current().map_err(Into::into);
-    firewall::watch(&load).into_diagnostic()?;
+    firewall::watch(&load, &mut |_| Ok(())).into_diagnostic()?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -95,16 +95,12 @@ fn apply() -> miette::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Loads a policy's rules and prints what was left out.
+/// Loads a policy's rules.
 ///
 /// # Errors
 /// The firewall's.
 pub fn apply_policy(policy: &Policy) -> miette::Result<()> {
-    let gathered = firewall::gather(&Ruleset::from(policy)).into_diagnostic()?;
-    for warning in &gathered.warnings {
-        output::tell_line(format_args!("warning: {warning}"));
-    }
-    firewall::apply(policy, &gathered.surroundings).into_diagnostic()
+    firewall::apply(policy, &firewall::gather().into_diagnostic()?).into_diagnostic()
 }
 
 /// Exit status 0 only if the rules are in force.
@@ -161,7 +157,7 @@ fn render(backend: Backend, file: Option<&Path>) -> miette::Result<ExitCode> {
     let ruleset = Ruleset::from(&policy);
     let text = match backend {
         Backend::Nft => {
-            let surroundings = firewall::gather_without_names().into_diagnostic()?;
+            let surroundings = firewall::gather().into_diagnostic()?;
             nft::json(&nft::replace(&ruleset, &nft::version(&ruleset), &surroundings))
         }
         Backend::Pf => pf::render(&ruleset).into_bytes(),

@@ -6,7 +6,7 @@ use super::reader::{Mistakes, Report, Sourced, Table, Value};
 use super::show::{Entry, Origin};
 use super::values::LimitsSection;
 use crate::policy::identity::{PROFILES_MAX, UserRange};
-use crate::policy::{Exception, InterfacePattern, Policy, Profile, ProfileName, Target};
+use crate::policy::{Exception, InterfacePattern, Policy, Profile, ProfileName, Reach, Target};
 use crate::settings::Limits;
 use ipnet::IpNet;
 use serde::Serialize;
@@ -71,7 +71,7 @@ pub(super) struct Lines {
 impl Default for Admin {
     fn default() -> Self {
         let vpn_interfaces = VPN_INTERFACES.iter().filter_map(|pattern| pattern.parse().ok()).collect();
-        let public = Profile { name: ProfileName::public(), exceptions: Vec::new() };
+        let public = Profile { name: ProfileName::public(), exceptions: Vec::new(), reach: Reach::Public };
         Self {
             users: Vec::new(),
             profiles: vec![public],
@@ -260,5 +260,5 @@ fn profile(name: &str, value: Value<'_, '_>) -> Option<Sourced<Profile>> {
         value.list("a list like [{ address = \"10.1.2.3\", ports = [443] }]", exceptions::exception)
     });
     table.finish();
-    Some(Sourced { value: Profile { name, exceptions: exceptions.unwrap_or_default() }, span })
+    Some(Sourced { value: Profile { name, exceptions: exceptions.unwrap_or_default(), reach: Reach::Public }, span })
 }

@@ -2,7 +2,7 @@
 
 use super::reader::{Table, Value};
 use crate::policy::ranges::behind_nat64;
-use crate::policy::{BadPorts, DomainName, Exception, PortRange, Ports, Protocol, Target};
+use crate::policy::{BadPorts, DomainName, Exception, NamePattern, PortRange, Ports, Protocol, Target};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -122,7 +122,9 @@ fn target(table: &mut Table<'_, '_>) -> Option<Target> {
         }
         Some(Target::Address(net))
     });
-    let domain = table.take("domain", |value| value.parse("a domain name", DomainName::new).map(Target::Domain));
+    let domain = table.take("domain", |value| {
+        value.parse("a domain name", DomainName::new).map(|name| Target::Domain(NamePattern::Exact(name)))
+    });
     match given {
         (true, true) => {
             table.error("`address` and `domain` together", "write one entry for each");

@@ -1,19 +1,38 @@
 //! Whether one network profile reaches no more than another.
 
-use crate::policy::{Exception, PortRange, Ports, Profile, Protocol, Target};
+use crate::policy::{Listed, NamePattern, PortRange, Ports, Profile, Protocol, Reach, Target};
 use ipnet::IpNet;
 use std::collections::HashMap;
 
-/// Whether everything that `inner` reaches, `outer` reaches too. Errs towards "no": an exception
-/// counts as covered only by those of `outer` that hold its whole target.
+/// Whether everything that `inner` reaches, `outer` reaches too. Errs towards "no": a rule counts
+/// as covered only by those of `outer` that hold its whole target.
 pub(super) fn is_within(inner: &Profile, outer: &Profile) -> bool {
+    let reach = match (&inner.reach, &outer.reach) {
+        (_, Reach::Public) => true,
+        (Reach::Public, Reach::Listed(_)) => false,
+        (Reach::Listed(inner), Reach::Listed(outer)) => {
+            let rules = |list: &[Listed]| -> Vec<Rule> {
+                list.iter().map(|it| (Target::Domain(it.pattern.clone()), it.ports.clone(), it.protocol)).collect()
+            };
+            all_covered(&rules(inner), &rules(outer))
+        }
+    };
+    let rules = |profile: &Profile| -> Vec<Rule> {
+        profile.exceptions.iter().map(|it| (it.target.clone(), it.ports.clone(), it.protocol)).collect()
+    };
+    reach && all_covered(&rules(inner), &rules(outer))
+}
+
+type Rule = (Target, Ports, Protocol);
+
+fn all_covered(inner: &[Rule], outer: &[Rule]) -> bool {
     let mut allowed: HashMap<(&Target, Transport), Vec<PortRange>> = HashMap::new();
-    for exception in &outer.exceptions {
-        for transport in transports(exception.protocol) {
-            allowed.entry((&exception.target, *transport)).or_default().extend(exception.ports.ranges());
+    for (target, ports, protocol) in outer {
+        for transport in transports(*protocol) {
+            allowed.entry((target, *transport)).or_default().extend(ports.ranges());
         }
     }
-    inner.exceptions.iter().all(|exception| covered(exception, &allowed))
+    inner.iter().all(|rule| covered(rule, &allowed))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,36 +49,40 @@ fn transports(protocol: Protocol) -> &'static [Transport] {
     }
 }
 
-fn covered(exception: &Exception, allowed: &HashMap<(&Target, Transport), Vec<PortRange>>) -> bool {
-    let holders: Vec<Target> = match &exception.target {
+fn covered((target, ports, protocol): &Rule, allowed: &HashMap<(&Target, Transport), Vec<PortRange>>) -> bool {
+    let holders: Vec<Target> = match target {
         Target::Address(net) => std::iter::successors(Some(*net), IpNet::supernet).map(Target::Address).collect(),
-        domain => vec![domain.clone()],
+        Target::Domain(NamePattern::Exact(name)) => NamePattern::covering(name).map(Target::Domain).collect(),
+        Target::Domain(NamePattern::Below(name)) => {
+            let around = std::iter::once(name.clone()).chain(name.parents());
+            around.map(|name| Target::Domain(NamePattern::Below(name))).collect()
+        }
     };
-    transports(exception.protocol).iter().all(|transport| {
+    transports(*protocol).iter().all(|transport| {
         let ranges = holders.iter().filter_map(|target| allowed.get(&(target, *transport))).flatten().copied();
-        let Ok(ports) = Ports::new(ranges.collect()) else { return false };
+        let Ok(held) = Ports::new(ranges.collect()) else { return false };
         let within = |wanted: &PortRange| {
-            ports.ranges().iter().any(|range| range.first() <= wanted.first() && wanted.last() <= range.last())
+            held.ranges().iter().any(|range| range.first() <= wanted.first() && wanted.last() <= range.last())
         };
-        exception.ports.ranges().iter().all(within)
+        ports.ranges().iter().all(within)
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{DomainName, ProfileName};
+    use crate::policy::{Exception, ProfileName};
 
     fn profile(exceptions: &[(&str, &str, Protocol)]) -> Profile {
         let exceptions = exceptions.iter().map(|(target, ports, protocol)| Exception {
             target: match target.parse() {
                 Ok(net) => Target::Address(net),
-                Err(_) => Target::Domain(DomainName::new(target).unwrap()),
+                Err(_) => Target::Domain(target.parse().unwrap()),
             },
             ports: Ports::new(ports.split(',').map(|range| range.parse().unwrap()).collect()).unwrap(),
             protocol: *protocol,
         });
-        Profile { name: ProfileName::new("test").unwrap(), exceptions: exceptions.collect() }
+        Profile { name: ProfileName::new("test").unwrap(), exceptions: exceptions.collect(), reach: Reach::Public }
     }
 
     #[test]
@@ -77,6 +100,47 @@ mod tests {
             outer.clone(),
         ] {
             assert!(is_within(&inner, &outer), "{inner:?}");
+        }
+    }
+
+    fn listing(names: &[(&str, &str)]) -> Profile {
+        let listed = names.iter().map(|(name, port)| Listed {
+            pattern: name.parse().unwrap(),
+            ports: Ports::new(vec![port.parse().unwrap()]).unwrap(),
+            protocol: Protocol::Tcp,
+        });
+        Profile { reach: Reach::Listed(listed.collect()), ..profile(&[]) }
+    }
+
+    #[test]
+    fn a_list_of_names_is_within_all_of_public_space_and_within_what_covers_it() {
+        let outer = listing(&[("*.example.com", "443"), ("example.com", "80-90")]);
+        for inner in [
+            listing(&[]),
+            listing(&[("a.b.example.com", "443"), ("*.b.example.com", "443"), ("example.com", "80")]),
+            outer.clone(),
+        ] {
+            assert!(is_within(&inner, &outer) && is_within(&inner, &profile(&[])), "{inner:?}");
+        }
+        for inner in [
+            profile(&[]),
+            listing(&[("*.example.com", "80")]),
+            listing(&[("example.com", "443")]),
+            listing(&[("*.com", "443")]),
+            listing(&[("a.example.org", "443")]),
+        ] {
+            assert!(!is_within(&inner, &outer), "{inner:?}");
+        }
+    }
+
+    #[test]
+    fn an_exception_for_names_is_within_one_for_everything_above() {
+        let outer = profile(&[("*.corp.lan", "443", Protocol::Tcp)]);
+        for within in ["git.corp.lan", "*.git.corp.lan", "*.corp.lan"] {
+            assert!(is_within(&profile(&[(within, "443", Protocol::Tcp)]), &outer), "{within}");
+        }
+        for other in ["corp.lan", "*.lan", "xcorp.lan", "*.xcorp.lan"] {
+            assert!(!is_within(&profile(&[(other, "443", Protocol::Tcp)]), &outer), "{other}");
         }
     }
 

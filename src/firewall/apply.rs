@@ -101,7 +101,7 @@ pub(super) fn reset_in(run: &Path) -> Result<(), ApplyError> {
 /// Replaces the content of the dynamic sets only. Counters go on.
 pub(super) fn update_in(run: &Path, ruleset: &Ruleset, surroundings: &Surroundings) -> Result<(), ApplyError> {
     let _lock = lock(run)?;
-    Ok(Nft::find()?.execute("update the sets", &nft::update(ruleset, &nft::version(ruleset), surroundings))?)
+    Ok(Nft::find()?.execute("update the sets", &nft::update(&nft::version(ruleset), surroundings))?)
 }
 
 /// CAP_NET_ADMIN would do for the rules, but the locks are root's.

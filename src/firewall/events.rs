@@ -38,6 +38,13 @@ pub(super) struct Woken {
     pub(super) stop: bool,
 }
 
+impl Woken {
+    /// Whether anything but the end was asked for.
+    pub(super) fn any_change(self) -> bool {
+        self.surroundings || self.tables || self.reload
+    }
+}
+
 /// The sources of events.
 pub(super) struct Events {
     routes: Socket,

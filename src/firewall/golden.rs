@@ -1,10 +1,10 @@
 //! The policy that the golden tests of all backends render.
 
 use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, UserRange};
-use crate::policy::{Exception, Policy, Ports, Profile, ProfileName, Protocol, Target};
+use crate::policy::{Exception, Policy, Ports, Profile, ProfileName, Protocol, Reach, Target};
 
 pub(super) fn policy() -> Policy {
-    let name = |text| Target::Domain(crate::policy::DomainName::new(text).unwrap());
+    let name = |text| Target::Domain(crate::policy::NamePattern::new(text).unwrap());
     let net = |text: &str| Target::Address(text.parse().unwrap());
     let work = vec![
         exception(net("10.0.0.5/32"), &["443"], Protocol::Tcp),
@@ -14,8 +14,8 @@ pub(super) fn policy() -> Policy {
     ];
     Policy {
         profiles: vec![
-            Profile { name: ProfileName::public(), exceptions: vec![] },
-            Profile { name: ProfileName::new("my-work").unwrap(), exceptions: work },
+            Profile { name: ProfileName::public(), exceptions: vec![], reach: Reach::Public },
+            Profile { name: ProfileName::new("my-work").unwrap(), exceptions: work, reach: Reach::Public },
         ],
         users: vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).unwrap()],
         private: vec!["198.51.100.0/24".parse().unwrap()],

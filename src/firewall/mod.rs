@@ -17,6 +17,8 @@ pub mod battery;
 #[cfg(target_os = "linux")]
 mod events;
 #[cfg(target_os = "linux")]
+pub mod grants;
+#[cfg(target_os = "linux")]
 mod kernel;
 #[cfg(target_os = "linux")]
 mod loaded;
@@ -35,7 +37,7 @@ mod status;
 mod macos;
 
 pub use state::{Counter, ProfileCounters, State, Status};
-pub use surroundings::{Gathered, Warning, gather, gather_without_names};
+pub use surroundings::gather;
 
 #[cfg(target_os = "macos")]
 use macos::onlink;
@@ -45,7 +47,7 @@ pub use macos::{ApplyError, WatchError, apply, reload, reset, status, watch};
 pub use {
     apply::{ApplyError, apply, reset},
     kernel::NftError,
-    refresh::{WatchError, watch},
+    refresh::{InForce, Tell, WatchError, watch},
     reload::{ReloadError, reload},
     status::{StatusError, status},
 };

@@ -28,7 +28,7 @@ fn write_anchor(out: &mut String, ruleset: &Ruleset) -> fmt::Result {
     }
     for (position, profile) in ruleset.profiles.iter().enumerate() {
         writeln!(out, "table <{}> persist", sandboxes(&profile.name))?;
-        for (number, name) in profile.domains.keys().enumerate() {
+        for (number, name) in profile.excepted.patterns.keys().enumerate() {
             writeln!(out, "table <{}> persist # {name}", named(position, number))?;
         }
     }
@@ -53,8 +53,8 @@ fn write_profile(out: &mut String, position: usize, profile: &ProfileRules) -> f
     writeln!(out, "block return in log quick on $bridge from <{from}> to {{ self, $bridge:network }}")?;
     // `tag` marks what the rules on VPN interfaces look for; an exception carries none.
     write_openings(out, &from, &profile.prefixes)?;
-    for (number, ports) in profile.domains.values().enumerate() {
-        for (transport, ports) in ports {
+    for (number, class) in profile.excepted.patterns.values().enumerate() {
+        for (transport, ports) in &profile.excepted.classes[*class] {
             let to = format!("<{}>", named(position, number));
             write_pass(out, &from, &to, *transport, *ports)?;
         }

@@ -6,7 +6,7 @@ use super::events::Events;
 use super::kernel::{Nft, NftError};
 use super::loaded::Loaded;
 use super::nft;
-use super::onlink::{self, OnLinkError};
+use super::onlink::OnLinkError;
 use super::surroundings::{self, RESOLV_CONF};
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Policy, Surroundings};
@@ -45,18 +45,40 @@ pub enum WatchError {
 
 type Load<'a> = &'a dyn Fn() -> Result<Policy, Box<dyn std::error::Error + Send + Sync>>;
 
+/// What is in force, for whoever answers names ([`watch`]).
+#[derive(Clone, Copy, Debug)]
+pub struct InForce<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// Its rules, whose classes [`super::grants`] fill.
+    pub ruleset: &'a Ruleset,
+    /// The host's links and resolvers.
+    pub surroundings: &'a Surroundings,
+}
+
+/// Told what is in force from now on. Whatever it does must not wait for this process's lock on
+/// the rules from the thread that it is called in.
+pub type Tell<'a> = &'a mut dyn FnMut(InForce<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
 /// Applies what `load` returns and stays: follows interfaces, routes and resolvers, loads the
 /// rules again when they vanish, and reads the configuration again on SIGHUP. Returns on SIGTERM
 /// and SIGINT, with the rules left in force. Blocks these signals for the process.
-pub fn watch(load: Load<'_>) -> Result<(), WatchError> {
-    watch_in(Path::new(apply::RUN), Path::new(RESOLV_CONF), load)
+///
+/// `tell` starts and then steers the resolver of the sandboxes. It hears of a change after the
+/// kernel: what a new policy takes away is denied before a name is answered under the new one, and
+/// what it adds can be reached by then. An answer under the old policy cannot be granted any more
+/// as soon as the kernel has the new one ([`super::grants`]). If it fails it is called again at
+/// the next look.
+pub fn watch(load: Load<'_>, tell: Tell<'_>) -> Result<(), WatchError> {
+    watch_in(Path::new(apply::RUN), Path::new(RESOLV_CONF), load, tell)
 }
 
-pub(super) fn watch_in(run: &Path, resolv_conf: &Path, load: Load<'_>) -> Result<(), WatchError> {
+pub(super) fn watch_in(run: &Path, resolv_conf: &Path, load: Load<'_>, tell: Tell<'_>) -> Result<(), WatchError> {
     let events = Events::open(resolv_conf).map_err(WatchError::Events)?;
     let lock = apply::watch_lock(run)?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| WatchError::Running)?;
     let mut watched = Watched::load(run, resolv_conf, load)?;
+    let mut told = watched.tell(tell);
     notify_ready();
     loop {
         let woken = events.wait(LOOK_AGAIN).map_err(WatchError::Events)?;
@@ -71,6 +93,9 @@ pub(super) fn watch_in(run: &Path, resolv_conf: &Path, load: Load<'_>) -> Result
         }
         if woken.surroundings {
             outcome = outcome.and_then(|()| watched.follow());
+        }
+        if woken.any_change() || !told {
+            told = watched.tell(tell);
         }
         if let Err(error) = outcome {
             // What is loaded stays; running sandboxes verify for themselves and are cut if it
@@ -93,7 +118,7 @@ impl<'a> Watched<'a> {
     fn load(run: &'a Path, resolv_conf: &'a Path, load: Load<'_>) -> Result<Self, WatchError> {
         let policy = load().map_err(WatchError::Policy)?;
         let ruleset = Ruleset::from(&policy);
-        let surroundings = gather(&ruleset, &Surroundings::default(), resolv_conf)?;
+        let surroundings = surroundings::gather_with(resolv_conf)?;
         apply::apply_in(run, &policy, &surroundings)?;
         Ok(Self { run, resolv_conf, policy, ruleset, surroundings })
     }
@@ -118,7 +143,7 @@ impl<'a> Watched<'a> {
         let policy = load().map_err(WatchError::Policy)?;
         let ruleset = Ruleset::from(&policy);
         if loaded.is_version(&nft::version(&ruleset), &ruleset) {
-            self.surroundings = gather(&ruleset, &self.surroundings, self.resolv_conf)?;
+            self.surroundings = surroundings::gather_with(self.resolv_conf)?;
             (self.policy, self.ruleset) = (policy, ruleset);
             return Ok(apply::update_in(self.run, &self.ruleset, &self.surroundings)?);
         }
@@ -128,39 +153,23 @@ impl<'a> Watched<'a> {
         Ok(())
     }
 
-    /// Addresses first, which takes no time; then names, which may.
     fn follow(&mut self) -> Result<(), WatchError> {
-        let on_link = onlink::read()?.on_link;
-        let resolvers = surroundings::resolvers(self.resolv_conf);
-        self.update(Surroundings { on_link, resolvers, names: self.surroundings.names.clone() })?;
-        if self.ruleset.profiles.iter().any(|profile| !profile.domains.is_empty()) {
-            self.update(gather(&self.ruleset, &self.surroundings, self.resolv_conf)?)?;
-        }
-        Ok(())
-    }
-
-    fn update(&mut self, surroundings: Surroundings) -> Result<(), WatchError> {
-        if surroundings != self.surroundings {
+        let surroundings = surroundings::gather_with(self.resolv_conf)?;
+        if surroundings.on_link != self.surroundings.on_link {
             apply::update_in(self.run, &self.ruleset, &surroundings)?;
-            self.surroundings = surroundings;
         }
+        self.surroundings = surroundings;
         Ok(())
     }
-}
 
-/// Names that do not resolve now keep the addresses that they had.
-fn gather(ruleset: &Ruleset, before: &Surroundings, resolv_conf: &Path) -> Result<Surroundings, WatchError> {
-    let gathered = surroundings::gather_with(ruleset, resolv_conf)?;
-    for warning in &gathered.warnings {
-        tracing::warn!("{warning}");
-    }
-    let mut now = gathered.surroundings;
-    for (name, addresses) in &before.names {
-        if ruleset.profiles.iter().any(|profile| profile.domains.contains_key(name)) {
-            now.names.entry(name.clone()).or_insert_with(|| addresses.clone());
+    /// Whether it was heard.
+    fn tell(&self, tell: Tell<'_>) -> bool {
+        let told = tell(InForce { policy: &self.policy, ruleset: &self.ruleset, surroundings: &self.surroundings });
+        if let Err(error) = &told {
+            tracing::error!("sandboxes resolve no names: {error}");
         }
+        told.is_ok()
     }
-    Ok(now)
 }
 
 /// sd_notify(3). A service manager that does not listen is none of our concern.

@@ -10,7 +10,7 @@ use super::status::status;
 use super::{State, battery, nft, onlink};
 use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, SLOTS, UserRange};
 use crate::policy::ruleset::Ruleset;
-use crate::policy::{Exception, Policy, Ports, Profile, ProfileName, Protocol, Surroundings, Target};
+use crate::policy::{Exception, Policy, Ports, Profile, ProfileName, Protocol, Reach, Surroundings, Target};
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -95,9 +95,10 @@ fn policy() -> Policy {
             exception("203.0.113.5/32", "8080"),
             exception("203.0.113.0/24", "9000"),
         ],
+        reach: Reach::Public,
     };
     Policy {
-        profiles: vec![Profile { name: ProfileName::public(), exceptions: vec![] }, work],
+        profiles: vec![Profile { name: ProfileName::public(), exceptions: vec![], reach: Reach::Public }, work],
         users: vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).unwrap()],
         private: vec![],
         vpn_interfaces: vec!["wg*".parse().unwrap()],
@@ -276,7 +277,9 @@ fn an_identity_in_use_keeps_its_profile() {
         std::fs::create_dir_all(&slots).unwrap();
         let slot = std::fs::File::create(slots.join(WORK.to_string())).unwrap();
         let mut after = before.clone();
-        after.profiles.insert(1, Profile { name: ProfileName::new("new").unwrap(), exceptions: vec![] });
+        after
+            .profiles
+            .insert(1, Profile { name: ProfileName::new("new").unwrap(), exceptions: vec![], reach: Reach::Public });
         slot.lock().unwrap();
         let refused = world.apply(&after);
         assert!(matches!(refused, Err(ApplyError::InUse { uid: 0, identity: WORK, .. })), "{refused:?}");
@@ -475,7 +478,7 @@ fn the_service_itself() {
         true => wider(),
         false => policy(),
     };
-    watch_in(Path::new(&run), Path::new(&resolv_conf), &|| Ok(configured())).unwrap();
+    watch_in(Path::new(&run), Path::new(&resolv_conf), &|| Ok(configured()), &mut |_| Ok(())).unwrap();
 }
 
 /// What the service is asked for once the file `wider` exists.

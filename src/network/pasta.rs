@@ -1,18 +1,22 @@
 //! pasta(1): carries the sandbox's packets to sockets of the host that belong to a network identity.
 
+use crate::policy::ruleset::RESOLVER;
+use rustix::fs::{Mode, OFlags, fchmod, open};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change, mount_remount};
 use rustix::process::{Gid, Signal, Uid, set_parent_process_death_signal};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, set_capabilities, set_keep_capabilities,
-    set_thread_res_gid, set_thread_res_uid,
+    CapabilitySet, CapabilitySets, UnshareFlags, configure_capability_in_ambient_set, set_capabilities,
+    set_keep_capabilities, set_thread_res_gid, set_thread_res_uid, unshare_unsafe,
 };
 use std::ffi::CString;
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// Where the sandbox sends its DNS queries; pasta forwards them to the host's resolvers. A
-/// link-local address, so that it is nobody's.
+/// Where the sandbox sends its DNS queries; pasta forwards them to [`RESOLVER`]. A link-local address,
+/// so that it is nobody's.
 pub const DNS: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
 /// pasta could not be started.
@@ -21,6 +25,28 @@ pub const DNS: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 pub struct PastaError {
     step: &'static str,
     source: Errno,
+}
+
+/// What pasta finds in `/etc/resolv.conf`, resolv.conf(5).
+fn resolv_conf() -> String {
+    format!("nameserver {RESOLVER}\n")
+}
+
+/// Gives this process a mount namespace whose `/etc` holds nothing but a resolv.conf that names
+/// [`RESOLVER`]. pasta forwards queries to the first name server of that file: every version does, while
+/// older ones have no option for it. A file mounted on the host's own would
+/// land wherever a link leads, and be gone when the link is replaced.
+fn hide_etc() -> Result<(), Errno> {
+    // SAFETY: this child has a single thread, and nothing in it holds an fs_struct of others.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("rcc", "/etc", "tmpfs", flags, Some(c"mode=0755,size=64k,nr_inodes=8"))?;
+    let create = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = open("/etc/resolv.conf", create, Mode::from_raw_mode(0o644))?;
+    fchmod(&file, Mode::from_raw_mode(0o644))?;
+    std::fs::File::from(file).write_all(resolv_conf().as_bytes()).map_err(|error| errno(&error))?;
+    mount_remount("/etc", flags | MountFlags::RDONLY, c"")
 }
 
 /// The command line. Every forwarding from and to the sandbox is off, and so is the mapping of
@@ -76,6 +102,7 @@ pub fn become_pasta(program: &Path, netns: BorrowedFd<'_>, pid: BorrowedFd<'_>, 
             stderr.map_err(step("copy stderr"))?,
         );
         place(&netns, 0).and(place(&pid, 1)).and(place(&stderr, 2)).map_err(step("arrange the file descriptors"))?;
+        hide_etc().map_err(step("give a resolv.conf"))?;
         let caps = CapabilitySet::SYS_ADMIN | CapabilitySet::NET_ADMIN;
         set_keep_capabilities(true).map_err(step("keep capabilities"))?;
         let (uid, gid) = (Uid::from_raw(1), Gid::from_raw(1));
@@ -105,7 +132,11 @@ fn place(from: &OwnedFd, number: i32) -> Result<(), Errno> {
 }
 
 fn last_error() -> Errno {
-    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
+    errno(&std::io::Error::last_os_error())
+}
+
+fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::INVAL)
 }
 
 fn exec(program: &Path) -> PastaError {
@@ -134,6 +165,11 @@ mod tests {
             assert_eq!(line[position + 1], "none", "{option}");
         }
         assert!(line.contains(&"--no-map-gw") && line.contains(&"--no-netns-quit"));
+    }
+
+    #[test]
+    fn queries_go_to_the_resolver_and_to_nobody_else() {
+        assert_eq!(resolv_conf(), "nameserver 127.82.67.53\n");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Exceptions: the few private places that a profile may reach.
 
-use super::names::DomainName;
+use super::pattern::NamePattern;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -16,14 +16,25 @@ pub struct Exception {
     pub protocol: Protocol,
 }
 
+/// Names that a profile with [`super::Reach::Listed`] may reach, in public space.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Listed {
+    /// Which names.
+    pub pattern: NamePattern,
+    /// Which ports; never empty.
+    pub ports: Ports,
+    /// Over what.
+    pub protocol: Protocol,
+}
+
 /// The place of an [`Exception`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
     /// An address (as a /32 or /128) or a prefix, truncated to its network.
     Address(IpNet),
-    /// A name; its addresses are resolved by root when the rules are applied.
-    Domain(DomainName),
+    /// Names; what they are answered with is opened as they are asked for.
+    Domain(NamePattern),
 }
 
 /// The transport of an [`Exception`].
@@ -39,7 +50,7 @@ pub enum Protocol {
 }
 
 /// An inclusive range of ports, 1 to 65535, `first <= last`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortRange {
     first: u16,
     last: u16,

@@ -46,6 +46,12 @@ impl UserRange {
         let start = self.start + position as u32 * SLOTS;
         start..start + SLOTS
     }
+
+    /// The position of the profile and the slot (below [`SLOTS`]) that an identity stands for.
+    pub fn place(self, identity: u32) -> Option<(usize, u32)> {
+        let offset = identity.checked_sub(self.start).filter(|offset| *offset < RANGE_LENGTH)?;
+        Some(((offset / SLOTS) as usize, offset % SLOTS))
+    }
 }
 
 #[cfg(test)]
@@ -70,5 +76,18 @@ mod tests {
             assert_eq!(range.slots(position - 1).end, range.slots(position).start);
         }
         assert_eq!(range.slots(PROFILES_MAX - 1).end, BLOCK_START + RANGE_LENGTH);
+    }
+
+    #[test]
+    fn an_identity_stands_for_one_profile_and_slot_of_one_user() {
+        let range = UserRange::new(1000, BLOCK_START + RANGE_LENGTH, RANGE_LENGTH).unwrap();
+        for position in [0, 1, PROFILES_MAX - 1] {
+            for (slot, identity) in range.slots(position).enumerate() {
+                assert_eq!(range.place(identity), Some((position, slot as u32)));
+            }
+        }
+        for other in [0, 1000, BLOCK_START, BLOCK_START + RANGE_LENGTH - 1, BLOCK_START + 2 * RANGE_LENGTH, u32::MAX] {
+            assert_eq!(range.place(other), None, "{other}");
+        }
     }
 }

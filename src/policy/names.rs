@@ -15,6 +15,9 @@ pub enum BadName {
     /// See [`DomainName`].
     #[error("a domain name has labels of 1 to 63 letters, digits and '-' with 253 characters in all")]
     Domain,
+    /// See [`super::NamePattern`].
+    #[error("a pattern of names is \"*.\" and a domain name, like \"*.example.com\"; no other place takes a '*'")]
+    Pattern,
     /// A numeric last label makes resolvers read the name as an IPv4 address.
     #[error("this is an address, not a domain name: write it as `address`")]
     Address,
@@ -108,6 +111,12 @@ impl DomainName {
             return Err(BadName::Address);
         }
         Ok(Self(ascii))
+    }
+
+    /// The names above this one, from the nearest to the one of a single label.
+    pub fn parents(&self) -> impl Iterator<Item = Self> {
+        std::iter::successors(self.0.split_once('.'), |(_, rest)| rest.split_once('.'))
+            .map(|(_, parent)| Self(parent.to_owned()))
     }
 }
 

@@ -34,15 +34,49 @@ const DENIED_V6: [([u16; 8], u8); 9] = [
     ([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),     // multicast, RFC 4291
 ];
 
+/// What no exception by name and no lease opens: whoever answers a name must not be able to point
+/// it at the machine itself, at what trusts its callers, or at IPv4 in a form that hides it.
+/// Exceptions for single addresses in root's file may.
+const NEVER_BEHIND_A_NAME_V4: [([u8; 4], u8); 6] = [
+    ([0, 0, 0, 0], 8),          // this network, RFC 791
+    ([127, 0, 0, 0], 8),        // loopback, RFC 1122
+    ([169, 254, 0, 0], 16),     // link-local and cloud metadata, RFC 3927
+    ([224, 0, 0, 0], 3),        // multicast, reserved and broadcast, RFC 5771, RFC 1112
+    ([100, 100, 100, 200], 32), // Alibaba Cloud's metadata
+    ([168, 63, 129, 16], 32),   // Azure's platform address
+];
+
+/// The same of IPv6.
+const NEVER_BEHIND_A_NAME_V6: [([u16; 8], u8); 8] = [
+    ([0, 0, 0, 0, 0, 0, 0, 0], 96),         // unspecified, loopback, IPv4-compatible, RFC 4291
+    ([0, 0, 0, 0, 0, 0xffff, 0, 0], 96),    // IPv4-mapped, RFC 4291
+    ([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48), // local NAT64, whose layout only its gateway knows, RFC 8215
+    ([0x2001, 0, 0, 0, 0, 0, 0, 0], 32),    // Teredo, RFC 4380
+    ([0x2002, 0, 0, 0, 0, 0, 0, 0], 16),    // 6to4, RFC 3056
+    ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0], 32), // AWS's metadata, DNS and time
+    ([0xfe80, 0, 0, 0, 0, 0, 0, 0], 9),     // link-local and the former site-local, RFC 4291, RFC 3879
+    ([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),     // multicast, RFC 4291
+];
+
 /// The well-known NAT64 prefix (RFC 6052): on IPv6-only networks the whole public IPv4 internet
 /// lies behind it, so only the denied part of IPv4 is denied there.
 const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
 
 /// Every range that is denied on every machine, IPv4 first.
 pub fn denied() -> Vec<IpNet> {
-    let v4 = DENIED_V4.iter().map(|(octets, length)| (Ipv4Addr::from(*octets), *length));
+    listed(&DENIED_V4, &DENIED_V6)
+}
+
+/// Every range that neither a name nor a lease can open, IPv4 first.
+pub fn never_behind_a_name() -> Vec<IpNet> {
+    listed(&NEVER_BEHIND_A_NAME_V4, &NEVER_BEHIND_A_NAME_V6)
+}
+
+/// IPv4, then IPv6, then IPv4 behind NAT64.
+fn listed(v4: &[([u8; 4], u8)], v6: &[([u16; 8], u8)]) -> Vec<IpNet> {
+    let v4 = v4.iter().map(|(octets, length)| (Ipv4Addr::from(*octets), *length));
     let nat64 = v4.clone().map(|(address, length)| (behind_nat64(address), 96 + length));
-    let v6 = DENIED_V6.iter().map(|(segments, length)| (Ipv6Addr::from(*segments), *length));
+    let v6 = v6.iter().map(|(segments, length)| (Ipv6Addr::from(*segments), *length));
     let v4 = v4.map(|(address, length)| IpNet::V4(Ipv4Net::new_assert(address, length)));
     let v6 = v6.chain(nat64).map(|(address, length)| IpNet::V6(Ipv6Net::new_assert(address, length)));
     v4.chain(v6).collect()
@@ -106,6 +140,40 @@ mod tests {
             "2001::1",
         ] {
             assert!(is_denied(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn an_answer_cannot_point_at_the_host_or_at_metadata() {
+        let never = |text: &str| {
+            let address: IpAddr = text.parse().unwrap();
+            never_behind_a_name().iter().any(|net| net.contains(&address))
+        };
+        for address in [
+            "127.0.0.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "100.100.100.200",
+            "168.63.129.16",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::1",
+            "2002:7f00:1::1",
+            "2001::1",
+            "fe80::1",
+            "ff02::1",
+            "fd00:ec2::254",
+        ] {
+            assert!(never(address), "{address}");
+        }
+        for private in ["10.0.0.5", "192.168.1.2", "203.0.113.7", "fd00::5", "64:ff9b::a00:5", "100.100.100.201"] {
+            assert!(!never(private), "{private}");
         }
     }
 

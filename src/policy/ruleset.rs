@@ -2,13 +2,17 @@
 //! backend, and nothing left to decide.
 
 use super::identity::SLOTS;
-use super::{DomainName, Exception, InterfacePattern, Policy, PortRange, Ports, ProfileName, Protocol, Target, ranges};
+use super::{
+    Exception, InterfacePattern, NameRules, Policy, PortRange, Ports, Profile, ProfileName, Protocol, Reach, Target,
+    ranges,
+};
 use ipnet::IpNet;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 /// Everything that is known without looking at the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,8 +38,10 @@ pub struct ProfileRules {
     /// Exceptions for prefixes: these never open the host itself.
     pub prefixes: Vec<Opening>,
     /// Exceptions by name; whoever answers the name decides the address, so these never open the
-    /// host itself either.
-    pub domains: BTreeMap<DomainName, Vec<(Transport, PortRange)>>,
+    /// host itself, nor what [`ranges::never_behind_a_name`] lists.
+    pub excepted: NameRules,
+    /// The names of public space that may be reached; all of public space may if this is absent.
+    pub listed: Option<NameRules>,
 }
 
 /// An inclusive range of network identities (host uids).
@@ -92,9 +98,17 @@ impl From<&Policy> for Ruleset {
                 debug_assert_eq!(slots.end - slots.start, SLOTS);
                 IdentityRange { first: slots.start, last: slots.end - 1 }
             });
-            ProfileRules::new(profile.name.clone(), identities.collect(), &profile.exceptions)
+            ProfileRules::new(profile, identities.collect())
         });
         Self { denied: aggregated(denied), vpn_interfaces, profiles: profiles.collect() }
+    }
+}
+
+impl Ruleset {
+    /// The position of the profile that an identity belongs to.
+    pub fn profile_of(&self, identity: u32) -> Option<usize> {
+        let holds = |range: &IdentityRange| (range.first..=range.last).contains(&identity);
+        self.profiles.iter().position(|profile| profile.identities.iter().any(holds))
     }
 }
 
@@ -106,29 +120,46 @@ pub fn aggregated(mut nets: Vec<IpNet>) -> Vec<IpNet> {
 }
 
 impl ProfileRules {
-    fn new(name: ProfileName, mut identities: Vec<IdentityRange>, exceptions: &[Exception]) -> Self {
+    fn new(profile: &Profile, mut identities: Vec<IdentityRange>) -> Self {
         identities.sort_unstable();
         identities.dedup();
-        let (mut hosts, mut prefixes, mut domains) = (Vec::new(), Vec::new(), BTreeMap::<_, Vec<_>>::new());
-        for exception in exceptions {
-            for (transport, ports) in transports(exception.protocol)
-                .iter()
-                .flat_map(|transport| exception.ports.ranges().iter().map(|ports| (*transport, *ports)))
-            {
-                match &exception.target {
-                    Target::Address(net) if net.prefix_len() == net.max_prefix_len() => {
-                        hosts.push(Opening { net: *net, transport, ports });
-                    }
-                    Target::Address(net) => prefixes.push(Opening { net: net.trunc(), transport, ports }),
-                    Target::Domain(domain) => domains.entry(domain.clone()).or_default().push((transport, ports)),
+        let (mut hosts, mut prefixes, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        for Exception { target, ports, protocol } in &profile.exceptions {
+            let net = match target {
+                Target::Domain(pattern) => {
+                    names.push((pattern, ports, *protocol));
+                    continue;
                 }
+                Target::Address(net) => *net,
+            };
+            let openings = if net.prefix_len() == net.max_prefix_len() { &mut hosts } else { &mut prefixes };
+            for transport in transports(*protocol) {
+                let each = ports.ranges().iter().map(|ports| Opening {
+                    net: net.trunc(),
+                    transport: *transport,
+                    ports: *ports,
+                });
+                openings.extend(each);
             }
         }
-        Self { name, identities, hosts: disjoint(hosts), prefixes: disjoint(prefixes), domains }
+        let listed = match &profile.reach {
+            Reach::Public => None,
+            Reach::Listed(list) => {
+                Some(NameRules::new(list.iter().map(|listed| (&listed.pattern, &listed.ports, listed.protocol))))
+            }
+        };
+        Self {
+            name: profile.name.clone(),
+            identities,
+            hosts: disjoint(hosts),
+            prefixes: disjoint(prefixes),
+            excepted: NameRules::new(names.into_iter()),
+            listed,
+        }
     }
 }
 
-fn transports(protocol: Protocol) -> &'static [Transport] {
+pub(super) fn transports(protocol: Protocol) -> &'static [Transport] {
     match protocol {
         Protocol::Tcp => &[Transport::Tcp],
         Protocol::Udp => &[Transport::Udp],
@@ -163,7 +194,7 @@ pub fn disjoint(openings: Vec<Opening>) -> Vec<Opening> {
 }
 
 /// Sorted and merged.
-fn merged(ports: Vec<PortRange>) -> Vec<PortRange> {
+pub(super) fn merged(ports: Vec<PortRange>) -> Vec<PortRange> {
     Ports::new(ports).map(|ports| ports.ranges().to_vec()).unwrap_or_default()
 }
 
@@ -205,6 +236,15 @@ pub struct Canary {
 pub const CANARY: Ipv4Addr = Ipv4Addr::new(127, 82, 67, 67);
 /// Where the canary of the on-link prefixes sits.
 pub const ON_LINK_CANARY: Ipv4Addr = Ipv4Addr::new(127, 82, 67, 68);
+/// Where sandboxes ask for names, on port 53 over UDP and TCP (RFC 1035, 4.2). Only network
+/// identities get there.
+pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 82, 67, 53);
+/// The longest time for which an answer may be kept inside: longer TTLs are to be shortened to
+/// this, so that nobody inside uses an address for longer than it may be reached.
+pub const TTL_MAX: Duration = Duration::from_secs(300);
+/// How long an address may be reached after it was answered, or after the last packet of a flow
+/// to it. At least twice [`TTL_MAX`]: a packet sets the time to this, and must not shorten it.
+pub const ADDRESS_LIFETIME: Duration = Duration::from_secs(600);
 
 impl Version {
     /// From the digest of the rendered rules.

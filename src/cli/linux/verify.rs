@@ -100,8 +100,7 @@ fn attempt(prepared: &Prepared, attempts: &[Attempt], secret: u64) -> miette::Re
 }
 
 fn host_view(facts: &Facts, listeners: &Listeners, arguments: &VerifyArguments) -> miette::Result<HostView> {
-    // Without names: resolving them takes threads, and what follows forks.
-    let surroundings = firewall::gather_without_names().into_diagnostic()?;
+    let surroundings = firewall::gather().into_diagnostic()?;
     let routes = proc_routes::read().into_diagnostic().wrap_err("cannot read the routes of this host")?;
     let agent = facts.variable("SSH_AUTH_SOCK").map(PathBuf::from);
     Ok(HostView {

@@ -4,9 +4,7 @@ use crate::config::{self, UserRef};
 use crate::enforcement;
 use crate::facts::User;
 use crate::firewall;
-use crate::output;
 use crate::policy::ProfileName;
-use crate::policy::ruleset::Ruleset;
 use crate::setup::{Failure, Wiring, account};
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,11 +23,7 @@ pub fn with(command: impl FnOnce(Wiring<'_>) -> Result<ExitCode, Failure>) -> mi
 /// Loads the rules that root's configuration asks for.
 fn apply() -> Result<(), Failure> {
     let policy = enforcement::current()?;
-    let gathered = firewall::gather(&Ruleset::from(&policy))?;
-    for warning in &gathered.warnings {
-        output::tell_line(format_args!("rcc: {warning}"));
-    }
-    Ok(firewall::apply(&policy, &gathered.surroundings)?)
+    Ok(firewall::apply(&policy, &firewall::gather()?)?)
 }
 
 /// The uids of the users that root's configuration names.

@@ -27,8 +27,8 @@ pub fn replace(ruleset: &Ruleset, version: &Version, surroundings: &Surroundings
 
 /// Replaces the content of the dynamic sets, and nothing else, in one transaction. Fails in the
 /// kernel if the table is absent.
-pub fn update(ruleset: &Ruleset, version: &Version, surroundings: &Surroundings) -> Nftables<'static> {
-    let dynamic = sets::dynamic(ruleset, Some(version), surroundings);
+pub fn update(version: &Version, surroundings: &Surroundings) -> Nftables<'static> {
+    let dynamic = sets::dynamic(Some(version), surroundings);
     let mut objects: Vec<NfObject<'static>> = dynamic.iter().map(words::flush_set).collect();
     objects.extend(dynamic.into_iter().filter_map(words::add_elements));
     Nftables { objects: objects.into() }
@@ -42,12 +42,12 @@ pub fn remove() -> Nftables<'static> {
 }
 
 /// The version of a ruleset: SHA-256 over everything that is rendered from it, with the dynamic
-/// sets empty and the canary ports zero, and over the names that it makes exceptions for.
+/// sets empty and the canary ports zero, and over the names that it has rules for.
 pub fn version(ruleset: &Ruleset) -> Version {
     let mut hash = HashWriter(Sha256::new());
     write_json(&document(ruleset, None, &Surroundings::default()), &mut hash);
     for profile in &ruleset.profiles {
-        write_json(&profile.domains.iter().collect::<Vec<_>>(), &mut hash);
+        write_json(&profile, &mut hash);
     }
     Version::new(hash.0.finalize().into())
 }
@@ -60,8 +60,8 @@ pub fn json(document: &Nftables<'_>) -> Vec<u8> {
 }
 
 /// The names of the dynamic sets, whose content is no part of the version.
-pub fn dynamic_sets(ruleset: &Ruleset) -> Vec<String> {
-    let sets = sets::dynamic(ruleset, None, &Surroundings::default());
+pub fn dynamic_sets() -> Vec<String> {
+    let sets = sets::dynamic(None, &Surroundings::default());
     sets.into_iter().map(|set| set.name.into_owned()).collect()
 }
 
@@ -81,7 +81,7 @@ fn document(ruleset: &Ruleset, version: Option<&Version>, surroundings: &Surroun
         [NfCmd::Add(words::table()), NfCmd::Delete(words::table()), NfCmd::Add(words::table())]
             .map(NfObject::CmdObject)
             .to_vec();
-    let (fixed, dynamic) = (sets::fixed(ruleset), sets::dynamic(ruleset, version, surroundings));
+    let (fixed, dynamic) = (sets::fixed(ruleset), sets::dynamic(version, surroundings));
     objects.extend(fixed.into_iter().chain(dynamic).map(words::add_set));
     objects.extend(rules::chains(ruleset));
     objects.extend(rules::rules(ruleset, version));

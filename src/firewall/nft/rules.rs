@@ -3,7 +3,7 @@
 use super::sets::{self, Family};
 use super::words::{self, count, field, goto, is, is_in, meta, text};
 use crate::policy::ProfileName;
-use crate::policy::ruleset::{CANARY, ON_LINK_CANARY, ProfileRules, Ruleset, Version};
+use crate::policy::ruleset::{CANARY, ON_LINK_CANARY, ProfileRules, RESOLVER, Ruleset, Version};
 use nftables::expr::{Expression, MetaKey, NamedExpression, SetItem};
 use nftables::schema::NfObject;
 use nftables::stmt::{Limit, Log, LogFlag, LogLevel, RejectType, Statement, VerdictMap};
@@ -181,18 +181,15 @@ fn profile_rules(profile: &ProfileRules, ruleset: &Ruleset) -> Vec<NfObject<'sta
             goto(ON_LINK_CANARY_CHAIN.to_owned()),
         ]),
     ];
-    rules.extend(Family::BOTH.map(|family| {
-        let transport = is(meta(MetaKey::L4proto), words::one_of(vec![text("tcp"), text("udp")]));
-        // RFC 1035, 4.2: both over port 53.
-        let port = is(field("th", "dport"), Expression::Number(53));
-        let [count, accept] = pass(DNS);
-        rule(vec![transport, port, is_in(destination(family), &family.set(sets::RESOLVERS)), count, accept])
-    }));
+    let transport = is(meta(MetaKey::L4proto), words::one_of(vec![text("tcp"), text("udp")]));
+    // RFC 1035, 4.2: both over port 53.
+    let port = is(field("th", "dport"), Expression::Number(53));
+    let [counted, accept] = pass(DNS);
+    rules.push(rule(vec![is(destination(Family::V4), text(RESOLVER.to_string())), transport, port, counted, accept]));
     rules.extend(exception(sets::HOST));
     let host = ["local", "broadcast", "anycast", "multicast"].map(text).to_vec();
     rules.push(rule(vec![is(words::destination_type(), words::one_of(host)), deny(Class::Host)]));
     rules.extend(exception(sets::PREFIX));
-    rules.extend(exception(sets::NAME));
     rules.extend(denied(sets::DENIED, Class::Private));
     rules.extend(denied(sets::ON_LINK, Class::OnLink));
     for pattern in &ruleset.vpn_interfaces {

@@ -2,7 +2,7 @@
 
 use super::words;
 use crate::policy::Surroundings;
-use crate::policy::ruleset::{Opening, ProfileRules, Ruleset, Version, disjoint};
+use crate::policy::ruleset::{Opening, ProfileRules, Ruleset, Version};
 use ipnet::IpNet;
 use nftables::expr::Expression;
 use nftables::schema::{Set, SetType};
@@ -51,10 +51,8 @@ pub(super) const DENIED: &str = "denied";
 pub(super) const ON_LINK: &str = "onlink";
 pub(super) const ON_LINK_PORTS: &str = "onlinkports";
 pub(super) const ON_LINK_CONTROL: &str = "onlinkcontrol";
-pub(super) const RESOLVERS: &str = "resolvers";
 pub(super) const HOST: &str = "host";
 pub(super) const PREFIX: &str = "prefix";
-pub(super) const NAME: &str = "name";
 
 /// The sets whose content follows from the ruleset alone.
 pub(super) fn fixed(ruleset: &Ruleset) -> Vec<Set<'static>> {
@@ -69,13 +67,8 @@ pub(super) fn fixed(ruleset: &Ruleset) -> Vec<Set<'static>> {
 }
 
 /// The sets that follow the host. `version` marks the on-link prefixes.
-pub(super) fn dynamic(ruleset: &Ruleset, version: Option<&Version>, surroundings: &Surroundings) -> Vec<Set<'static>> {
-    let resolvers: Vec<IpNet> = surroundings.resolvers.iter().copied().map(IpNet::from).collect();
-    let mut sets = Vec::new();
-    for family in Family::BOTH {
-        sets.push(nets(family, ON_LINK, &surroundings.on_link));
-        sets.push(nets(family, RESOLVERS, &resolvers));
-    }
+pub(super) fn dynamic(version: Option<&Version>, surroundings: &Surroundings) -> Vec<Set<'static>> {
+    let mut sets = Family::BOTH.map(|family| nets(family, ON_LINK, &surroundings.on_link)).to_vec();
     let canary = version.map(|version| version.on_link_canary(&surroundings.on_link));
     let ports = |ports: &[u16]| ports.iter().map(|port| Expression::Number((*port).into())).collect();
     for (name, ports) in [
@@ -84,26 +77,7 @@ pub(super) fn dynamic(ruleset: &Ruleset, version: Option<&Version>, surroundings
     ] {
         sets.push(words::set(name.to_owned(), &[SetType::InetService], ports.unwrap_or_default()));
     }
-    for profile in &ruleset.profiles {
-        let named = named(profile, surroundings);
-        sets.extend(Family::BOTH.map(|family| openings(family, NAME, profile, &named)));
-    }
     sets
-}
-
-/// Several names may share an address, hence [`disjoint`].
-fn named(profile: &ProfileRules, surroundings: &Surroundings) -> Vec<Opening> {
-    let resolved = profile.domains.iter().filter_map(|(name, ports)| Some((surroundings.names.get(name)?, ports)));
-    let openings = resolved.flat_map(|(addresses, ports)| {
-        addresses.iter().flat_map(move |address| {
-            ports.iter().map(|(transport, ports)| Opening {
-                net: IpNet::from(*address),
-                transport: *transport,
-                ports: *ports,
-            })
-        })
-    });
-    disjoint(openings.collect())
 }
 
 fn nets(family: Family, kind: &str, nets: &[IpNet]) -> Set<'static> {

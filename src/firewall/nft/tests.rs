@@ -3,18 +3,16 @@
 use super::*;
 use crate::firewall::golden::{assert_golden, policy};
 use crate::policy::identity::{BLOCK_START, PROFILES_MAX, RANGE_LENGTH, UserRange};
-use crate::policy::{DomainName, Exception, Policy, PortRange, Ports, Profile, ProfileName, Protocol, Target};
+use crate::policy::{Exception, NamePattern, Policy, PortRange, Ports, Profile, ProfileName, Protocol, Reach, Target};
 use ipnet::IpNet;
 use proptest::prelude::*;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::{Command, Stdio};
 
 fn surroundings() -> Surroundings {
-    let address = |text: &str| text.parse().unwrap();
     Surroundings {
         on_link: vec!["203.0.113.0/24".parse().unwrap(), "2001:db8:1::/64".parse().unwrap()],
-        resolvers: vec![address("127.0.0.53"), address("fe80::1")],
-        names: [(DomainName::new("git.corp.lan").unwrap(), vec![address("10.1.1.1"), address("fd00::9")])].into(),
+        resolvers: vec!["127.0.0.53".parse().unwrap()],
     }
 }
 
@@ -35,7 +33,7 @@ fn the_transaction_is_as_it_was() {
 #[test]
 fn an_update_touches_only_dynamic_sets() {
     let ruleset = Ruleset::from(&policy());
-    assert_golden("nft-update.jsonl", &lines(&update(&ruleset, &version(&ruleset), &surroundings())));
+    assert_golden("nft-update.jsonl", &lines(&update(&version(&ruleset), &surroundings())));
 }
 
 #[test]
@@ -90,8 +88,8 @@ fn ports() -> impl Strategy<Value = Ports> {
     proptest::collection::vec(prop_oneof![range, near], 1..4).prop_map(|ranges| Ports::new(ranges).unwrap())
 }
 
-fn names() -> impl Strategy<Value = DomainName> {
-    "[a-z]{1,3}\\.(lan|corp)".prop_map(|name| DomainName::new(&name).unwrap())
+fn names() -> impl Strategy<Value = NamePattern> {
+    "(\\*\\.)?[a-z]{1,3}\\.(lan|corp)".prop_map(|name| name.parse().unwrap())
 }
 
 fn exceptions() -> impl Strategy<Value = Exception> {
@@ -109,8 +107,11 @@ fn policies() -> impl Strategy<Value = Policy> {
             .take(PROFILES_MAX)
             .map(|name| {
                 let name = ProfileName::new(&name).unwrap();
-                proptest::collection::vec(exceptions(), 0..12)
-                    .prop_map(move |exceptions| Profile { name: name.clone(), exceptions })
+                proptest::collection::vec(exceptions(), 0..12).prop_map(move |exceptions| Profile {
+                    name: name.clone(),
+                    exceptions,
+                    reach: Reach::Public,
+                })
             })
             .collect();
         profiles
@@ -131,13 +132,9 @@ fn policies() -> impl Strategy<Value = Policy> {
 }
 
 fn any_surroundings() -> impl Strategy<Value = Surroundings> {
-    let address = prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)];
-    let addresses = proptest::collection::btree_set(address, 0..4).prop_map(|set| set.into_iter().collect::<Vec<_>>());
-    let names = proptest::collection::btree_map(names(), addresses.clone(), 0..8);
-    (proptest::collection::vec(nets(), 0..6), addresses, names).prop_map(|(on_link, resolvers, names)| Surroundings {
+    proptest::collection::vec(nets(), 0..6).prop_map(|on_link| Surroundings {
         on_link: crate::policy::ruleset::aggregated(on_link),
-        resolvers,
-        names,
+        ..Surroundings::default()
     })
 }
 
