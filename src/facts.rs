@@ -4,6 +4,22 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+#[cfg(target_os = "linux")]
+#[path = "facts/linux.rs"]
+mod host;
+#[cfg(target_os = "macos")]
+#[path = "facts/macos.rs"]
+mod host;
+
+#[cfg(target_os = "linux")]
+pub use host::kernel_version;
+
+/// What the host knows of a user.
+struct Account {
+    name: String,
+    home: PathBuf,
+}
+
 /// The calling user and process, as plain data.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -26,7 +42,7 @@ pub struct User {
     pub uid: u32,
     /// Effective gid.
     pub gid: u32,
-    /// Login name; the number where `/etc/passwd` has none.
+    /// Login name; the number where the host knows none.
     pub name: String,
     /// Home directory, absolute and free of symlinks.
     pub home: PathBuf,
@@ -38,7 +54,7 @@ pub enum FactsError {
     /// The directory was removed or can't be entered.
     #[error("cannot tell the current directory: {0}")]
     Cwd(#[source] std::io::Error),
-    /// Neither `$HOME` nor `/etc/passwd` names a directory that exists.
+    /// Neither `$HOME` nor the host's list of users names a directory that exists.
     #[error("no home directory for uid {uid}: set HOME to a directory that exists")]
     Home {
         /// The caller's uid.
@@ -47,18 +63,18 @@ pub enum FactsError {
 }
 
 impl Facts {
-    /// Reads everything. No network, no NSS: `/etc/passwd` and the environment only.
+    /// Reads everything. On Linux without network and NSS: `/etc/passwd` and the environment only.
     pub fn gather() -> Result<Self, FactsError> {
         let environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
         let cwd = std::env::current_dir().and_then(std::fs::canonicalize).map_err(FactsError::Cwd)?;
         let uid = rustix::process::geteuid().as_raw();
         let gid = rustix::process::getegid().as_raw();
-        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let entry = PasswdEntry::find(&passwd, uid);
+        let account = host::account(uid);
         let home = environment.get("HOME".as_ref() as &std::ffi::OsStr).map(PathBuf::from);
-        let home = home.filter(|home| home.is_absolute()).or_else(|| entry.map(|entry| entry.home.into()));
+        let home =
+            home.filter(|home| home.is_absolute()).or_else(|| account.as_ref().map(|account| account.home.clone()));
         let home = home.and_then(|home| std::fs::canonicalize(home).ok()).ok_or(FactsError::Home { uid })?;
-        let name = entry.map_or_else(|| uid.to_string(), |entry| entry.name.to_owned());
+        let name = account.map_or_else(|| uid.to_string(), |account| account.name);
         let xdg = |variable: &str, default: &str| {
             let set = environment.get(std::ffi::OsStr::new(variable)).map(PathBuf::from);
             set.filter(|path| path.is_absolute()).unwrap_or_else(|| home.join(default)).join("rcc")
@@ -71,31 +87,6 @@ impl Facts {
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.environment.get(std::ffi::OsStr::new(name)).and_then(|value| value.to_str())
     }
-}
-
-#[derive(Clone, Copy)]
-struct PasswdEntry<'a> {
-    name: &'a str,
-    home: &'a str,
-}
-
-impl<'a> PasswdEntry<'a> {
-    /// passwd(5): `name:password:UID:GID:GECOS:directory:shell`.
-    fn find(passwd: &'a str, uid: u32) -> Option<Self> {
-        passwd.lines().find_map(|line| {
-            let fields: Vec<&str> = line.split(':').collect();
-            let [name, _, id, _, _, home, ..] = fields[..] else { return None };
-            (id.parse() == Ok(uid)).then_some(Self { name, home })
-        })
-    }
-}
-
-/// Major and minor version of the running kernel; 0.0 if it does not say.
-pub fn kernel_version() -> (u32, u32) {
-    let name = rustix::system::uname();
-    let release = name.release().to_string_lossy();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// Setuid programs of NixOS. First, since a package's own `newuidmap` has no privilege.
@@ -134,21 +125,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_tells_its_version() {
-        assert!(kernel_version() >= (5, 12));
-    }
-
-    #[test]
     fn a_packages_own_programs_come_after_setuid_ones_and_before_the_hosts() {
         let dirs: Vec<&str> = program_dirs(Some("/nix/store/a-passt/bin:bin::/nix/store/b-nft/bin")).collect();
         assert_eq!(dirs[..4], [WRAPPERS, "/nix/store/a-passt/bin", "/nix/store/b-nft/bin", "/usr/bin"]);
         assert_eq!(program_dirs(None).count(), 1 + PROGRAM_DIRS.len());
-    }
-
-    #[test]
-    fn passwd_entries_are_found_by_uid() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nalice:x:1000:1000:,,,:/home/alice:/bin/bash\n";
-        assert_eq!(PasswdEntry::find(passwd, 1000).unwrap().home, "/home/alice");
-        assert!(PasswdEntry::find(passwd, 1001).is_none());
     }
 }

@@ -27,8 +27,11 @@ pub mod output;
 pub mod plan;
 pub mod policy;
 pub mod project;
+#[cfg(target_os = "linux")]
 pub mod run;
+#[cfg(target_os = "linux")]
 pub mod runtime;
+#[cfg(target_os = "linux")]
 pub mod session;
 pub mod settings;
 pub mod setup;

@@ -1,6 +1,6 @@
 //! The plan of one run: everything that will be done, as plain data. Pure.
 
-use crate::network::inside::Routes;
+use crate::network::routes::Routes;
 use crate::policy::{Policy, Profile, ProfileName, Target, ranges};
 use crate::settings::Limits;
 use crate::view::View;

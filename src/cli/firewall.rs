@@ -1,10 +1,9 @@
 //! `rcc firewall`: loads, shows and verifies the rules.
 
-use super::table;
+use super::{host, table};
 use crate::config;
 use crate::enforcement;
-use crate::firewall::battery::Table;
-use crate::firewall::{self, ProfileCounters, State, Status, nft, pf};
+use crate::firewall::{self, ProfileCounters, State, nft, pf};
 use crate::output;
 use crate::policy::Policy;
 use crate::policy::ruleset::Ruleset;
@@ -67,31 +66,19 @@ pub enum Backend {
     Pf,
 }
 
-/// What the commands need of sandboxes.
-#[derive(Clone, Copy)]
-pub struct Sandboxes {
-    /// Makes the attempts in a throwaway sandbox.
-    pub verify: fn(&VerifyArguments) -> miette::Result<Table>,
-    /// Tells without privilege whether the rules of a policy are in force.
-    pub status: fn(&Policy) -> miette::Result<Status>,
-}
-
 impl FirewallCommand {
     /// Runs the command.
     ///
     /// # Errors
     /// The configuration's, the firewall's.
-    pub fn run(self, sandboxes: Sandboxes) -> miette::Result<ExitCode> {
+    pub fn run(self) -> miette::Result<ExitCode> {
         match self {
             Self::Apply { watch: true } => watch(),
             Self::Apply { watch: false } => apply(),
             Self::Reload => firewall::reload(&enforcement::current()?).into_diagnostic().map(|()| ExitCode::SUCCESS),
             Self::Reset => firewall::reset().into_diagnostic().map(|()| ExitCode::SUCCESS),
-            Self::Status { json } => status(json, sandboxes.status),
-            Self::Verify(arguments) => {
-                let table = (sandboxes.verify)(&arguments)?;
-                show_table(&table, arguments.json)
-            }
+            Self::Status { json } => status(json),
+            Self::Verify(arguments) => host::verify(&arguments),
             Self::Render { backend, file } => render(backend, file.as_deref()),
         }
     }
@@ -121,11 +108,11 @@ pub fn apply_policy(policy: &Policy) -> miette::Result<()> {
 }
 
 /// Exit status 0 only if the rules are in force.
-fn status(json: bool, unprivileged: fn(&Policy) -> miette::Result<Status>) -> miette::Result<ExitCode> {
+fn status(json: bool) -> miette::Result<ExitCode> {
     let policy = enforcement::current()?;
     let root = rustix::process::geteuid().is_root();
     let status =
-        if root { firewall::status(&Ruleset::from(&policy)).into_diagnostic()? } else { unprivileged(&policy)? };
+        if root { firewall::status(&Ruleset::from(&policy)).into_diagnostic()? } else { host::status(&policy)? };
     if json {
         output::print_json(&status)?;
     } else {
@@ -162,24 +149,6 @@ fn rows(counters: &[ProfileCounters]) -> Vec<Vec<String>> {
         denied.chain(allowed).collect::<Vec<_>>()
     };
     counters.iter().flat_map(of).collect()
-}
-
-/// Exit status 0 only if everything holds.
-fn show_table(result: &Table, json: bool) -> miette::Result<ExitCode> {
-    if json {
-        output::print_json(result)?;
-    } else {
-        let rows = result.rows.iter().map(|row| {
-            let seen = row.seen.as_deref().unwrap_or("not attempted");
-            let seen = if row.arrived { format!("{seen}; arrived") } else { seen.to_owned() };
-            let verdict = if row.holds { "holds" } else { "FAILS" };
-            vec![row.attempt.description.clone(), row.attempt.expected.to_string(), verdict.to_owned(), seen]
-        });
-        let table = table::render(&["ATTEMPT", "EXPECTED", "VERDICT", "SEEN"], &rows.collect::<Vec<_>>());
-        let failed = result.rows.iter().filter(|row| !row.holds).count();
-        output::print(format!("{table}\n{} attempts, {failed} failed\n", result.rows.len()))?;
-    }
-    Ok(if result.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Needs no privilege. The dynamic sets are those of this moment, without names.

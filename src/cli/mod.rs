@@ -9,14 +9,17 @@ mod ps;
 mod run;
 mod setup;
 mod table;
-mod verify;
-mod wiring;
+
+#[cfg(target_os = "linux")]
+#[path = "linux/mod.rs"]
+mod host;
+#[cfg(target_os = "macos")]
+#[path = "macos/mod.rs"]
+mod host;
 
 use crate::facts::Facts;
 use crate::output;
 use crate::project::Project;
-use crate::runtime::embedded::process;
-use crate::setup::Failure;
 use clap::{CommandFactory, Parser, Subcommand};
 use miette::{IntoDiagnostic, WrapErr};
 use std::io::IsTerminal;
@@ -68,7 +71,7 @@ enum Command {
 
 /// Runs the program: parses the arguments, does what they say, explains what went wrong.
 pub fn main() -> ExitCode {
-    process::notice_children();
+    host::start();
     start_logging();
     show_errors_plainly();
     let arguments = match Arguments::try_parse() {
@@ -90,16 +93,16 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> miette::Result<ExitCode> {
     match command {
-        Command::Setup(arguments) => wiring::with(|wiring| arguments.run(&gather()?, wiring)),
-        Command::Init(arguments) => wiring::with(|wiring| arguments.run(&gather()?, wiring)),
+        Command::Setup(arguments) => arguments.run(&gather()?),
+        Command::Init(arguments) => arguments.run(&gather()?),
         Command::Claude(arguments) => arguments.run(),
         Command::Shell(arguments) => arguments.run(),
         Command::Run(arguments) => arguments.run(),
         Command::Ps(arguments) => arguments.run(),
         Command::Stop(arguments) => arguments.run(),
-        Command::Firewall(command) => command.run(verify::SANDBOXES),
+        Command::Firewall(command) => command.run(),
         Command::Config(command) => {
-            let facts = Facts::gather().into_diagnostic()?;
+            let facts = gather()?;
             // Outside of a project the directory itself stands for one.
             let project = Project::find(&facts).map_or_else(|_| facts.cwd.clone(), |project| project.root);
             command.run(&facts, &project)
@@ -114,8 +117,8 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
     }
 }
 
-fn gather() -> Result<Facts, Failure> {
-    Ok(Facts::gather()?)
+fn gather() -> miette::Result<Facts> {
+    Facts::gather().into_diagnostic()
 }
 
 fn manual() -> miette::Result<ExitCode> {

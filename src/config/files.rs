@@ -1,14 +1,13 @@
 //! Opens configuration files, and refuses what the agent or another user could have put there.
 
 use super::problem::{Document, printable};
-use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 /// The most that root's or the user's file may hold, in bytes: 100,000 exceptions take 6 MiB.
@@ -137,48 +136,46 @@ impl FileError {
 /// Root's file. `owner` is who may own it and the directories above it, 0 outside of tests;
 /// `None` if there is no such file.
 pub(super) fn read_admin(path: &Path, owner: u32) -> Result<Option<Document>, FileError> {
-    let Some(fd) = open(path, OFlags::empty())? else { return Ok(None) };
-    let stat = regular(path, &fd)?;
-    trusted(path, stat.st_uid, stat.st_mode, owner)?;
+    let Some(file) = open(path, OFlags::empty())? else { return Ok(None) };
+    trusted(path, &regular(path, &file)?, owner)?;
     for place in trail(path)? {
-        let stat = rustix::fs::lstat(&place).map_err(|error| FileError::io("look at", &place, error))?;
+        let found = std::fs::symlink_metadata(&place).map_err(|error| FileError::io("look at", &place, error))?;
         // A symlink's own mode means nothing, its owner does.
-        trusted(&place, stat.st_uid, 0, owner)?;
+        owned(&place, &found, owner)?;
         for directory in place.ancestors().skip(1) {
-            let stat = rustix::fs::stat(directory).map_err(|error| FileError::io("look at", directory, error))?;
-            trusted(directory, stat.st_uid, stat.st_mode, owner)?;
+            let found = std::fs::metadata(directory).map_err(|error| FileError::io("look at", directory, error))?;
+            trusted(directory, &found, owner)?;
         }
     }
-    Ok(Some(read(path, fd, SIZE_MAX)?))
+    Ok(Some(read(path, file, SIZE_MAX)?))
 }
 
 /// The user's file, owned by the user or root; `None` if there is none.
 pub(super) fn read_user(path: &Path, uid: u32) -> Result<Option<Document>, FileError> {
-    let Some(fd) = open(path, OFlags::empty())? else { return Ok(None) };
-    let stat = regular(path, &fd)?;
-    trusted(path, stat.st_uid, stat.st_mode, uid)?;
-    Ok(Some(read(path, fd, SIZE_MAX)?))
+    let Some(file) = open(path, OFlags::empty())? else { return Ok(None) };
+    trusted(path, &regular(path, &file)?, uid)?;
+    Ok(Some(read(path, file, SIZE_MAX)?))
 }
 
 /// The project's file: no symlink is followed, so it can't show a file from outside.
 pub(super) fn read_project(path: &Path) -> Result<Option<Document>, FileError> {
-    let Some(fd) = open(path, OFlags::NOFOLLOW)? else { return Ok(None) };
-    regular(path, &fd)?;
-    Ok(Some(read(path, fd, PROJECT_SIZE_MAX)?))
+    let Some(file) = open(path, OFlags::NOFOLLOW)? else { return Ok(None) };
+    regular(path, &file)?;
+    Ok(Some(read(path, file, PROJECT_SIZE_MAX)?))
 }
 
 /// A file that is only to be checked: whoever owns it.
 pub(super) fn read_any(path: &Path) -> Result<Document, FileError> {
-    let fd = open(path, OFlags::empty())?.ok_or_else(|| FileError::missing(path))?;
-    regular(path, &fd)?;
-    read(path, fd, SIZE_MAX)
+    let file = open(path, OFlags::empty())?.ok_or_else(|| FileError::missing(path))?;
+    regular(path, &file)?;
+    read(path, file, SIZE_MAX)
 }
 
 /// Opens without waiting for a fifo's writer and without getting a terminal.
-fn open(path: &Path, flags: OFlags) -> Result<Option<OwnedFd>, FileError> {
+fn open(path: &Path, flags: OFlags) -> Result<Option<File>, FileError> {
     let flags = flags | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(fd) => Ok(Some(fd)),
+        Ok(fd) => Ok(Some(fd.into())),
         Err(Errno::NOENT) if std::fs::symlink_metadata(path).is_err() => Ok(None),
         Err(Errno::NOENT) => Err(FileError::Kind { path: path.to_owned(), kind: "a symlink to nothing" }),
         Err(Errno::LOOP) => Err(FileError::Kind { path: path.to_owned(), kind: "a symlink" }),
@@ -187,20 +184,20 @@ fn open(path: &Path, flags: OFlags) -> Result<Option<OwnedFd>, FileError> {
     }
 }
 
-fn regular(path: &Path, fd: &OwnedFd) -> Result<Stat, FileError> {
-    let stat = rustix::fs::fstat(fd).map_err(|error| FileError::io("look at", path, error))?;
-    let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => return Ok(stat),
-        FileType::Directory => "a directory",
-        FileType::Fifo => "a fifo",
+fn regular(path: &Path, file: &File) -> Result<Metadata, FileError> {
+    let found = file.metadata().map_err(|error| FileError::io("look at", path, error))?;
+    let kind = match found.file_type() {
+        kind if kind.is_file() => return Ok(found),
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_fifo() => "a fifo",
         _ => "a device",
     };
     Err(FileError::Kind { path: path.to_owned(), kind })
 }
 
-fn read(path: &Path, fd: OwnedFd, limit: u64) -> Result<Document, FileError> {
+fn read(path: &Path, file: File, limit: u64) -> Result<Document, FileError> {
     let mut bytes = Vec::new();
-    let read = File::from(fd).take(limit + 1).read_to_end(&mut bytes);
+    let read = file.take(limit + 1).read_to_end(&mut bytes);
     read.map_err(|error| FileError::io("read", path, error))?;
     if bytes.len() as u64 > limit {
         return Err(FileError::Size { path: path.to_owned(), limit });
@@ -217,13 +214,19 @@ fn read(path: &Path, fd: OwnedFd, limit: u64) -> Result<Document, FileError> {
 
 /// Owned by `owner` or root, and writable by nobody else. A sticky directory (`/tmp`, the Nix
 /// store) may be: there only the owner of a file can replace it.
-fn trusted(path: &Path, uid: u32, mode: u32, owner: u32) -> Result<(), FileError> {
-    if uid != owner && uid != 0 {
-        return Err(FileError::Owner { path: path.to_owned(), owner: uid, expected: owner });
-    }
-    let sticky = FileType::from_raw_mode(mode) == FileType::Directory && mode & 0o1000 != 0;
+fn trusted(path: &Path, found: &Metadata, owner: u32) -> Result<(), FileError> {
+    owned(path, found, owner)?;
+    let mode = found.mode();
+    let sticky = found.is_dir() && mode & 0o1000 != 0;
     if mode & 0o022 != 0 && !sticky {
         return Err(FileError::Writable { path: path.to_owned(), mode: mode & 0o7777 });
+    }
+    Ok(())
+}
+
+fn owned(path: &Path, found: &Metadata, owner: u32) -> Result<(), FileError> {
+    if found.uid() != owner && found.uid() != 0 {
+        return Err(FileError::Owner { path: path.to_owned(), owner: found.uid(), expected: owner });
     }
     Ok(())
 }

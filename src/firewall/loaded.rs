@@ -1,31 +1,10 @@
 //! What nft says is loaded, reduced to what we ask of it.
 
 use super::nft::{self, Class};
-use crate::policy::ProfileName;
+use super::state::{Counter, ProfileCounters};
 use crate::policy::ruleset::{IdentityRange, Ruleset, Version};
-use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Packets and bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counter {
-    /// Number of packets since the rules were applied.
-    pub packets: u64,
-    /// Bytes in them.
-    pub bytes: u64,
-}
-
-/// What one profile's sandboxes were denied and allowed since the rules were applied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ProfileCounters {
-    /// The profile.
-    pub profile: ProfileName,
-    /// Denied, by reason.
-    pub denied: BTreeMap<Class, Counter>,
-    /// Allowed: `dns`, `exception`, `public`.
-    pub allowed: BTreeMap<&'static str, Counter>,
-}
 
 /// The objects of our table as `nft -j list` prints them.
 pub(super) struct Loaded(Vec<Value>);

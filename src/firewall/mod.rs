@@ -1,7 +1,14 @@
 //! The host's own packet filter as the guard of every sandbox's network.
 //!
-//! Rendering ([`nft`], [`pf`]) is pure. Applying and inspecting needs root; only [`probe`] runs
+//! Rendering ([`nft`], [`pf`]) is pure. Applying and inspecting needs root; only `probe` runs
 //! without privilege, under each running sandbox's identity.
+
+#[cfg(test)]
+mod golden;
+pub mod nft;
+pub mod pf;
+mod state;
+mod surroundings;
 
 #[cfg(target_os = "linux")]
 mod apply;
@@ -9,16 +16,12 @@ mod apply;
 pub mod battery;
 #[cfg(target_os = "linux")]
 mod events;
-#[cfg(test)]
-mod golden;
 #[cfg(target_os = "linux")]
 mod kernel;
 #[cfg(target_os = "linux")]
 mod loaded;
-pub mod nft;
 #[cfg(target_os = "linux")]
 pub mod onlink;
-pub mod pf;
 #[cfg(target_os = "linux")]
 pub mod probe;
 #[cfg(target_os = "linux")]
@@ -27,23 +30,25 @@ mod refresh;
 mod reload;
 #[cfg(target_os = "linux")]
 mod status;
-#[cfg(target_os = "linux")]
-mod surroundings;
 
-#[cfg(target_os = "linux")]
-pub use apply::{ApplyError, apply, reset};
-#[cfg(target_os = "linux")]
-pub use kernel::NftError;
-#[cfg(target_os = "linux")]
-pub use loaded::{Counter, ProfileCounters};
-#[cfg(target_os = "linux")]
-pub use refresh::{WatchError, watch};
-#[cfg(target_os = "linux")]
-pub use reload::{ReloadError, reload};
-#[cfg(target_os = "linux")]
-pub use status::{State, Status, StatusError, status};
-#[cfg(target_os = "linux")]
+#[cfg(target_os = "macos")]
+mod macos;
+
+pub use state::{Counter, ProfileCounters, State, Status};
 pub use surroundings::{Gathered, Warning, gather, gather_without_names};
+
+#[cfg(target_os = "macos")]
+use macos::onlink;
+#[cfg(target_os = "macos")]
+pub use macos::{ApplyError, WatchError, apply, reload, reset, status, watch};
+#[cfg(target_os = "linux")]
+pub use {
+    apply::{ApplyError, apply, reset},
+    kernel::NftError,
+    refresh::{WatchError, watch},
+    reload::{ReloadError, reload},
+    status::{StatusError, status},
+};
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests;

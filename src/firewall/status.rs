@@ -1,38 +1,13 @@
 //! Compares what the kernel has with what the configuration asks for.
 
 use super::kernel::{Nft, NftError};
-use super::loaded::{Loaded, ProfileCounters};
+use super::loaded::Loaded;
 use super::nft;
 use super::probe::NotInForce;
+use super::state::{State, Status};
 use crate::policy::Surroundings;
 use crate::policy::ruleset::{Ruleset, Version};
-use serde::{Deserialize, Serialize};
 use std::io;
-
-/// How the kernel's rules stand to the configuration's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// They are the same.
-    InForce,
-    /// There is no table of ours.
-    Absent,
-    /// The table is of another configuration or of another version of rcc.
-    Stale,
-    /// The table says that it is of this version, but somebody changed it.
-    Drifted,
-}
-
-/// The answer of `rcc firewall status`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Status {
-    /// In one word.
-    pub state: State,
-    /// The version that the configuration asks for.
-    pub version: Version,
-    /// What was denied and allowed; empty unless read as root.
-    pub counters: Vec<ProfileCounters>,
-}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]

@@ -3,6 +3,7 @@
 
 use super::netlink::Rtnetlink;
 use super::proc_routes::{self, Route};
+use super::routes::Routes;
 use ipnet::IpNet;
 use netlink_packet_route::link::{LinkFlags, LinkMessage};
 use netlink_packet_route::route::{
@@ -11,7 +12,6 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily as Family, SocketType, socket};
-use serde::Serialize;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -43,16 +43,6 @@ pub enum InsideError {
         /// By which interface.
         interface: String,
     },
-}
-
-/// The second layer of denials: routes that answer at once, where the first layer's answer may
-/// take pasta a second. The first layer, the host's firewall, does not depend on it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Routes {
-    /// Prefixes without a way.
-    pub prohibited: Vec<IpNet>,
-    /// Exceptions from them: the same way as the default route.
-    pub permitted: Vec<IpNet>,
 }
 
 /// Sets loopback up, and the send buffer to what keeps uploads through pasta fast (measured: 20

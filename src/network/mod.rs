@@ -1,9 +1,16 @@
-//! How a sandbox reaches the internet: pasta under a network identity.
+//! How a sandbox reaches the internet: on Linux, pasta under a network identity.
 
 pub mod identity;
-pub mod inside;
-mod netlink;
 pub mod owner;
+pub mod routes;
+
+#[cfg(target_os = "linux")]
+pub mod inside;
+#[cfg(target_os = "linux")]
+mod netlink;
+#[cfg(target_os = "linux")]
 pub mod pasta;
+#[cfg(target_os = "linux")]
 pub mod proc_routes;
+#[cfg(target_os = "linux")]
 pub mod slot;

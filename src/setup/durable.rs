@@ -2,8 +2,9 @@
 //! the new one, never a part.
 
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// A file could not be read, replaced or removed.
@@ -51,8 +52,8 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, Attributes)>, Fi
         Err(rustix::io::Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(FileError::doing("open", path)(errno)),
     };
-    let stat = rustix::fs::fstat(&file).map_err(FileError::doing("inspect", path))?;
-    if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
+    let found = file.metadata().map_err(FileError::doing("inspect", path))?;
+    if !found.is_file() {
         return Err(FileError::doing("read", path)(std::io::Error::other("not a regular file")));
     }
     let mut content = Vec::new();
@@ -61,7 +62,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, Attributes)>, Fi
         let reason = std::io::Error::other(format!("larger than {limit} bytes"));
         return Err(FileError::doing("read", path)(reason));
     }
-    let attributes = Attributes { mode: stat.st_mode & 0o7777, owner: Some((stat.st_uid, stat.st_gid)) };
+    let attributes = Attributes { mode: found.mode() & 0o7777, owner: Some((found.uid(), found.gid())) };
     Ok(Some((content, attributes)))
 }
 
@@ -104,7 +105,7 @@ fn stage(staged: &Path, content: &mut dyn Read, attributes: Attributes) -> Resul
         rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
             .map_err(FileError::doing("set the owner of", staged))?;
     }
-    rustix::fs::fchmod(&file, Mode::from_raw_mode(attributes.mode))
+    file.set_permissions(Permissions::from_mode(attributes.mode))
         .map_err(FileError::doing("set the mode of", staged))?;
     file.sync_all().map_err(FileError::doing("write", staged))
 }
@@ -141,7 +142,7 @@ pub fn remove_if_empty(path: &Path) -> Result<bool, FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::os::unix::fs::symlink;
 
     #[test]
     fn a_failing_write_keeps_the_old_content_and_leaves_nothing_behind() {
@@ -176,7 +177,7 @@ mod tests {
         let (file, link, fifo) = (dir.path().join("file"), dir.path().join("link"), dir.path().join("fifo"));
         std::fs::write(&file, "12345").unwrap();
         symlink(&file, &link).unwrap();
-        rustix::fs::mknodat(CWD, &fifo, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
         assert_eq!(read(&file, 5).unwrap().unwrap().0, b"12345");
         assert!(read(&file, 4).is_err());
         assert!(read(&link, 5).is_err());

@@ -1,9 +1,9 @@
 //! What `setup` can mend as root: packages, the tun device and `init`.
 
 use super::Failure;
-use super::doctor::{Mender, Requirement};
 use super::observe::Tun;
 use super::packages::{self, Family, Need};
+use super::requirement::{Mender, Requirement};
 use crate::facts;
 use rustix::fs::{FileType, Mode};
 use serde::Serialize;
@@ -98,7 +98,7 @@ pub fn open_tun(found: Tun) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::doctor::Verdict;
+    use super::super::requirement::Verdict;
     use super::*;
 
     fn requirement(verdict: Verdict, need: Option<Need>, mender: Mender) -> Requirement {

@@ -1,30 +1,46 @@
-//! Preparing a host: what it lacks ([`doctor`]), the privileged step ([`init`], [`undo`]) and the
-//! agent's own program ([`agent`]).
+//! Preparing a host: what it lacks (`doctor`), the privileged step (`init`, `undo`) and the agent's
+//! own program ([`agent`]).
 
 pub mod account;
 pub mod agent;
-pub mod cgroup;
-pub mod doctor;
 pub mod durable;
-pub mod identities;
-pub mod init;
-#[cfg(test)]
-mod init_tests;
-pub mod kernel;
 pub mod layout;
-pub mod mend;
-pub mod observe;
 pub mod packages;
 pub mod privilege;
 pub mod program;
 pub mod report;
-pub mod sandboxes;
-mod shadow_lock;
-pub mod subid;
-pub mod undo;
+pub mod requirement;
 pub mod unit;
-pub mod userns;
 pub mod version;
+
+#[cfg(target_os = "linux")]
+pub mod cgroup;
+#[cfg(target_os = "linux")]
+pub mod doctor;
+#[cfg(target_os = "linux")]
+pub mod identities;
+#[cfg(target_os = "linux")]
+pub mod init;
+#[cfg(all(test, target_os = "linux"))]
+mod init_tests;
+#[cfg(target_os = "linux")]
+pub mod kernel;
+#[cfg(target_os = "linux")]
+pub mod mend;
+#[cfg(target_os = "linux")]
+pub mod observe;
+#[cfg(target_os = "linux")]
+pub mod other_user;
+#[cfg(target_os = "linux")]
+pub mod sandboxes;
+#[cfg(target_os = "linux")]
+mod shadow_lock;
+#[cfg(target_os = "linux")]
+pub mod subid;
+#[cfg(target_os = "linux")]
+pub mod undo;
+#[cfg(target_os = "linux")]
+pub mod userns;
 
 /// What another part of rcc, or a program of the host, reports as the cause of a failure.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

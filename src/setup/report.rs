@@ -1,6 +1,6 @@
 //! Requirements as a table. Pure.
 
-use super::doctor::{Requirement, Verdict};
+use super::requirement::{Requirement, Verdict};
 use std::fmt::Write;
 
 /// Whether to colour a terminal's output; <https://no-color.org>.
@@ -37,7 +37,7 @@ fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::doctor::Mender;
+    use super::super::requirement::Mender;
     use super::*;
 
     fn requirement(name: &'static str, state: &str, verdict: Verdict, remedy: Option<&str>) -> Requirement {

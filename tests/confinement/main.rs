@@ -1,4 +1,5 @@
 //! What the confinement refuses and what it lets through, seen from inside.
+#![cfg(target_os = "linux")]
 
 mod fixture;
 mod landlock;

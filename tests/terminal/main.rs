@@ -3,45 +3,15 @@
 //! This program is also the launcher that its tests start, and it forks without exec; so it
 //! has its own `main`, in which nothing else runs.
 
-mod emulator;
-mod interactive;
-mod launcher;
-mod streams;
+#[cfg(target_os = "linux")]
+#[path = "linux/mod.rs"]
+mod host;
+#[cfg(target_os = "macos")]
+#[path = "no_runtime.rs"]
+mod host;
 
-use std::panic::catch_unwind;
 use std::process::ExitCode;
 
-/// A test's sentence, with underscores, and the test.
-type Test = (&'static str, fn());
-
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [role, command @ ..] = arguments.as_slice()
-        && role == launcher::ROLE
-    {
-        return launcher::run(command);
-    }
-    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
-    let tests: Vec<Test> = [streams::TESTS, interactive::TESTS].concat();
-    let chosen: Vec<Test> = tests.into_iter().filter(|(name, _)| wanted(name)).collect();
-    println!("running {} tests", chosen.len());
-    let mut failed = Vec::new();
-    for (name, test) in &chosen {
-        let passed = catch_unwind(test).is_ok();
-        println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
-        if !passed {
-            failed.push(name);
-        }
-    }
-    println!("{} passed; {} failed {failed:?}", chosen.len() - failed.len(), failed.len());
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    host::main()
 }
-
-/// A table of tests by their functions' names.
-macro_rules! tests {
-    ($($name:ident),* $(,)?) => {
-        pub const TESTS: &[crate::Test] = &[$((stringify!($name), $name)),*];
-    };
-}
-use tests;

@@ -16,8 +16,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::io::Write;
 
-pub use rules::Class;
-pub(super) use rules::{PASSED, PROBE_PORT, canary_chain, is_canary_chain, profile_chain};
+pub use rules::{Class, PASSED, PROBE_PORT, canary_chain, is_canary_chain, profile_chain};
 pub use words::TABLE;
 
 /// Replaces the whole table in one transaction: a packet meets the old rules or the new ones.
@@ -67,7 +66,7 @@ pub fn dynamic_sets(ruleset: &Ruleset) -> Vec<String> {
 }
 
 /// How many rules a document gives to each chain.
-pub(super) fn rules_by_chain(document: &Nftables<'_>) -> BTreeMap<String, usize> {
+pub fn rules_by_chain(document: &Nftables<'_>) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for object in document.objects.iter() {
         if let NfObject::CmdObject(NfCmd::Add(NfListObject::Rule(rule))) = object {

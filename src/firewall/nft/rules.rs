@@ -58,7 +58,7 @@ impl fmt::Display for Class {
 }
 
 /// Stems of the counters of what passed.
-pub(in crate::firewall) const PASSED: [&str; 3] = [DNS, EXCEPTION, PUBLIC];
+pub const PASSED: [&str; 3] = [DNS, EXCEPTION, PUBLIC];
 const DNS: &str = "dns";
 const EXCEPTION: &str = "exception";
 const PUBLIC: &str = "public";
@@ -70,7 +70,7 @@ const OUTPUT: &str = "output";
 const PRIORITY: i32 = -10;
 const ON_LINK_CANARY_CHAIN: &str = "canary_onlink";
 /// Discard (RFC 863): where the probes knock.
-pub(in crate::firewall) const PROBE_PORT: u16 = 9;
+pub const PROBE_PORT: u16 = 9;
 
 /// A name for a chain or counter of one profile. No stem has a '-', so no two of them meet.
 fn of(stem: &str, profile: &ProfileRules) -> String {
@@ -78,17 +78,17 @@ fn of(stem: &str, profile: &ProfileRules) -> String {
 }
 
 /// The chain that an identity of this profile is sent to.
-pub(in crate::firewall) fn profile_chain(profile: &ProfileName) -> String {
+pub fn profile_chain(profile: &ProfileName) -> String {
     format!("profile-{profile}")
 }
 
 /// The chain that answers to the canary's address.
-pub(in crate::firewall) fn canary_chain(profile: &ProfileName) -> String {
+pub fn canary_chain(profile: &ProfileName) -> String {
     format!("canary-{profile}")
 }
 
 /// Whether a chain is the canary of some profile.
-pub(in crate::firewall) fn is_canary_chain(chain: &str) -> bool {
+pub fn is_canary_chain(chain: &str) -> bool {
     chain.starts_with("canary-")
 }
 

@@ -15,14 +15,14 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A command for the launcher, as arguments.
 pub fn launcher(command: &[&str]) -> Command {
     let mut launcher = Command::new(std::env::current_exe().unwrap());
-    launcher.arg(crate::launcher::ROLE).args(command).env("LC_ALL", "C");
+    launcher.arg(super::launcher::ROLE).args(command).env("LC_ALL", "C");
     launcher
 }
 
 /// The same for a shell's command line.
 pub fn launcher_line(script: &str) -> String {
     let program = std::env::current_exe().unwrap();
-    format!("{} {} sh -c '{script}'", program.display(), crate::launcher::ROLE)
+    format!("{} {} sh -c '{script}'", program.display(), super::launcher::ROLE)
 }
 
 pub struct Emulator {

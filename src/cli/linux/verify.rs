@@ -1,13 +1,15 @@
 //! What `rcc firewall` needs of sandboxes: the battery in a throwaway one, and the unprivileged
 //! look at the rules.
 
-use super::firewall::{Sandboxes, VerifyArguments};
+use crate::cli::firewall::VerifyArguments;
+use crate::cli::table;
 use crate::config::{self, Sources};
 use crate::enforcement::{self, ProbeError};
 use crate::facts::Facts;
 use crate::firewall::battery::{self, Attempt, HostView, Listeners, Seen, Table};
 use crate::firewall::{self, Status, onlink};
 use crate::network::{pasta, proc_routes};
+use crate::output;
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Policy, ProfileName};
 use crate::project::Project;
@@ -20,10 +22,8 @@ use std::io::{Read, Seek};
 use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
-
-/// As `rcc firewall` takes them.
-pub(super) const SANDBOXES: Sandboxes = Sandboxes { verify, status };
 
 /// What is still on its way when the sandbox has ended. Everything is on this machine.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -38,9 +38,31 @@ const SOCKETS: [&str; 6] = [
     "/nix/var/nix/daemon-socket/socket",
 ];
 
+/// Exit status 0 only if everything holds.
+pub(in crate::cli) fn verify(arguments: &VerifyArguments) -> miette::Result<ExitCode> {
+    show_table(&try_all(arguments)?, arguments.json)
+}
+
+fn show_table(result: &Table, json: bool) -> miette::Result<ExitCode> {
+    if json {
+        output::print_json(result)?;
+    } else {
+        let rows = result.rows.iter().map(|row| {
+            let seen = row.seen.as_deref().unwrap_or("not attempted");
+            let seen = if row.arrived { format!("{seen}; arrived") } else { seen.to_owned() };
+            let verdict = if row.holds { "holds" } else { "FAILS" };
+            vec![row.attempt.description.clone(), row.attempt.expected.to_string(), verdict.to_owned(), seen]
+        });
+        let table = table::render(&["ATTEMPT", "EXPECTED", "VERDICT", "SEEN"], &rows.collect::<Vec<_>>());
+        let failed = result.rows.iter().filter(|row| !row.holds).count();
+        output::print(format!("{table}\n{} attempts, {failed} failed\n", result.rows.len()))?;
+    }
+    Ok(if result.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 /// Makes all attempts in a sandbox of an empty project. It has no second layer of denials: the
 /// firewall itself is tried.
-fn verify(arguments: &VerifyArguments) -> miette::Result<Table> {
+fn try_all(arguments: &VerifyArguments) -> miette::Result<Table> {
     let mut facts = Facts::gather().into_diagnostic()?;
     let throwaway =
         Throwaway::make().into_diagnostic().wrap_err("cannot make a directory for the throwaway sandbox")?;
@@ -136,7 +158,7 @@ impl Drop for Throwaway {
 }
 
 /// Asked under an identity of the calling user.
-fn status(policy: &Policy) -> miette::Result<Status> {
+pub(in crate::cli) fn status(policy: &Policy) -> miette::Result<Status> {
     let uid = rustix::process::geteuid().as_raw();
     let profile = ProfileName::public();
     let state = match enforcement::probe(policy, &profile, uid) {

@@ -1,5 +1,4 @@
-//! What happens before anything is started: reading the host, the configuration and the project,
-//! and planning.
+//! A run up to its plan, of projects of several sizes.
 
 use divan::Bencher;
 use rcc::config::{self, Sources};
@@ -10,10 +9,6 @@ use rcc::run::{Prepared, Task};
 use rcc::settings::Environment;
 use std::fs;
 use std::path::Path;
-
-fn main() {
-    divan::main();
-}
 
 /// A repository with this many source files, ten to a directory, and one secret.
 fn project(root: &Path, files: usize) {

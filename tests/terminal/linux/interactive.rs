@@ -1,11 +1,11 @@
 //! The agent on a terminal.
 
-use crate::emulator::{Emulator, launcher, launcher_line};
+use super::emulator::{Emulator, launcher, launcher_line};
 use rustix::termios::LocalModes;
 use std::io::{Read, Write};
 use std::time::Duration;
 
-crate::tests!(
+super::tests!(
     size_and_resize_reach_the_agent,
     the_agent_has_a_terminal_of_its_own,
     ctrl_c_ends_the_foreground,

@@ -1,6 +1,6 @@
 //! Pipes, files and exit statuses, without a terminal.
 
-use crate::emulator::{launcher, status};
+use super::emulator::{launcher, status};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::os::fd::OwnedFd;
@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-crate::tests!(
+super::tests!(
     the_exit_status_is_the_agent_s,
     a_command_that_cannot_be_executed_is_an_error,
     stdin_may_be_a_file_a_pipe_a_socket_null_or_closed,
@@ -75,7 +75,7 @@ fn stdin_may_be_a_file_a_pipe_a_socket_null_or_closed() {
 
     let mut closing = Command::new("sh");
     closing.args(["-c", "exec \"$@\" <&-", "sh"]).arg(std::env::current_exe().unwrap());
-    closing.args([crate::launcher::ROLE, "sh", "-c", "cat; echo done"]);
+    closing.args([super::launcher::ROLE, "sh", "-c", "cat; echo done"]);
     assert_eq!(output(&mut closing).0, "done\n");
 }
 
@@ -201,7 +201,7 @@ fn signals_reach_the_agent() {
 fn ignored_signals_stay_ignored() {
     let mut nohup = Command::new("sh");
     nohup.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(std::env::current_exe().unwrap());
-    nohup.args([crate::launcher::ROLE, "sh", "-c", "echo ready; sleep 0.5; exit 6"]).stdout(Stdio::piped());
+    nohup.args([super::launcher::ROLE, "sh", "-c", "echo ready; sleep 0.5; exit 6"]).stdout(Stdio::piped());
     let mut child = nohup.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

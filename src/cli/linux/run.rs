@@ -1,0 +1,136 @@
+//! `rcc run`, `rcc shell` and `rcc claude`.
+
+use crate::cli::run::{ClaudeArguments, Options, RunArguments, ShellArguments};
+use crate::cli::setup::{AgentName, SetupArgs};
+use crate::config::{self, Sources};
+use crate::environment;
+use crate::facts::Facts;
+use crate::output;
+use crate::project::{Project, report};
+use crate::run::{self, Body, Ended, Prepared, Task};
+use crate::settings::Environment;
+use crate::setup::agent;
+use crate::shown;
+use crate::terminal::Outcome;
+use miette::{IntoDiagnostic, WrapErr};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+impl ClaudeArguments {
+    /// The run itself begins with a fresh process: set-up may have started threads, and a
+    /// launcher must have one.
+    fn set_up_and_run(self) -> miette::Result<ExitCode> {
+        let facts = Facts::gather().into_diagnostic()?;
+        let setup = SetupArgs { yes: self.yes, agent: Some(AgentName::Claude), ..SetupArgs::default() };
+        let ready = setup.run(&facts)?;
+        if ready != ExitCode::SUCCESS {
+            return Ok(ready);
+        }
+        let mut again = Command::new("/proc/self/exe");
+        again.arg0("rcc").arg("claude");
+        again.args(self.options.profile.iter().flat_map(|profile| ["--profile", profile.as_str()]));
+        again.args(self.options.dry_run.then_some("--dry-run")).args(self.arguments);
+        Err(again.exec()).into_diagnostic().wrap_err("cannot start the launcher after set-up")
+    }
+}
+
+/// There is no agent to run.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("Claude Code is not installed where a sandbox could use it")]
+#[diagnostic(help("`rcc setup --agent claude` installs it"))]
+struct NoClaude;
+
+/// The agent that was named will not do.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("cannot use {} as Claude Code", shown::terminal(.0))]
+#[diagnostic(help(
+    "it must be a native program, or in the Nix store, outside of the project, and nobody but root and you may be \
+     able to change it"
+))]
+struct NotAnAgent(PathBuf);
+
+impl RunArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        let Self { options, command } = self;
+        options.launch(|_, _| {
+            Ok(Task { command, programs: Vec::new(), environment: Environment::default(), seed: |_, _, _| Ok(()) })
+        })
+    }
+}
+
+impl ShellArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        self.options.launch(|facts, _| {
+            let command = vec![environment::shell(facts).to_owned()];
+            Ok(Task { command, programs: Vec::new(), environment: Environment::default(), seed: |_, _, _| Ok(()) })
+        })
+    }
+}
+
+impl ClaudeArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        if self.setup {
+            return self.set_up_and_run();
+        }
+        let Self { options, arguments, program, .. } = self;
+        options.launch(|facts, project| {
+            let claude = match program {
+                Some(program) => agent::named(&program, facts, &project.root).ok_or(NotAnAgent(program))?,
+                None => agent::find(facts, &project.root).ok_or(NoClaude)?,
+            };
+            let arguments = agent::arguments(&arguments);
+            Ok(Task {
+                command: std::iter::once(claude.program.into_os_string()).chain(arguments).collect(),
+                programs: claude.read_only_paths,
+                environment: agent::environment(facts),
+                seed: |home, project, facts| agent::seed_home(home, project, facts).map_err(Into::into),
+            })
+        })
+    }
+}
+
+impl Options {
+    /// From what was typed to the end of the run.
+    fn launch(self, task: impl FnOnce(&Facts, &Project) -> miette::Result<Task>) -> miette::Result<ExitCode> {
+        let facts = Facts::gather().into_diagnostic()?;
+        let project = Project::find(&facts).into_diagnostic()?;
+        let loaded = config::load(&Sources::new(&facts, &project.root, self.profile))?;
+        for warning in &loaded.warnings {
+            output::tell_line(format_args!("{:?}", miette::Report::new(warning.clone())));
+        }
+        let task = task(&facts, &project)?;
+        let prepared = Prepared::new(facts, project, loaded, task)?;
+        if self.dry_run {
+            let plan = prepared.plan(&prepared.guards()?, &prepared.home())?;
+            output::print_json(&plan)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let ended = run::execute(&prepared, Body::Command)?;
+        if ended.outcome == Outcome::Lost {
+            output::tell_line(
+                "rcc: the sandbox ended before its command did: a signal or a lack of memory ended its processes",
+            );
+        }
+        show_changes(&prepared, &ended);
+        Ok(ExitCode::from(ended.outcome.status()))
+    }
+}
+
+/// What the agent changed among the things that the host executes or loads by itself.
+fn show_changes(prepared: &Prepared, ended: &Ended) {
+    for leftover in &ended.leftovers {
+        output::tell_line(format_args!("rcc: {leftover}"));
+    }
+    let mut report = report::changes(&prepared.project, ended.started);
+    report.changes.retain(|change| !ended.placeholders.contains(&prepared.project.root.join(&change.path)));
+    if !report.changes.is_empty() {
+        output::tell_line("rcc: look at these before you use the project; this machine would execute or load them:");
+    }
+    for change in &report.changes {
+        output::tell_line(format_args!("  {}  {}", shown::terminal(&change.path), change.why));
+    }
+    if report.incomplete {
+        output::tell_line("rcc: the list is not complete: the project is too large to search it all");
+    }
+}

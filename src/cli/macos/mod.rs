@@ -1,0 +1,63 @@
+//! What the commands do on macOS, which has no runtime yet: the firewall and its set-up.
+
+mod init;
+mod setup;
+
+use super::firewall::VerifyArguments;
+use super::ps::{PsArguments, StopArguments};
+use super::run::{ClaudeArguments, RunArguments, ShellArguments};
+use crate::firewall::Status;
+use crate::policy::Policy;
+use std::process::ExitCode;
+
+/// Nothing can be run here, so nothing is.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("this version of rcc cannot run sandboxes on macOS: it has no runtime for it")]
+#[diagnostic(help("`rcc firewall`, `rcc config`, `rcc setup` and `rcc init` work; sandboxes run on Linux"))]
+struct NoRuntime;
+
+/// Before anything else in this process.
+pub(super) fn start() {}
+
+pub(super) fn verify(_: &VerifyArguments) -> miette::Result<ExitCode> {
+    Err(NoRuntime.into())
+}
+
+/// The rules are for root's eyes alone (`/dev/pf`).
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("only root can read pf's rules: run this with sudo")]
+struct NotRoot;
+
+pub(super) fn status(_: &Policy) -> miette::Result<Status> {
+    Err(NotRoot.into())
+}
+
+impl ClaudeArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl ShellArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl RunArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl PsArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl StopArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}

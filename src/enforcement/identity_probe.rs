@@ -1,0 +1,95 @@
+//! Whether the rules hold, asked under a network identity.
+
+use super::{EnforcementError, current, identities};
+use crate::config;
+use crate::firewall::State;
+use crate::firewall::probe::{self, Expectation};
+use crate::network::identity::{PASSWD, SUBGID, SUBUID};
+use crate::policy::ruleset::Ruleset;
+use crate::policy::{Policy, ProfileName};
+use crate::runtime::embedded::as_identity::{self, AskError};
+use std::time::{Duration, SystemTime};
+
+/// Whether the rules hold for this user, asked under one of the user's own identities.
+pub fn probe(policy: &Policy, profile: &ProfileName, uid: u32) -> Result<(), ProbeError> {
+    let identity = identities(policy, profile, uid)?.start;
+    let expectation = Expectation::new(&Ruleset::from(policy), profile);
+    let answer = as_identity::ask(identity, || match probe::check(&expectation) {
+        Ok(()) => Vec::new(),
+        Err(failure) => serde_json::to_vec(&(State::from(&failure), failure.to_string())).unwrap_or_else(|_| vec![0]),
+    })?;
+    if answer.is_empty() {
+        return Ok(());
+    }
+    let (state, why) = serde_json::from_slice(&answer).unwrap_or((State::Drifted, "no answer".to_owned()));
+    Err(ProbeError::NotInForce(state, why))
+}
+
+/// Why the rules do not hold, or why that could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// See there.
+    #[error(transparent)]
+    Enforcement(#[from] EnforcementError),
+    /// See there.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// They do not hold.
+    #[error("{1}")]
+    NotInForce(State, String),
+}
+
+/// A failed look, for [`crate::runtime::embedded::verifier`].
+pub type Failure = (String, Duration);
+
+/// Looks whether the rules hold for one identity, over and over. When root has applied another
+/// configuration, it follows, as long as the identity still belongs to the same profile.
+pub struct Watch {
+    profile: ProfileName,
+    uid: u32,
+    identity: u32,
+    expectation: Expectation,
+    seen: Stamps,
+}
+
+/// When the files changed last.
+type Stamps = [Option<SystemTime>; 4];
+
+fn stamps() -> Stamps {
+    [config::ADMIN_FILE, SUBUID, SUBGID, PASSWD]
+        .map(|path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok())
+}
+
+impl Watch {
+    /// Starts from the policy that the run was planned with.
+    pub fn new(policy: &Policy, profile: &ProfileName, uid: u32, identity: u32) -> Self {
+        let expectation = Expectation::new(&Ruleset::from(policy), profile);
+        Self { profile: profile.clone(), uid, identity, expectation, seen: stamps() }
+    }
+
+    /// One look; to be called under the identity. The failure says how long it may be excused.
+    pub fn look(&mut self) -> Result<(), Failure> {
+        let failure = match probe::check(&self.expectation) {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        };
+        let now = stamps();
+        if now != self.seen && self.follow() {
+            self.seen = now;
+            return Ok(());
+        }
+        Err((failure.to_string(), failure.grace()))
+    }
+
+    /// Whether the rules that the files ask for now are in force and still hold for this identity.
+    fn follow(&mut self) -> bool {
+        let Ok(policy) = current() else { return false };
+        let ours = identities(&policy, &self.profile, self.uid).is_ok_and(|range| range.contains(&self.identity));
+        let expectation = Expectation::new(&Ruleset::from(&policy), &self.profile);
+        let holds = ours && probe::check(&expectation).is_ok();
+        if holds {
+            self.expectation = expectation;
+        }
+        holds
+    }
+}
