@@ -13,7 +13,7 @@ use crate::setup::agent;
 use crate::shown;
 use crate::terminal::Outcome;
 use miette::{IntoDiagnostic, WrapErr};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -58,7 +58,7 @@ pub struct ClaudeArguments {
     #[arg(long, requires = "setup")]
     yes: bool,
     /// Claude Code's program, where several are installed [default: the first that is found]
-    #[arg(long, value_name = "FILE", conflicts_with = "setup")]
+    #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
     /// Claude Code's own arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
@@ -70,7 +70,9 @@ impl ClaudeArguments {
     /// launcher must have one.
     fn set_up_and_run(self) -> miette::Result<ExitCode> {
         let facts = Facts::gather().into_diagnostic()?;
-        let setup = SetupArgs { yes: self.yes, agent: Some(AgentName::Claude), ..SetupArgs::default() };
+        // An agent that is named need not be fetched.
+        let agent = self.program.is_none().then_some(AgentName::Claude);
+        let setup = SetupArgs { yes: self.yes, agent, ..SetupArgs::default() };
         let ready = wiring::with(|wiring| setup.run(&facts, wiring))?;
         if ready != ExitCode::SUCCESS {
             return Ok(ready);
@@ -78,6 +80,7 @@ impl ClaudeArguments {
         let mut again = Command::new("/proc/self/exe");
         again.arg0("rcc").arg("claude");
         again.args(self.options.profile.iter().flat_map(|profile| ["--profile", profile.as_str()]));
+        again.args(self.program.iter().flat_map(|program| [OsStr::new("--program"), program.as_os_str()]));
         again.args(self.options.dry_run.then_some("--dry-run")).args(self.arguments);
         Err(again.exec()).into_diagnostic().wrap_err("cannot start the launcher after set-up")
     }
