@@ -11,13 +11,19 @@
 //! /etc/rcc ── policy (pure) ─ ruleset ─ firewall ─ nft | pf
 //! ```
 
+// They panic when the reader has gone: see `output`.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod cli;
 pub mod config;
 pub mod enforcement;
 pub mod environment;
 pub mod facts;
 pub mod firewall;
+#[cfg(test)]
+mod golden;
 pub mod network;
+pub mod output;
 pub mod plan;
 pub mod policy;
 pub mod project;

@@ -5,6 +5,7 @@ use crate::config;
 use crate::enforcement;
 use crate::firewall::battery::Table;
 use crate::firewall::{self, ProfileCounters, State, Status, nft, pf};
+use crate::output;
 use crate::policy::Policy;
 use crate::policy::ruleset::Ruleset;
 use clap::{Subcommand, ValueEnum};
@@ -23,6 +24,9 @@ pub enum FirewallCommand {
         #[arg(long)]
         watch: bool,
     },
+    /// Make the running service read the configuration again, and wait for it (root)
+    #[command(hide = true)]
+    Reload,
     /// Remove the rules (root); nothing with a network starts without them
     Reset,
     /// Tell whether the rules are in force, absent, stale or drifted
@@ -81,6 +85,7 @@ impl FirewallCommand {
         match self {
             Self::Apply { watch: true } => watch(),
             Self::Apply { watch: false } => apply(),
+            Self::Reload => firewall::reload(&enforcement::current()?).into_diagnostic().map(|()| ExitCode::SUCCESS),
             Self::Reset => firewall::reset().into_diagnostic().map(|()| ExitCode::SUCCESS),
             Self::Status { json } => status(json, sandboxes.status),
             Self::Verify(arguments) => {
@@ -110,7 +115,7 @@ fn apply() -> miette::Result<ExitCode> {
 pub fn apply_policy(policy: &Policy) -> miette::Result<()> {
     let gathered = firewall::gather(&Ruleset::from(policy)).into_diagnostic()?;
     for warning in &gathered.warnings {
-        eprintln!("warning: {warning}");
+        output::tell_line(format_args!("warning: {warning}"));
     }
     firewall::apply(policy, &gathered.surroundings).into_diagnostic()
 }
@@ -122,16 +127,14 @@ fn status(json: bool, unprivileged: fn(&Policy) -> miette::Result<Status>) -> mi
     let status =
         if root { firewall::status(&Ruleset::from(&policy)).into_diagnostic()? } else { unprivileged(&policy)? };
     if json {
-        println!("{}", serde_json::to_string_pretty(&status).into_diagnostic()?);
+        output::print_json(&status)?;
     } else {
-        println!("{}", explain(status.state));
-        println!("version {}", status.version);
+        let mut text = format!("{}\nversion {}\n", explain(status.state), status.version);
         if !status.counters.is_empty() {
-            print!(
-                "\n{}",
-                table::render(&["PROFILE", "VERDICT", "REASON", "PACKETS", "BYTES"], &rows(&status.counters))
-            );
+            text.push('\n');
+            text += &table::render(&["PROFILE", "VERDICT", "REASON", "PACKETS", "BYTES"], &rows(&status.counters));
         }
+        output::print(text)?;
     }
     Ok(if status.state == State::InForce { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -164,7 +167,7 @@ fn rows(counters: &[ProfileCounters]) -> Vec<Vec<String>> {
 /// Exit status 0 only if everything holds.
 fn show_table(result: &Table, json: bool) -> miette::Result<ExitCode> {
     if json {
-        println!("{}", serde_json::to_string_pretty(result).into_diagnostic()?);
+        output::print_json(result)?;
     } else {
         let rows = result.rows.iter().map(|row| {
             let seen = row.seen.as_deref().unwrap_or("not attempted");
@@ -172,16 +175,15 @@ fn show_table(result: &Table, json: bool) -> miette::Result<ExitCode> {
             let verdict = if row.holds { "holds" } else { "FAILS" };
             vec![row.attempt.description.clone(), row.attempt.expected.to_string(), verdict.to_owned(), seen]
         });
-        print!("{}", table::render(&["ATTEMPT", "EXPECTED", "VERDICT", "SEEN"], &rows.collect::<Vec<_>>()));
+        let table = table::render(&["ATTEMPT", "EXPECTED", "VERDICT", "SEEN"], &rows.collect::<Vec<_>>());
         let failed = result.rows.iter().filter(|row| !row.holds).count();
-        println!("\n{} attempts, {failed} failed", result.rows.len());
+        output::print(format!("{table}\n{} attempts, {failed} failed\n", result.rows.len()))?;
     }
     Ok(if result.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Needs no privilege. The dynamic sets are those of this moment, without names.
 fn render(backend: Backend, file: Option<&Path>) -> miette::Result<ExitCode> {
-    use std::io::Write;
     let policy = match file {
         None => enforcement::current()?,
         // Only printed, so whose file it is does not matter.
@@ -195,8 +197,7 @@ fn render(backend: Backend, file: Option<&Path>) -> miette::Result<ExitCode> {
         }
         Backend::Pf => pf::render(&ruleset).into_bytes(),
     };
-    let mut out = std::io::stdout().lock();
-    out.write_all(&text).and_then(|()| out.flush()).into_diagnostic().wrap_err("cannot print the rules")?;
+    output::print(text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,10 +1,12 @@
 //! `rcc init`: the privileged step, and its undoing.
 
 use crate::facts::Facts;
+use crate::output;
 use crate::setup::init::{self, Hooks, Plan};
 use crate::setup::layout::Layout;
 use crate::setup::undo::{self, Scope};
-use crate::setup::{Failure, Wiring, account, mend, privilege, sandboxes};
+use crate::setup::{Failure, Wiring, account, mend, privilege, sandboxes, unit};
+use crate::shown;
 use clap::Args;
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,6 +26,9 @@ pub struct InitArgs {
     /// Remove /etc/rcc/config.toml too, although it was edited
     #[arg(long, requires = "undo")]
     pub purge: bool,
+    /// Print the boot service's unit for this program and change nothing (anyone; for packages)
+    #[arg(long, conflicts_with_all = ["users", "undo"])]
+    pub print_unit: bool,
 }
 
 impl InitArgs {
@@ -32,18 +37,34 @@ impl InitArgs {
     /// # Errors
     /// When not root, for unknown users, and what stopped it or its undoing.
     pub fn run(&self, facts: &Facts, wiring: Wiring) -> Result<ExitCode, Failure> {
+        if self.print_unit {
+            output::print(printed_unit(&privilege::running_program()?)?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         if facts.user.uid != 0 {
             return Err("rcc init changes the host's firewall: run it as root, `sudo rcc init`".into());
         }
         if self.undo {
             let scope = Scope { force: self.force, purge: self.purge };
             with_hooks(wiring, |hooks| undo::execute(&Layout::host(), scope, hooks))?;
-            eprintln!("nothing of rcc's set-up is left, except what is named above as kept");
+            output::tell_line("nothing of rcc's set-up is left, except what is named above as kept");
             return Ok(ExitCode::SUCCESS);
         }
         execute(&self.users, facts, wiring)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The unit as a package installs it: that nobody but root can change the program is the package's care.
+fn printed_unit(program: &Path) -> Result<String, Failure> {
+    if !unit::is_plain(program) {
+        return Err(format!(
+            "{} can't stand in a unit file: move rcc to a path of letters, digits and ./_+- alone",
+            shown::terminal(program)
+        )
+        .into());
+    }
+    Ok(unit::systemd(program))
 }
 
 /// Plans and executes `init` for these users, named or numbered.
@@ -68,6 +89,20 @@ fn with_hooks<T>(wiring: Wiring, act: impl FnOnce(Hooks) -> T) -> T {
         reset: wiring.reset,
         command: &mend::run,
         sandboxes: &|| Ok(sandboxes::settled(Path::new("/proc"))?),
-        say: &|line| eprintln!("{line}"),
+        say: &|line| output::tell_line(line),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_of_a_package_is_the_one_that_init_writes() {
+        let program = Path::new("/nix/store/abc-rcc-0.1.0/bin/rcc");
+        assert_eq!(printed_unit(program).unwrap(), unit::systemd(program));
+        let hostile = "/tmp/x\nExecStartPre=/tmp/y";
+        let refusal = printed_unit(Path::new(hostile)).unwrap_err().to_string();
+        assert!(!refusal.contains('\n'), "{refusal}");
+    }
 }

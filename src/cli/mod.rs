@@ -1,5 +1,7 @@
 //! What was typed, and what it means.
 
+#[cfg(test)]
+mod commands_page;
 pub mod config;
 pub mod firewall;
 mod init;
@@ -11,6 +13,7 @@ mod verify;
 mod wiring;
 
 use crate::facts::Facts;
+use crate::output;
 use crate::project::Project;
 use crate::runtime::embedded::process;
 use crate::setup::Failure;
@@ -79,7 +82,7 @@ pub fn main() -> ExitCode {
     match dispatch(arguments.command) {
         Ok(code) => code,
         Err(report) => {
-            eprintln!("{report:?}");
+            output::tell_line(format_args!("{report:?}"));
             ExitCode::from(EXIT_REFUSED)
         }
     }
@@ -102,7 +105,9 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
             command.run(&facts, &project)
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "rcc", &mut std::io::stdout());
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "rcc", &mut text);
+            output::print(text)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Man => manual(),
@@ -115,7 +120,9 @@ fn gather() -> Result<Facts, Failure> {
 
 fn manual() -> miette::Result<ExitCode> {
     let page = clap_mangen::Man::new(Arguments::command());
-    page.render(&mut std::io::stdout()).into_diagnostic().wrap_err("cannot write the manual page")?;
+    let mut text = Vec::new();
+    page.render(&mut text).into_diagnostic().wrap_err("cannot write the manual page")?;
+    output::print(text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -139,6 +146,8 @@ fn start_logging() {
         .with_writer(std::io::stderr)
         .without_time()
         .with_target(false)
+        // By eprintln!, which panics when the reader of standard error has gone.
+        .log_internal_errors(false)
         .init();
 }
 

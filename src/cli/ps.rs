@@ -2,6 +2,7 @@
 
 use super::table;
 use crate::facts::Facts;
+use crate::output;
 use crate::runtime::embedded::{cgroup, memory};
 use crate::session::{self, Record};
 use miette::{IntoDiagnostic, WrapErr, miette};
@@ -46,10 +47,10 @@ impl PsArguments {
         let records = session::list(&runtime_dir(&facts).into_diagnostic()?).into_diagnostic()?;
         if self.json {
             let rows: Vec<_> = records.iter().map(as_json).collect();
-            println!("{}", serde_json::to_string_pretty(&rows).into_diagnostic()?);
+            output::print_json(&rows)?;
         } else {
             let rows: Vec<Vec<String>> = records.iter().map(as_row).collect();
-            print!("{}", table::render(&["SESSION", "PROFILE", "AGE", "MEMORY", "PROJECT", "COMMAND"], &rows));
+            output::print(table::render(&["SESSION", "PROFILE", "AGE", "MEMORY", "PROJECT", "COMMAND"], &rows))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -116,9 +117,9 @@ impl StopArguments {
             }
         }
         if self.json {
-            println!("{}", json!({ "stopped": stopped, "failed": failures }));
+            output::print(format!("{}\n", json!({ "stopped": stopped, "failed": failures })))?;
         } else {
-            stopped.iter().for_each(|id| println!("{id}"));
+            output::print(stopped.iter().map(|id| format!("{id}\n")).collect::<String>())?;
         }
         match failures.is_empty() {
             true => Ok(ExitCode::SUCCESS),

@@ -5,6 +5,7 @@ use super::wiring;
 use crate::config::{self, Sources};
 use crate::environment;
 use crate::facts::Facts;
+use crate::output;
 use crate::policy::ProfileName;
 use crate::project::{Project, report};
 use crate::run::{self, Body, Ended, Prepared, Task};
@@ -148,19 +149,19 @@ impl Options {
         let project = Project::find(&facts).into_diagnostic()?;
         let loaded = config::load(&Sources::new(&facts, &project.root, self.profile))?;
         for warning in &loaded.warnings {
-            eprintln!("{:?}", miette::Report::new(warning.clone()));
+            output::tell_line(format_args!("{:?}", miette::Report::new(warning.clone())));
         }
         let task = task(&facts, &project)?;
         let prepared = Prepared::new(facts, project, loaded, task)?;
         if self.dry_run {
             let plan = prepared.plan(&prepared.guards()?, &prepared.home())?;
-            println!("{}", serde_json::to_string_pretty(&plan).into_diagnostic()?);
+            output::print_json(&plan)?;
             return Ok(ExitCode::SUCCESS);
         }
         let ended = run::execute(&prepared, Body::Command)?;
         if ended.outcome == Outcome::Lost {
-            eprintln!(
-                "rcc: the sandbox ended before its command did: a signal or a lack of memory ended its processes"
+            output::tell_line(
+                "rcc: the sandbox ended before its command did: a signal or a lack of memory ended its processes",
             );
         }
         show_changes(&prepared, &ended);
@@ -171,17 +172,17 @@ impl Options {
 /// What the agent changed among the things that the host executes or loads by itself.
 fn show_changes(prepared: &Prepared, ended: &Ended) {
     for leftover in &ended.leftovers {
-        eprintln!("rcc: {leftover}");
+        output::tell_line(format_args!("rcc: {leftover}"));
     }
     let mut report = report::changes(&prepared.project, ended.started);
     report.changes.retain(|change| !ended.placeholders.contains(&prepared.project.root.join(&change.path)));
     if !report.changes.is_empty() {
-        eprintln!("rcc: look at these before you use the project; this machine would execute or load them:");
+        output::tell_line("rcc: look at these before you use the project; this machine would execute or load them:");
     }
     for change in &report.changes {
-        eprintln!("  {}  {}", shown::terminal(&change.path), change.why);
+        output::tell_line(format_args!("  {}  {}", shown::terminal(&change.path), change.why));
     }
     if report.incomplete {
-        eprintln!("rcc: the list is not complete: the project is too large to search it all");
+        output::tell_line("rcc: the list is not complete: the project is too large to search it all");
     }
 }

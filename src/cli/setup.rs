@@ -2,6 +2,7 @@
 
 use super::init;
 use crate::facts::{self, Facts, User};
+use crate::output;
 use crate::setup::doctor::{self, Contributions, Mender, Requirement};
 use crate::setup::layout::Layout;
 use crate::setup::mend::{self, Mending};
@@ -10,7 +11,7 @@ use crate::setup::{Failure, Wiring, account, agent, packages, privilege, report}
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -84,18 +85,18 @@ impl Setup<'_> {
         let agent_wanted = found.requirements.iter().any(|it| !it.is_ready() && it.mender == Mender::Agent);
         let agent_work = agent_wanted && !self.args.root_part;
         if found.is_ready() || (mending.is_empty() && !agent_work) {
-            return Ok(self.finish(&found));
+            return self.finish(&found);
         }
         if !self.args.json && !self.args.root_part {
-            self.print(&found);
+            self.print(&found)?;
         }
         if !mending.is_empty() && !self.mend(&mending, &found)? {
-            return Ok(if self.args.json { self.finish(&found) } else { ExitCode::FAILURE });
+            return if self.args.json { self.finish(&found) } else { Ok(ExitCode::FAILURE) };
         }
         if agent_work {
             self.install_agent()?;
         }
-        Ok(self.finish(&self.look()))
+        self.finish(&self.look())
     }
 
     fn look(&self) -> Found {
@@ -131,9 +132,14 @@ impl Setup<'_> {
             mend::open_tun(found.observations.tun)?;
         }
         if mending.init {
-            init::execute(&[], self.facts, self.wiring)?;
+            init::execute(&self.named(), self.facts, self.wiring)?;
         }
         Ok(true)
+    }
+
+    /// Who called sudo is to be ready, whoever else the configuration names.
+    fn named(&self) -> Vec<String> {
+        if self.user.uid == 0 { Vec::new() } else { vec![self.user.uid.to_string()] }
     }
 
     fn is_allowed(&self, what: &str, root: bool) -> Result<bool, Failure> {
@@ -144,12 +150,12 @@ impl Setup<'_> {
         if self.args.json || !terminal {
             if !self.args.json {
                 let agent = self.args.agent.map_or("", |_| " --agent claude");
-                eprintln!("\nTo {what}, run: {} setup --yes{agent}", called());
+                output::tell_line(format_args!("\nTo {what}, run: {} setup --yes{agent}", called()));
             }
             return Ok(false);
         }
-        eprint!("\nAs root: {what}.\nDo that{}? [Y/n] ", if root { "" } else { " through sudo" });
-        std::io::stderr().flush()?;
+        let how = if root { "" } else { " through sudo" };
+        output::tell(format_args!("\nAs root: {what}.\nDo that{how}? [Y/n] "));
         let mut answer = String::new();
         let read = std::io::stdin().read_line(&mut answer)?;
         // The end of the input is no consent.
@@ -159,23 +165,24 @@ impl Setup<'_> {
     /// As the user, never as root for another.
     fn install_agent(&self) -> Result<(), Failure> {
         let theirs = account::facts_of(&self.user, self.facts);
-        let done = privilege::as_user(&self.user, &|| match agent::install(&theirs, &|line| eprintln!("{line}")) {
+        let install = || match agent::install(&theirs, &|line| output::tell_line(line)) {
             Ok(program) => {
-                eprintln!("installed {}", program.display());
+                output::tell_line(format_args!("installed {}", program.display()));
                 true
             }
             Err(error) => {
-                eprintln!("{error}");
+                output::tell_line(error);
                 false
             }
-        })?;
+        };
+        let done = privilege::as_user(&self.user, &install)?;
         if done { Ok(()) } else { Err("Claude Code was not installed".into()) }
     }
 
-    fn print(&self, found: &Found) {
+    fn print(&self, found: &Found) -> Result<(), Failure> {
         let terminal = std::io::stdout().is_terminal();
         let colour = report::wants_colour(terminal, self.facts.variable("NO_COLOR"), self.facts.variable("TERM"));
-        print!("{}", report::table(&found.requirements, colour));
+        Ok(output::print(report::table(&found.requirements, colour))?)
     }
 
     /// The first thing to try.
@@ -184,14 +191,15 @@ impl Setup<'_> {
         format!("rcc is ready. In a project's directory, run: {} {first}", command())
     }
 
-    fn finish(&self, found: &Found) -> ExitCode {
+    fn finish(&self, found: &Found) -> Result<ExitCode, Failure> {
         if self.args.json {
-            println!("{:#}", json!({ "ready": found.is_ready(), "requirements": found.requirements }));
+            output::print_json(&json!({ "ready": found.is_ready(), "requirements": found.requirements }))?;
         } else if !self.args.root_part {
-            self.print(found);
-            println!("\n{}", if found.is_ready() { self.welcome() } else { "rcc is not ready: see above.".into() });
+            self.print(found)?;
+            let verdict = if found.is_ready() { self.welcome() } else { "rcc is not ready: see above.".into() };
+            output::print(format!("\n{verdict}\n"))?;
         }
-        if found.is_ready() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        Ok(if found.is_ready() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 

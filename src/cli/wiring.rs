@@ -4,6 +4,7 @@ use crate::config::{self, UserRef};
 use crate::enforcement;
 use crate::facts::User;
 use crate::firewall;
+use crate::output;
 use crate::policy::ProfileName;
 use crate::policy::ruleset::Ruleset;
 use crate::setup::{Failure, Wiring, account};
@@ -26,7 +27,7 @@ fn apply() -> Result<(), Failure> {
     let policy = enforcement::current()?;
     let gathered = firewall::gather(&Ruleset::from(&policy))?;
     for warning in &gathered.warnings {
-        eprintln!("rcc: {warning}");
+        output::tell_line(format_args!("rcc: {warning}"));
     }
     Ok(firewall::apply(&policy, &gathered.surroundings)?)
 }

@@ -15,6 +15,7 @@ mod merge;
 mod problem;
 mod project;
 mod reader;
+pub mod schema;
 mod show;
 mod stricter;
 mod user;

@@ -2,6 +2,7 @@
 
 use super::problem::{Document, Problem};
 use super::reader::{Mistakes, Report, Sourced, Table};
+use super::schema;
 use super::user::strings;
 use super::values::{LimitsSection, pattern, profile_name};
 use crate::policy::ProfileName;
@@ -45,8 +46,8 @@ impl ProjectFile {
 /// Where a key of another file belongs.
 fn elsewhere(key: &str) -> Option<String> {
     let file = match key {
-        "exclude_defaults" | "mounts" | "environment" | "handover" => "the user's ~/.config/rcc/config.toml",
-        "users" | "network" | "profiles" => "root's /etc/rcc/config.toml",
+        _ if schema::USER.has_key(key) => "the user's ~/.config/rcc/config.toml",
+        _ if schema::ADMIN.has_key(key) => "root's /etc/rcc/config.toml",
         _ => return None,
     };
     Some(format!("a project's file can only tighten: `{key}` belongs into {file}"))

@@ -78,13 +78,7 @@ pub(super) fn apply_in(run: &Path, policy: &Policy, surroundings: &Surroundings)
         user_directory(run, user.uid)?;
     }
     let (ruleset, nft) = (Ruleset::from(policy), Nft::find()?);
-    let held = held_identities(run, policy)?;
-    // Only a running sandbox can be moved.
-    if !held.is_empty()
-        && let Some(objects) = nft.outline()?
-    {
-        refuse_moves(&held, &ruleset, &Loaded::new(objects).identities())?;
-    }
+    check_moves(run, policy, &ruleset, &nft)?;
     let version = nft::version(&ruleset);
     let document = nft::replace(&ruleset, &version, surroundings);
     nft.execute("load the rules", &document)?;
@@ -111,7 +105,7 @@ pub(super) fn update_in(run: &Path, ruleset: &Ruleset, surroundings: &Surroundin
 }
 
 /// CAP_NET_ADMIN would do for the rules, but the locks are root's.
-fn require_root() -> Result<(), ApplyError> {
+pub(super) fn require_root() -> Result<(), ApplyError> {
     if rustix::process::geteuid().is_root() { Ok(()) } else { Err(ApplyError::NotRoot) }
 }
 
@@ -182,6 +176,17 @@ fn held_identities(run: &Path, policy: &Policy) -> Result<Vec<(u32, u32)>, Apply
         }
     }
     Ok(held)
+}
+
+/// Refuses rules that would move a running sandbox from one profile's to another's.
+pub(super) fn check_moves(run: &Path, policy: &Policy, ruleset: &Ruleset, nft: &Nft) -> Result<(), ApplyError> {
+    let held = held_identities(run, policy)?;
+    if !held.is_empty()
+        && let Some(objects) = nft.outline()?
+    {
+        refuse_moves(&held, ruleset, &Loaded::new(objects).identities())?;
+    }
+    Ok(())
 }
 
 /// An identity that a running sandbox holds must stay in the chain that it was verified in.

@@ -24,6 +24,8 @@ pub mod probe;
 #[cfg(target_os = "linux")]
 mod refresh;
 #[cfg(target_os = "linux")]
+mod reload;
+#[cfg(target_os = "linux")]
 mod status;
 #[cfg(target_os = "linux")]
 mod surroundings;
@@ -36,6 +38,8 @@ pub use kernel::NftError;
 pub use loaded::{Counter, ProfileCounters};
 #[cfg(target_os = "linux")]
 pub use refresh::{WatchError, watch};
+#[cfg(target_os = "linux")]
+pub use reload::{ReloadError, reload};
 #[cfg(target_os = "linux")]
 pub use status::{State, Status, StatusError, status};
 #[cfg(target_os = "linux")]

@@ -5,12 +5,14 @@ use super::apply::{ApplyError, apply_in, reset_in, update_in};
 
 use super::probe::{self, Expectation, NotInForce};
 use super::refresh::watch_in;
+use super::reload::{ReloadError, reload_in};
 use super::status::{State, status};
 use super::{battery, nft, onlink};
 use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, SLOTS, UserRange};
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Exception, Policy, Ports, Profile, ProfileName, Protocol, Surroundings, Target};
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -419,30 +421,39 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
     panic!("{what}: not within 5 s");
 }
 
+/// The service blocks them for its whole process, but in a test the harness has started a thread
+/// before it.
+fn block_signals() -> std::io::Result<()> {
+    // SAFETY: sigemptyset makes the set valid before anything reads it.
+    let blocked = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGHUP);
+        libc::sigaddset(&mut set, libc::SIGTERM);
+        libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut())
+    };
+    if blocked == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
 /// The service as a process of its own: it takes over the signals of its whole process.
 struct Watcher(std::process::Child);
 
 impl Watcher {
     fn fork(world: &World, resolv_conf: &Path) -> Self {
         let program = std::env::current_exe().unwrap();
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(["--exact", "firewall::tests::the_service_itself", "--nocapture"])
             .env("RCC_TEST_RUN", world.run())
-            .env("RCC_TEST_RESOLV_CONF", resolv_conf)
-            .spawn();
-        Self(child.unwrap())
+            .env("RCC_TEST_RESOLV_CONF", resolv_conf);
+        // SAFETY: sigprocmask(2) alone, in a process of one thread.
+        unsafe { command.pre_exec(block_signals) };
+        Self(command.spawn().unwrap())
     }
 
     fn end(&mut self) {
-        // The service blocks the signal for its whole process, but here the test harness has
-        // started a thread before it.
-        let process = self.0.id().to_string();
-        let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
-        for task in tasks.map(|task| task.unwrap().file_name().into_string().unwrap()).filter(|task| *task != process) {
-            let [process, task] = [&process, &task].map(|id| id.parse::<libc::pid_t>().unwrap());
-            // SAFETY: a signal to a thread of our own child.
-            assert_eq!(unsafe { libc::syscall(libc::SYS_tgkill, process, task, libc::SIGTERM) }, 0);
-        }
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), rustix::process::Signal::TERM)
+            .unwrap();
         assert!(self.0.wait().unwrap().success());
     }
 }
@@ -460,7 +471,38 @@ fn the_service_itself() {
     let (Ok(run), Ok(resolv_conf)) = (std::env::var("RCC_TEST_RUN"), std::env::var("RCC_TEST_RESOLV_CONF")) else {
         return;
     };
-    watch_in(Path::new(&run), Path::new(&resolv_conf), &|| Ok(policy())).unwrap();
+    let configured = || match Path::new(&run).join("wider").exists() {
+        true => wider(),
+        false => policy(),
+    };
+    watch_in(Path::new(&run), Path::new(&resolv_conf), &|| Ok(configured())).unwrap();
+}
+
+/// What the service is asked for once the file `wider` exists.
+fn wider() -> Policy {
+    Policy { private: vec!["192.0.2.0/24".parse().unwrap()], ..policy() }
+}
+
+#[test]
+fn a_reload_returns_when_the_configured_rules_are_in_force() {
+    World::build(|world| {
+        let second = std::time::Duration::from_secs(1);
+        assert!(matches!(reload_in(world.run(), &policy(), second), Err(ReloadError::NotRunning)));
+        let mut watcher = Watcher::fork(world, &world.run().join("resolv.conf"));
+        eventually("the first load", || world.check(&policy(), "public", PUBLIC).is_ok());
+        reload_in(world.run(), &policy(), second).unwrap();
+
+        std::fs::write(world.run().join("wider"), "").unwrap();
+        assert_eq!(world.state(&wider()), State::Stale, "nobody has told the service yet");
+        reload_in(world.run(), &wider(), 20 * second).unwrap();
+        assert_eq!(world.state(&wider()), State::InForce);
+
+        // The service reads another policy than the caller.
+        assert!(matches!(reload_in(world.run(), &policy(), second), Err(ReloadError::TimedOut(_))));
+        assert_eq!(world.state(&wider()), State::InForce);
+        watcher.end();
+        assert!(matches!(reload_in(world.run(), &wider(), second), Err(ReloadError::NotRunning)));
+    });
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub use prepare::{PrepareError, Prepared, Task};
 
 use crate::facts;
 use crate::network::slot::{Slot, SlotError};
+use crate::output;
 use crate::plan::{Network, Plan};
 use crate::project::handover::{self, HandoverError};
 use crate::project::home::{self, HomeError};
@@ -172,7 +173,8 @@ fn relay(reports: &Reports, control: LauncherEnd, user: UserStdio) -> Result<(Ou
     let mut ended = false;
     let mut tell = |_: usize| match reports.next() {
         Ok(Some(Report::Cut(why))) => {
-            eprint!("\r\nrcc: the network of this sandbox was cut: {}\r\n", shown::text(&why));
+            let why = shown::text(&why);
+            output::tell(format_args!("\r\nrcc: the network of this sandbox was cut: {why}\r\n"));
             relay::Watch::Keep
         }
         Ok(Some(Report::Ended)) => {

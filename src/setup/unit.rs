@@ -21,6 +21,9 @@ pub fn is_plain(path: &Path) -> bool {
 /// for identities in use. `RestrictSUIDSGID` is left out: systemd's filter for it answers ENOSYS
 /// to openat2(2), which opens those directories without following links.
 ///
+/// A reload waits until the rules are in force and fails if they are not, by itself: with that the
+/// service need not announce a reload to systemd (`RELOADING=1` is optional for `Type=notify`).
+///
 /// Stopping it leaves the rules: a sandbox that outlives the service stays confined. Distributions'
 /// `nftables.service` flushes every table when it starts, hence the order after it. That of NixOS
 /// starts after sysinit.target: to be before that target as well would be a cycle, which systemd
@@ -34,7 +37,7 @@ pub fn systemd(rcc: &Path) -> String {
     let rcc = rcc.display();
     format!(
         "\
-# Written by `rcc init`; `rcc init --undo` removes it.
+# The boot service of rcc. Where `rcc init` wrote this file, `rcc init --undo` removes it.
 [Unit]
 Description=Network rules for rcc sandboxes
 DefaultDependencies=no
@@ -49,7 +52,7 @@ StartLimitIntervalSec=0
 Type=notify
 NotifyAccess=main
 ExecStart={rcc} firewall apply --watch
-ExecReload=/bin/kill -HUP $MAINPID
+ExecReload={rcc} firewall reload
 Restart=always
 RestartSec=1s
 TimeoutStartSec=30s
@@ -115,6 +118,10 @@ mod tests {
         let unit = systemd(Path::new("/usr/bin/rcc"));
         assert!(unit.contains("\nExecStart=/usr/bin/rcc firewall apply --watch\n"));
         assert!(!unit.contains("ExecStop"));
+        assert!(unit.contains("\nExecReload=/usr/bin/rcc firewall reload\n"));
+        let programs = unit.lines().filter(|line| line.starts_with("Exec"));
+        assert!(programs.clone().all(|line| line.contains("=/usr/bin/rcc ")), "{unit}");
+        assert_eq!(programs.count(), 2);
     }
 
     #[test]

@@ -3,6 +3,9 @@
 mod bad_files;
 mod bad_values;
 mod fuzz;
+mod golden;
 mod merging;
 mod printed;
+mod reference;
+mod schema;
 mod world;

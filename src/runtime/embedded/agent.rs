@@ -1,5 +1,6 @@
 //! Becoming the agent's program, inside the finished sandbox.
 
+use crate::output;
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
@@ -45,7 +46,7 @@ pub fn execute(command: &[OsString], environment: &BTreeMap<OsString, OsString>)
 }
 
 fn complain(name: &OsStr, why: &str, status: u8) -> u8 {
-    eprintln!("rcc: cannot run {}: {why}", crate::shown::terminal(name.as_ref()));
+    output::tell_line(format_args!("rcc: cannot run {}: {why}", crate::shown::terminal(name.as_ref())));
     status
 }
 

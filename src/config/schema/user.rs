@@ -1,0 +1,154 @@
+//! `~/.config/rcc/config.toml`, and `.rcc.toml`, which may say less of the same.
+
+use super::{Key, Type};
+
+/// The user's file.
+pub const USER: Type = Type::Table(&[
+    Key {
+        name: "profile",
+        kind: Type::String,
+        default: Some(r#""public""#),
+        description: "The network profile of runs without `--profile`: `public`, `offline`, or one of \
+                      `/etc/rcc/config.toml`.",
+        example: Some(r#""offline""#),
+    },
+    Key {
+        name: "exclude",
+        kind: Type::List(&Type::String),
+        default: Some("[]"),
+        description: "Files of projects that are invisible inside: patterns as in `.gitignore`, relative to the \
+                      project. They come after the defaults and those of the project come after them; the last that \
+                      matches decides, and `!` takes back.",
+        example: Some(r#"["/fixtures/private/", "*.sqlite", "!dev.key"]"#),
+    },
+    Key {
+        name: "exclude_defaults",
+        kind: Type::Bool,
+        default: Some("true"),
+        description: "Whether the default excludes hold: `.env`, `*.key` and the like.",
+        example: Some("false"),
+    },
+    Key {
+        name: "mounts",
+        kind: Type::List(&Type::Table(&MOUNT)),
+        default: Some("[]"),
+        description: "Host paths that the agent sees beside the project.",
+        example: Some(r#"[{ source = "~/reference", target = "/reference", mode = "ro" }]"#),
+    },
+    Key {
+        name: "limits",
+        kind: Type::Table(&LIMITS),
+        default: None,
+        description: "Ceilings for each sandbox; the lower of these and root's holds. Nothing is allocated in advance.",
+        example: None,
+    },
+    Key {
+        name: "environment",
+        kind: Type::Table(&ENVIRONMENT),
+        default: None,
+        description: "Environment variables inside. Nothing is passed that is not named.",
+        example: None,
+    },
+    Key {
+        name: "handover",
+        kind: Type::Table(&HANDOVER),
+        default: None,
+        description: "What of the project's protected paths is not.",
+        example: None,
+    },
+]);
+
+/// The project's file: it can only tighten.
+pub const PROJECT: Type = Type::Table(&[
+    Key {
+        name: "exclude",
+        kind: Type::List(&Type::String),
+        default: Some("[]"),
+        description: "More files that are invisible inside: patterns as in `.gitignore`, at most 1000, without `!`.",
+        example: Some(r#"["/deploy/secrets/"]"#),
+    },
+    Key {
+        name: "profile",
+        kind: Type::String,
+        default: None,
+        description: "A stricter network profile: `offline`, or one whose exceptions are among those of the profile \
+                      that would be used.",
+        example: Some(r#""offline""#),
+    },
+    Key { name: "limits", kind: Type::Table(&LIMITS), default: None, description: "Lower ceilings.", example: None },
+]);
+
+pub(super) const LIMITS: [Key; 3] = [
+    Key {
+        name: "memory",
+        kind: Type::Any(&[Type::String, Type::Int { min: 4 << 20, max: i64::MAX }]),
+        default: None,
+        description: "Memory with the page cache: a number with `KiB`, `MiB`, `GiB`, `TiB`, `kB`, `MB`, `GB` or `TB`, \
+                      or bytes; 4MiB at least. No ceiling without it.",
+        example: Some(r#""8GiB""#),
+    },
+    Key {
+        name: "pids",
+        kind: Type::Int { min: 1, max: 1 << 22 },
+        default: None,
+        description: "Processes and threads. No ceiling without it.",
+        example: Some("2048"),
+    },
+    Key {
+        name: "cpus",
+        kind: Type::Number { min: 0.01, max: 8192.0 },
+        default: None,
+        description: "Processors' worth of time. No ceiling without it.",
+        example: Some("2.5"),
+    },
+];
+
+const MOUNT: [Key; 3] = [
+    Key {
+        name: "source",
+        kind: Type::Path,
+        default: None,
+        description: "A path of the host, absolute or beginning with `~/`. Required.",
+        example: Some(r#""~/reference""#),
+    },
+    Key {
+        name: "target",
+        kind: Type::Path,
+        default: None,
+        description: "Where it is inside, if not at the source's own path. Not in `/proc`, `/sys`, `/dev` or `/run/rcc`.",
+        example: Some(r#""/reference""#),
+    },
+    Key {
+        name: "mode",
+        kind: Type::Enum(&["ro", "rw"]),
+        default: Some(r#""ro""#),
+        description: "`rw` lets the agent write there.",
+        example: Some(r#""rw""#),
+    },
+];
+
+const ENVIRONMENT: [Key; 2] = [
+    Key {
+        name: "pass",
+        kind: Type::List(&Type::String),
+        default: Some("[]"),
+        description: "Variables that keep the value that they have outside, where they have one.",
+        example: Some(r#"["LANG", "CARGO_TERM_COLOR"]"#),
+    },
+    Key {
+        name: "set",
+        kind: Type::Map(&Type::String),
+        default: Some("{}"),
+        description: "Variables with their values.",
+        example: Some(r#"{ RUST_LOG = "debug" }"#),
+    },
+];
+
+const HANDOVER: [Key; 1] = [Key {
+    name: "writable",
+    kind: Type::List(&Type::String),
+    default: Some("[]"),
+    description: "Paths in the project that this machine would execute or load by itself, which the agent may write \
+                  all the same.",
+    example: Some(r#"[".claude", ".vscode"]"#),
+}];
