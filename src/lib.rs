@@ -20,6 +20,8 @@ pub mod enforcement;
 pub mod environment;
 pub mod facts;
 pub mod firewall;
+#[cfg(test)]
+mod golden;
 pub mod network;
 pub mod output;
 pub mod plan;

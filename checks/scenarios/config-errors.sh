@@ -5,7 +5,7 @@ loaded=$(nft -s list table inet rcc)
 # mistaken PATTERN...: standard input as a config is refused with these words, and nothing is loaded.
 mistaken() {
     config
-    fails rcc config check /etc/rcc/config.toml >/dev/null 2>&1 || return
+    exits 1 rcc config check /etc/rcc/config.toml >/dev/null 2>&1 || return
     says /etc/rcc/config.toml "$@" -- rcc config check /etc/rcc/config.toml || return
     says /etc/rcc/config.toml "$@" -- rcc firewall apply || return
     fails rcc firewall apply >/dev/null 2>&1 || return

@@ -15,6 +15,11 @@ check "the rules lost: not ready, and it says so" says 'firewall rules +absent|m
 check "with exit status 1" exits 1 as-user dev rcc setup </dev/null
 check "Claude Code is found on the host" says 'claude' -- as-user dev rcc setup --agent claude </dev/null
 rcc init --undo >/dev/null 2>&1
+config <<<'users = ["root"]'
+check "whoever calls sudo is set up too, where the configuration names others" \
+    env SUDO_USER=dev SUDO_UID=4242 SUDO_GID=4242 rcc setup --yes </dev/null
+check "and is ready" as-user dev rcc setup </dev/null
+rcc init --undo --purge >/dev/null 2>&1
 check "one command from nothing to the agent: it says which question to answer, without a terminal" \
     says 'rcc setup --yes' -- bash -c 'cd ~/project && rcc claude --setup --version </dev/null'
 check "and with the answer given it is set up and runs" \

@@ -1,5 +1,7 @@
 //! What was typed, and what it means.
 
+#[cfg(test)]
+mod commands_page;
 pub mod config;
 pub mod firewall;
 mod init;

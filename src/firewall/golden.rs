@@ -28,12 +28,7 @@ fn exception(target: Target, ports: &[&str], protocol: Protocol) -> Exception {
     Exception { target, ports, protocol }
 }
 
-/// Compares with the file, or writes it where `RCC_GOLDEN=write` asks for it.
+/// [`crate::golden::assert_golden`] for the files beside this one.
 pub(super) fn assert_golden(file: &str, text: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/firewall/golden").join(file);
-    if std::env::var_os("RCC_GOLDEN").is_some_and(|mode| mode == "write") {
-        std::fs::write(&path, text).unwrap();
-    }
-    let expected = std::fs::read_to_string(&path).unwrap();
-    assert!(expected == text, "{} differs:\n{text}", path.display());
+    crate::golden::assert_golden(&format!("src/firewall/golden/{file}"), text);
 }

@@ -2,9 +2,11 @@
 
 mod bad_files;
 mod bad_values;
+mod documented;
 mod fuzz;
 mod golden;
 mod merging;
 mod printed;
+mod reference;
 mod schema;
 mod world;

@@ -113,9 +113,14 @@ impl Setup<'_> {
             mend::open_tun(found.observations.tun)?;
         }
         if mending.init {
-            init::execute(&[], self.facts, self.wiring)?;
+            init::execute(&self.named(), self.facts, self.wiring)?;
         }
         Ok(true)
+    }
+
+    /// Who called sudo is to be ready, whoever else the configuration names.
+    fn named(&self) -> Vec<String> {
+        if self.user.uid == 0 { Vec::new() } else { vec![self.user.uid.to_string()] }
     }
 
     fn is_allowed(&self, what: &str, root: bool) -> Result<bool, Failure> {
