@@ -33,7 +33,7 @@ mod reload;
 mod status;
 
 #[cfg(target_os = "macos")]
-mod macos;
+pub mod macos;
 
 pub use run_directory::RunError;
 pub use state::{Counter, ProfileCounters, State, Status};

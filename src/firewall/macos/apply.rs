@@ -80,23 +80,23 @@ pub(super) fn around(ruleset: &Ruleset, shared: &Surroundings) -> Result<pf::Sur
     Ok(pf::Surroundings { shared: shared.clone(), networks: Vec::new(), own: links.own, vpn })
 }
 
-/// Puts this very anchor into force.
-pub(super) fn apply_in(run: &Path, anchor: &Anchor) -> Result<(), ApplyError> {
+/// Puts this very anchor into force. `run` is the directory for locks and the token.
+pub fn apply_in(run: &Path, anchor: &Anchor) -> Result<(), ApplyError> {
     require_root()?;
     let _lock = run_directory::lock(run)?;
     let mut pf = PfCtl::new().map_err(device("open pf"))?;
-    let before = pfctl::anchor_rules()?;
-    let changed = before.label() != Some(&anchor.label);
-    if changed {
-        device::load(&mut pf, anchor).map_err(device("load the rules"))?;
-    }
+    // First, so that there is an anchor to read; what is in it is what was there before.
     device::refer(&mut pf).map_err(device("refer to the anchor"))?;
-    token::hold(run, &mut pf)?;
-    let now = pfctl::anchor_rules()?;
-    if changed {
+    let before = pfctl::anchor_rules()?;
+    if before.label() != Some(&anchor.label) {
+        device::load(&mut pf, anchor).map_err(device("load the rules"))?;
+        let now = pfctl::anchor_rules()?;
         pfctl::kill_states(&[before.sources, now.sources.clone()].concat())?;
+        if now.label() != Some(&anchor.label) {
+            return Err(ApplyError::Overwritten);
+        }
     }
-    if now.label() == Some(&anchor.label) { Ok(()) } else { Err(ApplyError::Overwritten) }
+    Ok(token::hold(run, &mut pf)?)
 }
 
 /// Applies the policy with what is around now. A daemon that watches notices and follows.
@@ -107,14 +107,18 @@ pub fn reload(policy: &Policy) -> Result<(), ApplyError> {
 
 /// Empties the anchor, ends the flows that it allowed and releases pf; no error if there is nothing.
 pub fn reset() -> Result<(), ApplyError> {
-    let run = Path::new(RUN);
+    reset_in(Path::new(RUN))
+}
+
+/// [`reset`] with another directory for locks and the token.
+pub fn reset_in(run: &Path) -> Result<(), ApplyError> {
     require_root()?;
     let _lock = run_directory::lock(run)?;
     let watch = run_directory::watch_lock(run)?;
     if flock(&watch, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK) {
         return Err(ApplyError::Watched);
     }
-    let before = pfctl::anchor_rules()?;
+    let before = loaded(pfctl::reference()?)?;
     if !before.is_empty() {
         let mut pf = PfCtl::new().map_err(device("open pf"))?;
         device::flush(&mut pf).map_err(device("empty the anchor"))?;
@@ -139,7 +143,13 @@ pub fn inspect() -> Result<Inspection, ApplyError> {
     require_root()?;
     let mut pf = PfCtl::new().map_err(device("open pf"))?;
     let enabled = pf.is_enabled().map_err(device("ask pf whether it is enabled"))?;
-    Ok(Inspection { enabled, reference: pfctl::reference()?, loaded: pfctl::anchor_rules()? })
+    let reference = pfctl::reference()?;
+    Ok(Inspection { enabled, reference, loaded: loaded(reference)? })
+}
+
+/// An anchor that nothing refers to may not even exist, and does nothing.
+fn loaded(reference: Reference) -> Result<Loaded, PfctlError> {
+    if reference == Reference::Absent { Ok(Loaded::default()) } else { pfctl::anchor_rules() }
 }
 
 impl Inspection {

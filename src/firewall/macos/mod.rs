@@ -2,10 +2,11 @@
 //!
 //! One anchor, `rcc`, is ours; nothing else of pf is touched but the reference to it in the main
 //! ruleset. That one is never removed at run time: DIOCDELETERULE takes away *every* rule without
-//! an owner, of everybody, when it is asked to remove a rule that came from pf.conf. An empty anchor
-//! does nothing, and is gone with the next boot.
+//! an owner, of everybody, when it is asked to remove a rule that came from pf.conf. A reference to
+//! an empty anchor does nothing, and is gone with the next boot.
 
 mod apply;
+pub mod conf;
 mod device;
 mod events;
 mod links;
@@ -14,9 +15,5 @@ mod pfctl;
 mod token;
 mod watch;
 
-pub use apply::{ApplyError, apply, reload, reset, status};
-pub use links::{LinksError, links};
-pub use pfctl::{PfctlError, check_conf};
+pub use apply::{ApplyError, Inspection, apply, apply_in, inspect, reload, reset, reset_in, status};
 pub use watch::{WatchError, watch};
-
-pub(super) use apply::inspect;

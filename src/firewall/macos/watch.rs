@@ -1,9 +1,10 @@
 //! The daemon: loads the rules and keeps them true. It takes no requests.
 
 use super::apply::{self, ApplyError, RUN};
+use super::conf;
 use super::events::Events;
 use super::links::LinksError;
-use crate::firewall::pf::Anchor;
+use crate::firewall::pf::{self, Anchor};
 use crate::firewall::run_directory::{self, RunError};
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Policy, Surroundings};
@@ -13,10 +14,10 @@ use std::path::Path;
 use std::time::Duration;
 
 /// How long our rules may be gone before it is noticed: pf tells nobody when another program (a
-/// VPN's, or `pfctl -f`) replaces the main ruleset. A look costs two runs of pfctl, some 10 ms.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// How often names are asked for again, in looks.
-const LOOKS_PER_RESOLUTION: u32 = 15;
+/// VPN's, or `pfctl -f`) replaces the main ruleset. A look costs three short runs of pfctl.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How often names are asked for again and /etc/pf.conf is looked at, in looks: every 30 s.
+const LOOKS_PER_ROUND: u32 = 6;
 
 /// Why the daemon ended. The rules that were loaded stay loaded.
 #[derive(Debug, thiserror::Error)]
@@ -53,15 +54,19 @@ pub fn watch(load: Load<'_>) -> Result<(), WatchError> {
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| WatchError::Running)?;
     let mut watched = Watched::load(load)?;
     apply::apply_in(run, &watched.anchor()?)?;
+    refer_at_boot();
     for look in 1_u32.. {
         let woken = events.wait(LOOK_AGAIN)?;
         if woken.stop {
             break;
         }
-        let resolve = woken.surroundings || look.is_multiple_of(LOOKS_PER_RESOLUTION);
-        if let Err(error) = watched.look(run, load, woken.reload, resolve) {
+        let round = look.is_multiple_of(LOOKS_PER_ROUND);
+        if let Err(error) = watched.look(run, load, woken.reload, round || woken.surroundings) {
             // What is loaded stays.
             tracing::error!("{error}");
+        }
+        if round {
+            refer_at_boot();
         }
     }
     Ok(())
@@ -99,8 +104,18 @@ impl Watched {
 
     /// Somebody applied another configuration: that of now, most likely.
     fn another_is_loaded(&self) -> Result<bool, ApplyError> {
-        let inspection = apply::inspect()?;
-        Ok(inspection.loaded.label().is_some() && inspection.state(&self.ruleset) == crate::firewall::State::Stale)
+        let loaded = apply::inspect()?.loaded;
+        Ok(loaded.label().is_some_and(|label| !label.is_version(&pf::version(&self.ruleset))))
+    }
+}
+
+/// Updates of macOS bring a pf.conf of their own. Without our line in it the rules come later at
+/// boot, and behind others; that is less than wanted, and no reason to end.
+fn refer_at_boot() {
+    match conf::refer() {
+        Ok(true) => tracing::info!("/etc/pf.conf refers to the anchor again"),
+        Ok(false) => {}
+        Err(error) => tracing::debug!("{error}"),
     }
 }
 
