@@ -44,6 +44,9 @@ pub enum InitError {
     /// The directory of the root-owned copy is open to others.
     #[error("{} can be changed by others than root, so no root service may run from it: make it and the directories above it root's own", .0.display())]
     Unguarded(PathBuf),
+    /// What the program loads from the Nix store is open to others, wherever a copy of it lies.
+    #[error("the Nix store belongs to another user than root, who could change what {} loads, so no root service may run it: install Nix with its daemon (multi-user), or build rcc outside of the store", .0.display())]
+    OpenStore(PathBuf),
     /// The ruleset.
     #[error("cannot load the firewall rules: {0}")]
     Apply(#[source] Failure),
@@ -82,6 +85,10 @@ impl Plan {
     pub fn new(layout: &Layout, running: &Path, users: &[u32]) -> Result<Self, InitError> {
         if users.is_empty() {
             return Err(InitError::NoUser);
+        }
+        let in_store = gc_root::store_object(running).is_some() && *layout == Layout::host();
+        if in_store && !program::is_guarded(running) {
+            return Err(InitError::OpenStore(running.to_owned()));
         }
         identities::check_editable(layout)?;
         let chosen = Program::choose(layout, running);
