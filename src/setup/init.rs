@@ -7,7 +7,7 @@ use super::gc_root;
 use super::identities::{self, IdentityError};
 use super::install::{self, CopyError};
 use super::layout::Layout;
-use super::program::Program;
+use super::program::{self, Program};
 use super::unit;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
