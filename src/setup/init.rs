@@ -7,7 +7,7 @@ use super::gc_root;
 use super::identities::{self, IdentityError};
 use super::install::{self, CopyError};
 use super::layout::Layout;
-use super::program::Program;
+use super::program::{self, Program};
 use super::unit;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,9 @@ pub enum InitError {
     /// The root-owned copy.
     #[error(transparent)]
     Copy(#[from] CopyError),
+    /// What the program loads from the Nix store is open to others, wherever a copy of it lies.
+    #[error("the Nix store belongs to another user than root, who could change what {} loads, so no root service may run it: install Nix with its daemon (multi-user), or build rcc outside of the store", .0.display())]
+    OpenStore(PathBuf),
     /// The ruleset.
     #[error("cannot load the firewall rules: {0}")]
     Apply(#[source] Failure),
@@ -83,6 +86,10 @@ impl Plan {
     pub fn new(layout: &Layout, running: &Path, users: &[u32]) -> Result<Self, InitError> {
         if users.is_empty() {
             return Err(InitError::NoUser);
+        }
+        let in_store = gc_root::store_object(running).is_some() && *layout == Layout::host();
+        if in_store && !program::is_guarded(running) {
+            return Err(InitError::OpenStore(running.to_owned()));
         }
         identities::check_editable(layout)?;
         let chosen = Program::choose(layout, running);
