@@ -53,5 +53,6 @@ fn render_nft(bencher: divan::Bencher, exceptions: u32) {
 #[divan::bench(args = EXCEPTIONS)]
 fn render_pf(bencher: divan::Bencher, exceptions: u32) {
     let ruleset = Ruleset::from(&policy(exceptions));
-    bencher.bench(|| pf::render(divan::black_box(&ruleset)));
+    let surroundings = pf::Surroundings::example(&ruleset);
+    bencher.bench(|| pf::Anchor::new(divan::black_box(&ruleset), &surroundings).text());
 }

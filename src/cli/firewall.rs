@@ -160,10 +160,18 @@ fn render(backend: Backend, file: Option<&Path>) -> miette::Result<ExitCode> {
             let surroundings = firewall::gather().into_diagnostic()?;
             nft::json(&nft::replace(&ruleset, &nft::version(&ruleset), &surroundings))
         }
-        Backend::Pf => pf::render(&ruleset).into_bytes(),
+        Backend::Pf => pf_text(&ruleset)?.into_bytes(),
     };
     output::print(text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What would be loaded with one network for each profile.
+fn pf_text(ruleset: &Ruleset) -> miette::Result<String> {
+    let shared = firewall::gather_without_names().into_diagnostic()?;
+    let surroundings = pf::Surroundings { shared, ..pf::Surroundings::example(ruleset) };
+    let text = pf::Anchor::new(ruleset, &surroundings).text();
+    Ok(format!("# As for one network of sandboxes for each profile, at example addresses.\n{text}"))
 }
 
 fn owner(file: &Path) -> miette::Result<u32> {

@@ -134,6 +134,14 @@ impl InterfacePattern {
             (1..=15).contains(&stem.len()) && stem.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
         if ok { Ok(Self(text.to_owned())) } else { Err(BadName::Interface) }
     }
+
+    /// Whether an interface of this name is meant.
+    pub fn matches(&self, name: &str) -> bool {
+        match self.0.strip_suffix('*') {
+            Some(stem) => name.starts_with(stem),
+            None => name == self.0,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -180,6 +188,9 @@ mod tests {
         for text in ["", "*", "eth0;", "a b", "\"", "averyveryverylongname", "a*b"] {
             assert_eq!(InterfacePattern::new(text), Err(BadName::Interface), "{text:?}");
         }
-        assert_eq!(InterfacePattern::new("wg*").unwrap().as_str(), "wg*");
+        let pattern = InterfacePattern::new("wg*").unwrap();
+        assert_eq!(pattern.as_str(), "wg*");
+        assert!(pattern.matches("wg0") && pattern.matches("wg") && !pattern.matches("awg0"));
+        assert!(!InterfacePattern::new("wg").unwrap().matches("wg0"));
     }
 }
