@@ -21,6 +21,8 @@ pub mod network;
 pub mod plan;
 pub mod policy;
 pub mod project;
+#[cfg(target_os = "linux")]
+pub mod resolver;
 pub mod run;
 pub mod runtime;
 pub mod session;

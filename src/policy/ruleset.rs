@@ -234,8 +234,6 @@ pub struct Canary {
 
 /// Where a profile's canary sits: "RCC" in ASCII is 82.67.67.
 pub const CANARY: Ipv4Addr = Ipv4Addr::new(127, 82, 67, 67);
-/// Where the resolver of all sandboxes listens, on port 53 over UDP and TCP.
-pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 82, 67, 53);
 /// Where the canary of the on-link prefixes sits.
 pub const ON_LINK_CANARY: Ipv4Addr = Ipv4Addr::new(127, 82, 67, 68);
 /// Where sandboxes ask for names, on port 53 over UDP and TCP (RFC 1035, 4.2). Only network

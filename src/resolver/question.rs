@@ -186,7 +186,8 @@ mod tests {
         message.edns = Some(edns);
         let Err(Unanswerable::Reply(reply)) = read(&message.to_vec().unwrap()) else { panic!() };
         let reply = Message::from_vec(&reply).unwrap();
-        assert_eq!(reply.metadata.response_code, ResponseCode::BADVERS);
+        // BADVERS and BADSIG are the same number.
+        assert_eq!(u16::from(reply.metadata.response_code), 16);
         assert_eq!(reply.edns.unwrap().version(), 0);
     }
 }
