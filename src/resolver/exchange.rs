@@ -100,7 +100,8 @@ async fn tcp(upstream: SocketAddr, query: &Query, id: u16, bytes: &[u8]) -> io::
     if buffer.len() < usize::from(length) {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(decode(&buffer, query, id).filter(|message| !message.metadata.truncation))
+    // There is no larger carrier: what was cut over TCP is all there is.
+    Ok(decode(&buffer, query, id))
 }
 
 /// The message, if it answers this very question.

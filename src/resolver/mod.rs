@@ -34,6 +34,8 @@ mod service;
 mod shared;
 mod space;
 mod upstream;
+#[doc(hidden)]
+pub mod wire;
 
 pub use decision::{Asker, Decision, Denial, Scope, View};
 pub use granting::Opener;
