@@ -2,8 +2,9 @@
 
 use super::answer::Answer;
 use super::cache::{Cache, Key};
-use super::decision::{Asker, Decision, View};
+use super::decision::{Asker, Decision, Scope, View};
 use super::granting::Granting;
+use super::hosts;
 use super::limits::Limits;
 use super::present::{self, Presented, present};
 use super::question::Question;
@@ -23,6 +24,8 @@ use tokio::sync::oneshot;
 /// How often a grant is tried while the rules are being replaced, and how long is waited in between.
 const GRANT_ATTEMPTS: u32 = 8;
 const GRANT_PAUSE: Duration = Duration::from_millis(150);
+/// How often a failure to grant is logged at most: sandboxes could fill the log.
+const COMPLAINT: Duration = Duration::from_secs(10);
 
 /// Everything that answers come from.
 pub(super) struct Core {
@@ -30,6 +33,7 @@ pub(super) struct Core {
     upstreams: Rc<RefCell<Upstreams>>,
     /// Which of the lists of upstreams, and which of the kernel's states, this thread knows.
     known: Cell<(u64, u64)>,
+    complained: Cell<Option<Instant>>,
     cache: RefCell<Cache>,
     /// Who waits for what upstreams are being asked.
     asking: RefCell<HashMap<Key, Vec<oneshot::Sender<Rc<Answer>>>>>,
@@ -51,6 +55,7 @@ impl Core {
             shared,
             upstreams: Rc::default(),
             known: Cell::new((0, 0)),
+            complained: Cell::new(None),
             cache: RefCell::default(),
             asking: RefCell::default(),
             granting,
@@ -82,15 +87,14 @@ impl Core {
                 Now::Nobody => return None,
                 Now::Wait => {}
             }
-            let (answer, left) = match self.cached(question) {
-                Some(found) => found,
-                None => {
-                    let answer = match fetched.take() {
-                        Some(answer) => answer,
-                        None => self.ask(identity, key(question)).await,
-                    };
-                    let left = answer.ttl;
-                    (answer, left)
+            let view = self.shared.view();
+            let Some(scope) = scope(&view, identity, question) else { continue };
+            let (answer, left) = match (self.found(&view, &scope, question), fetched.take()) {
+                (Some(found), _) => found,
+                (None, Some(answer)) => (Rc::clone(&answer), answer.ttl),
+                (None, None) => {
+                    let answer = self.ask(identity, key(question)).await;
+                    (Rc::clone(&answer), answer.ttl)
                 }
             };
             fetched = Some(Rc::clone(&answer));
@@ -106,7 +110,7 @@ impl Core {
                 Ok(()) => return Some(self.finish(asker, question, presented, carrier)),
                 Err(GrantError::NotLoaded | GrantError::NoRule) => tokio::time::sleep(GRANT_PAUSE).await,
                 Err(error) => {
-                    tracing::error!("{error}");
+                    self.complain(&error);
                     break;
                 }
             }
@@ -129,7 +133,7 @@ impl Core {
         if question.query.query_type == RecordType::ANY {
             return Now::Reply(reply::minimal(question, carrier));
         }
-        let Some((answer, left)) = self.cached(question) else { return Now::Wait };
+        let Some((answer, left)) = self.found(&view, &scope, question) else { return Now::Wait };
         let presented = present(&view, asker, &scope, &answer, left, now);
         if !self.missing(&view, &presented).is_empty() {
             return Now::Wait;
@@ -144,8 +148,23 @@ impl Core {
         self.granting.missing(view, &presented.grants, present::GRACE / 2, Instant::now())
     }
 
-    fn cached(&self, question: &Question) -> Option<(Rc<Answer>, u32)> {
+    /// What can be had without asking anybody.
+    fn found(&self, view: &View, scope: &Scope, question: &Question) -> Option<(Rc<Answer>, u32)> {
+        if let Some(addresses) = view.hosts(scope) {
+            let answer = hosts::answer(addresses, &question.query);
+            let left = answer.ttl;
+            return Some((Rc::new(answer), left));
+        }
         self.cache.borrow_mut().get(&key(question), Instant::now())
+    }
+
+    /// Notes that something cannot be granted, not more often than a log can bear.
+    fn complain(&self, error: &GrantError) {
+        let now = Instant::now();
+        if self.complained.get().is_none_or(|last| now.duration_since(last) >= COMPLAINT) {
+            self.complained.set(Some(now));
+            tracing::error!("{error}");
+        }
     }
 
     fn finish(&self, asker: Asker, question: &Question, presented: Presented, carrier: Carrier) -> Vec<u8> {
@@ -233,6 +252,14 @@ impl Drop for Asked<'_> {
 
 fn decide(view: &View, asker: Asker, question: &Question, now: Instant) -> Decision {
     view.decide(asker, &question.query.name, question.query.query_type, now)
+}
+
+/// What the name is good for at the moment; nothing if it has just been denied.
+fn scope(view: &View, identity: u32, question: &Question) -> Option<Scope> {
+    match decide(view, view.asker(identity)?, question, Instant::now()) {
+        Decision::Resolve(scope) => Some(scope),
+        Decision::Loopback | Decision::Denied(_) => None,
+    }
 }
 
 fn key(question: &Question) -> Key {

@@ -1,10 +1,12 @@
 //! What becomes of a question: the whole policy of names in one pure function.
 
+use super::hosts::Hosts;
 use super::space::{Ranges, Space};
 use crate::policy::ruleset::{ProfileRules, Ruleset};
 use crate::policy::{DomainName, Holder, Lease, LeaseTarget};
 use hickory_proto::rr::{Name, RecordType};
 use ipnet::IpNet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,6 +30,8 @@ pub struct View {
     excepted: Vec<Ranges>,
     /// Leases by name, and when they end.
     pub leases: Vec<(Lease, Instant)>,
+    /// What the host calls addresses itself.
+    pub hosts: Hosts,
 }
 
 /// What becomes of a question.
@@ -80,7 +84,7 @@ impl Scope {
 
 impl View {
     /// `on_link` is what is next to the host; `leases` may name addresses too, which are left out.
-    pub fn new(ruleset: Arc<Ruleset>, on_link: &[IpNet], leases: Vec<(Lease, Instant)>) -> Self {
+    pub fn new(ruleset: Arc<Ruleset>, on_link: &[IpNet], leases: Vec<(Lease, Instant)>, hosts: Hosts) -> Self {
         let excepted = ruleset.profiles.iter().map(|profile| {
             let openings = profile.hosts.iter().chain(&profile.prefixes);
             Ranges::new(openings.map(|opening| opening.net))
@@ -90,8 +94,15 @@ impl View {
             space: Space::new(&ruleset.denied, on_link),
             excepted: excepted.collect(),
             leases: leases.into_iter().filter(by_name).collect(),
+            hosts,
             ruleset,
         }
+    }
+
+    /// The addresses that the host's own file has for a name, if this question may lead there.
+    pub fn hosts(&self, scope: &Scope) -> Option<&[IpAddr]> {
+        let name = scope.name.as_ref().filter(|_| scope.reaches_private())?;
+        self.hosts.get(name).map(Vec::as_slice)
     }
 
     /// Which profile an identity asks for; `None` if it is no network identity.

@@ -33,8 +33,19 @@ struct Order {
 pub(super) struct Granting {
     orders: Option<mpsc::Sender<Order>>,
     thread: Option<JoinHandle<()>>,
-    /// Until when the kernel keeps what was granted, under the view that it was granted for.
-    remembered: RefCell<(Option<Arc<View>>, LruCache<Place, Instant>)>,
+    remembered: RefCell<Remembered>,
+}
+
+/// Until when the kernel keeps what was granted, and the view that it was granted for.
+struct Remembered {
+    under: Option<Arc<View>>,
+    until: LruCache<Place, Instant>,
+}
+
+impl Remembered {
+    fn is_under(&self, view: &Arc<View>) -> bool {
+        self.under.as_ref().is_some_and(|under| Arc::ptr_eq(under, view))
+    }
 }
 
 impl Granting {
@@ -47,7 +58,7 @@ impl Granting {
                 let _ = order.done.send(opener(&order.ruleset, &order.grants));
             }
         })?;
-        let remembered = RefCell::new((None, LruCache::new(REMEMBERED_MAX)));
+        let remembered = RefCell::new(Remembered { under: None, until: LruCache::new(REMEMBERED_MAX) });
         Ok(Rc::new(Self { orders: Some(orders), thread: Some(thread), remembered }))
     }
 
@@ -55,11 +66,11 @@ impl Granting {
     /// than the answer is good for. `slack` is how much less than their lifetime may be left.
     pub fn missing(&self, view: &Arc<View>, grants: &[Grant], slack: Duration, now: Instant) -> Vec<Grant> {
         let mut remembered = self.remembered.borrow_mut();
-        let (under, until) = &mut *remembered;
-        if !under.as_ref().is_some_and(|under| Arc::ptr_eq(under, view)) {
-            until.clear();
-            *under = Some(Arc::clone(view));
+        if !remembered.is_under(view) {
+            remembered.until.clear();
+            remembered.under = Some(Arc::clone(view));
         }
+        let until = &mut remembered.until;
         let good = |until: &Instant, grant: &Grant| *until > now && *until + slack >= now + grant.lifetime;
         grants
             .iter()
@@ -78,9 +89,9 @@ impl Granting {
         self.orders.as_ref().and_then(|orders| orders.send(order).ok()).ok_or_else(gone)?;
         result.await.unwrap_or_else(|_| Err(gone()))?;
         let mut remembered = self.remembered.borrow_mut();
-        if remembered.0.as_ref().is_some_and(|under| Arc::ptr_eq(under, view)) {
+        if remembered.is_under(view) {
             for (place, lifetime) in kept {
-                remembered.1.put(place, before + lifetime);
+                remembered.until.put(place, before + lifetime);
             }
         }
         Ok(())
@@ -88,7 +99,7 @@ impl Granting {
 
     /// Forgets what was granted: the kernel may have lost it.
     pub fn forget(&self) {
-        self.remembered.borrow_mut().1.clear();
+        self.remembered.borrow_mut().until.clear();
     }
 }
 

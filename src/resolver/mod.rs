@@ -24,6 +24,7 @@ mod decision;
 mod exchange;
 mod fair;
 mod granting;
+pub mod hosts;
 mod limits;
 mod listen;
 mod present;

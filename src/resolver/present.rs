@@ -44,10 +44,8 @@ pub fn present(view: &View, asker: Asker, scope: &Scope, answer: &Answer, left: 
     };
     for record in &answer.records {
         let kept = match &record.data {
-            RData::A(address) => keep(&mut presented, view, asker, scope, (*address).0.into()).then(|| record.clone()),
-            RData::AAAA(address) => {
-                keep(&mut presented, view, asker, scope, (*address).0.into()).then(|| record.clone())
-            }
+            RData::A(address) => keep(&mut presented, view, asker, scope, address.0.into()).then(|| record.clone()),
+            RData::AAAA(address) => keep(&mut presented, view, asker, scope, address.0.into()).then(|| record.clone()),
             RData::SVCB(service) => with_service(view, asker, record, service, now, RData::SVCB),
             RData::HTTPS(service) => with_service(view, asker, record, service, now, |svcb| RData::HTTPS(HTTPS(svcb))),
             _ => Some(record.clone()),

@@ -3,6 +3,7 @@
 use super::core::Core;
 use super::decision::View;
 use super::granting::{Granting, Opener};
+use super::hosts::Hosts;
 use super::listen;
 use super::seen::NameDenial;
 use super::shared::Shared;
@@ -70,6 +71,7 @@ pub struct Resolver {
     ruleset: Arc<Ruleset>,
     on_link: Vec<IpNet>,
     leases: Vec<(Lease, Instant)>,
+    hosts: Hosts,
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<io::Result<()>>>,
@@ -83,7 +85,7 @@ impl Resolver {
         let Config { listen: address, ruleset, on_link, upstreams, opener } = config;
         let (udp, tcp) = sockets(address).map_err(|source| ResolverError::Listen { address, source })?;
         let address = udp.local_addr().map_err(ResolverError::Start)?;
-        let shared = Arc::new(Shared::new(View::new(Arc::clone(&ruleset), &on_link, vec![])));
+        let shared = Arc::new(Shared::new(View::new(Arc::clone(&ruleset), &on_link, vec![], Hosts::new())));
         let (stop, stopped) = oneshot::channel();
         let (ended, alive) = io::pipe().map_err(ResolverError::Start)?;
         let theirs = Arc::clone(&shared);
@@ -91,8 +93,17 @@ impl Resolver {
             .name("rcc-resolver".to_owned())
             .spawn(move || run(theirs, opener, udp, tcp, stopped, alive))
             .map_err(ResolverError::Start)?;
-        let resolver =
-            Self { shared, ruleset, on_link, leases: vec![], address, stop: Some(stop), thread: Some(thread), ended };
+        let resolver = Self {
+            shared,
+            ruleset,
+            on_link,
+            leases: vec![],
+            hosts: Hosts::new(),
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+            ended,
+        };
         resolver.upstreams(upstreams);
         Ok(resolver)
     }
@@ -113,6 +124,12 @@ impl Resolver {
     pub fn leases(&mut self, leases: Vec<(Lease, Duration)>) {
         let now = Instant::now();
         self.leases = leases.into_iter().map(|(lease, left)| (lease, now + left)).collect();
+        self.renew();
+    }
+
+    /// From now on these are the names that the host itself knows ([`super::hosts::parse`]).
+    pub fn hosts(&mut self, hosts: Hosts) {
+        self.hosts = hosts;
         self.renew();
     }
 
@@ -158,7 +175,12 @@ impl Resolver {
     }
 
     fn renew(&self) {
-        self.shared.set_view(View::new(Arc::clone(&self.ruleset), &self.on_link, self.leases.clone()));
+        self.shared.set_view(View::new(
+            Arc::clone(&self.ruleset),
+            &self.on_link,
+            self.leases.clone(),
+            self.hosts.clone(),
+        ));
     }
 }
 

@@ -92,18 +92,27 @@ async fn race(
 ) -> (Option<(SocketAddr, Answer)>, Vec<SocketAddr>) {
     let attempts = order.len().max(ATTEMPTS_MIN);
     let mut next = order.iter().cycle().take(attempts).copied();
+    // Who has said that it cannot is not asked the same again.
+    let mut unable = Vec::new();
+    let mut all_asked = false;
     let mut asked: Vec<(SocketAddr, Instant)> = Vec::new();
     let mut failed = Vec::new();
     let mut running = JoinSet::new();
     loop {
-        if let Some(upstream) = next.next() {
-            asked.push((upstream, Instant::now()));
-            let query = Rc::clone(&query);
-            running.spawn_local(async move { (upstream, exchange(upstream, &query).await) });
+        match next.find(|upstream| !unable.contains(upstream)) {
+            Some(upstream) => {
+                asked.push((upstream, Instant::now()));
+                let query = Rc::clone(&query);
+                running.spawn_local(async move { (upstream, exchange(upstream, &query).await) });
+            }
+            None => all_asked = true,
+        }
+        if all_asked && running.is_empty() {
+            return (None, failed);
         }
         // Until the next is due; after the last, until it is over.
         let over = DEADLINE.saturating_sub(start.elapsed());
-        let patience = if asked.len() < attempts { HEDGE.min(over) } else { over };
+        let patience = if all_asked { over } else { HEDGE.min(over) };
         match timeout(patience, running.join_next()).await {
             Ok(Some(Ok((upstream, Ok(answer))))) => {
                 let is_slow =
@@ -114,8 +123,9 @@ async fn race(
             Ok(Some(Ok((upstream, Err(error))))) => {
                 tracing::debug!("{error}");
                 // "I cannot" about one name says nothing about the next.
-                if !matches!(error, ExchangeError::Bad { .. }) {
-                    failed.push(upstream);
+                match error {
+                    ExchangeError::Bad { .. } => unable.push(upstream),
+                    _ => failed.push(upstream),
                 }
             }
             Ok(Some(Err(_)) | None) => {}
@@ -124,9 +134,6 @@ async fn race(
                 return (None, failed);
             }
             Err(_) => {}
-        }
-        if asked.len() == attempts && running.is_empty() {
-            return (None, failed);
         }
     }
 }

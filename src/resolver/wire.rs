@@ -4,6 +4,7 @@
 use super::answer::Answer;
 use super::decision::{Decision, View};
 use super::exchange;
+use super::hosts::Hosts;
 use super::present::present;
 use super::question::{self, Question, Unanswerable};
 use super::reply::{self, Carrier};
@@ -24,7 +25,7 @@ static VIEW: LazyLock<View> = LazyLock::new(|| {
         private: vec![],
         vpn_interfaces: vec![],
     };
-    View::new(Arc::new(Ruleset::from(&policy)), &[], vec![])
+    View::new(Arc::new(Ruleset::from(&policy)), &[], vec![], Hosts::new())
 });
 
 /// Takes the bytes for a sandbox's query, and for an upstream's answer to the question that they

@@ -4,6 +4,7 @@ use super::world::{me, name, ruleset};
 use crate::policy::Lease;
 use crate::policy::ruleset::Ruleset;
 use crate::resolver::decision::{Decision, View};
+use crate::resolver::hosts::Hosts;
 use hickory_proto::rr::{Name, RecordType};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ fn view(ruleset: Ruleset, leases: &[(&str, u64)]) -> (View, Instant) {
         (lease, now + Duration::from_secs(*seconds))
     });
     let on_link = ["198.51.100.0/24".parse().unwrap()];
-    (View::new(Arc::new(ruleset), &on_link, leases.collect()), now)
+    (View::new(Arc::new(ruleset), &on_link, leases.collect(), Hosts::new()), now)
 }
 
 fn decide(view: &(View, Instant), asked: &Name, kind: RecordType) -> String {

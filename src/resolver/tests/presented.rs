@@ -5,6 +5,7 @@ use crate::policy::Lease;
 use crate::policy::ruleset::Ruleset;
 use crate::resolver::answer::{Answer, BadAnswer};
 use crate::resolver::decision::{Decision, View};
+use crate::resolver::hosts::Hosts;
 use crate::resolver::present::{Presented, present};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::svcb::{IpHint, Mandatory, SVCB, SvcParamKey, SvcParamValue};
@@ -22,7 +23,7 @@ fn seen_with(ruleset: Ruleset, leases: &[&str], asked: &str, kind: RecordType, r
     let now = Instant::now();
     let leases = leases.iter().map(|text| (text.parse::<Lease>().unwrap(), now + Duration::from_secs(20)));
     let on_link = ["198.51.100.0/24".parse().unwrap(), "2001:db8:77::/64".parse().unwrap()];
-    let view = View::new(Arc::new(ruleset), &on_link, leases.collect());
+    let view = View::new(Arc::new(ruleset), &on_link, leases.collect(), Hosts::new());
     let asker = view.asker(me()).unwrap();
     let answer = answer(asked, kind, records).unwrap();
     let Decision::Resolve(scope) = view.decide(asker, &name(asked), kind, now) else { panic!("{asked} is denied") };

@@ -320,3 +320,17 @@ fn names_that_do_not_exist_say_so_at_once() {
     assert_eq!(seen, [ResponseCode::NXDomain; 3]);
     assert_eq!(upstream.count(), 1);
 }
+
+#[test]
+fn names_that_only_the_host_knows_are_for_exceptions_alone() {
+    let upstream = Upstream::fixed(vec![]);
+    let mut world = World::start(ruleset(&["git.corp.lan:443"], None), &[upstream.address]);
+    let hosts = "10.1.2.8 git.corp.lan secret.corp.lan\n169.254.169.254 git.corp.lan\nfd00::8 git.corp.lan\n";
+    world.resolver.hosts(crate::resolver::hosts::parse(hosts));
+    assert_eq!(world.addresses("Git.corp.lan.", RecordType::A), ["10.1.2.8"]);
+    assert_eq!(world.addresses("git.corp.lan.", RecordType::AAAA), ["fd00::8"]);
+    assert_eq!(world.granted(), ["Excepted(0) 10.1.2.8", "Excepted(0) fd00::8"]);
+    assert_eq!(upstream.count(), 0);
+    assert_eq!(world.ask("secret.corp.lan.", RecordType::A).answers.len(), 0);
+    assert_eq!(upstream.count(), 1);
+}
