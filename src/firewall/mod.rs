@@ -17,6 +17,8 @@ pub mod grants;
 mod kernel;
 #[cfg(target_os = "linux")]
 mod loaded;
+#[cfg(target_os = "linux")]
+mod netfilter;
 pub mod nft;
 #[cfg(target_os = "linux")]
 pub mod onlink;
