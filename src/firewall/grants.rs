@@ -125,14 +125,17 @@ impl Grants {
         if wanted.len() > ELEMENTS_MAX {
             return Err(GrantError::Full);
         }
-        let mut batch = Batch::default();
+        let mut missing: BTreeMap<String, Vec<Element>> = BTreeMap::new();
         for ((set, key), element) in wanted {
             let present = kernel.element(&set, &key).map_err(|error| failure("look for", error))?;
-            let suffices =
-                present.is_some_and(|present| present.remaining.map(|left| left + SLACK) >= element.remaining);
-            if !suffices {
-                batch.put(&set, &[element]);
+            let left = present.map(|present| present.remaining.map(|left| left + SLACK));
+            if left.is_none_or(|left| left < element.remaining) {
+                missing.entry(set).or_default().push(element);
             }
+        }
+        let mut batch = Batch::default();
+        for (set, elements) in &missing {
+            batch.put(set, elements);
         }
         kernel.execute(&batch).map_err(|error| failure("add", error))
     }

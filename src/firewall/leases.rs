@@ -113,10 +113,11 @@ impl Leases {
         match lease.target {
             LeaseTarget::Name(_) => batch.put(LEASED_NAMES, &[element(&HeldKey::LeasedName)]),
             LeaseTarget::Address(address) => {
-                for (contents, identity, port) in leased(lease) {
-                    let set = contents.set(Family::of(&address), None);
-                    batch.put(&set, &[element(&HeldKey::Address { contents, identity, address, port })]);
-                }
+                let set = Contents::of_lease(lease).set(Family::of(&address), None);
+                let places = leased(lease).into_iter();
+                let keys =
+                    places.map(|(contents, identity, port)| HeldKey::Address { contents, identity, address, port });
+                batch.put(&set, &keys.map(|key| element(&key)).collect::<Vec<_>>());
             }
         }
         self.kernel.execute(&batch).map_err(|error| failure("add", error))
@@ -170,8 +171,7 @@ impl Leases {
         // What ends between looking and deleting fails the transaction, and is gone at the next look.
         for _ in 0..16 {
             let held = held::read(&mut self.kernel).map_err(|error| failure("list", error))?;
-            let mut batch = Batch::default();
-            let mut any = false;
+            let mut gone: BTreeMap<String, Vec<Element>> = BTreeMap::new();
             for held in &held {
                 let (lease, set) = match &held.key {
                     HeldKey::LeasedName => (held.comment.parse().ok(), LEASED_NAMES.to_owned()),
@@ -181,13 +181,16 @@ impl Leases {
                 };
                 if lease.is_some_and(|lease| wanted(&lease)) {
                     let key = held::key(&held.key, &held.comment);
-                    batch.delete(&set, &[Element { key, remaining: None, comment: None }]);
-                    any = true;
+                    gone.entry(set).or_default().push(Element { key, remaining: None, comment: None });
                 }
+            }
+            let mut batch = Batch::default();
+            for (set, elements) in &gone {
+                batch.delete(set, elements);
             }
             match self.kernel.execute(&batch) {
                 Err(error) if netfilter::is_absent(&error) => {}
-                done => return done.map(|()| any).map_err(|error| failure("revoke", error)),
+                done => return done.map(|()| !gone.is_empty()).map_err(|error| failure("revoke", error)),
             }
         }
         Err(failure("revoke", io::Error::other("they change faster than they can be listed")))
