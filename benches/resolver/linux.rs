@@ -4,9 +4,9 @@ use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use rcc::policy::identity::{BLOCK_START, RANGE_LENGTH, UserRange};
-use rcc::policy::ruleset::{IdentityRange, Ruleset};
+use rcc::policy::ruleset::{IdentityRange, Ruleset, Version};
 use rcc::policy::{Listed, Policy, Ports, Profile, ProfileName, Protocol, Reach};
-use rcc::resolver::{Config, Resolver};
+use rcc::resolver::{Config, Resolver, Rules};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
@@ -176,10 +176,9 @@ fn resolver(upstream: SocketAddr, reach: Reach) -> Resolver {
     let port = free_port();
     Resolver::start(Config {
         listen: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
-        ruleset: Arc::new(ruleset),
-        on_link: vec![],
+        rules: Rules { ruleset: Arc::new(ruleset), version: Version::new([0; 32]), on_link: vec![] },
         upstreams: vec![upstream],
-        opener: Box::new(|_, _| Ok(())),
+        opener: Box::new(|_, _, _| Ok(())),
     })
     .expect("a resolver")
 }

@@ -108,7 +108,7 @@ impl Core {
             }
             match self.granting.grant(&view, missing).await {
                 Ok(()) => return Some(self.finish(asker, question, presented, carrier)),
-                Err(GrantError::NotLoaded | GrantError::NoRule) => tokio::time::sleep(GRANT_PAUSE).await,
+                Err(GrantError::NotLoaded | GrantError::NoRule { .. }) => tokio::time::sleep(GRANT_PAUSE).await,
                 Err(error) => {
                     self.complain(&error);
                     break;

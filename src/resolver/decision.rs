@@ -2,7 +2,7 @@
 
 use super::hosts::Hosts;
 use super::space::{Ranges, Space};
-use crate::policy::ruleset::{ProfileRules, Ruleset};
+use crate::policy::ruleset::{ProfileRules, Ruleset, Version};
 use crate::policy::{DomainName, Holder, Lease, LeaseTarget};
 use hickory_proto::rr::{Name, RecordType};
 use ipnet::IpNet;
@@ -19,11 +19,24 @@ pub struct Asker {
     pub profile: usize,
 }
 
+/// What is loaded.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The rules.
+    pub ruleset: Arc<Ruleset>,
+    /// Their version, [`crate::firewall::nft::version`].
+    pub version: Version,
+    /// What is next to the host.
+    pub on_link: Vec<IpNet>,
+}
+
 /// The policy at one moment, ready to be asked.
 #[derive(Debug)]
 pub struct View {
     /// The rules that are loaded.
     pub ruleset: Arc<Ruleset>,
+    /// Their version, [`crate::firewall::nft::version`].
+    pub version: Version,
     /// Denied space.
     pub space: Space,
     /// For each profile, the private addresses that it reaches whatever they are called.
@@ -83,18 +96,20 @@ impl Scope {
 }
 
 impl View {
-    /// `on_link` is what is next to the host; `leases` may name addresses too, which are left out.
-    pub fn new(ruleset: Arc<Ruleset>, on_link: &[IpNet], leases: Vec<(Lease, Instant)>, hosts: Hosts) -> Self {
+    /// `leases` may name addresses too, which are left out.
+    pub fn new(rules: &Rules, leases: Vec<(Lease, Instant)>, hosts: Hosts) -> Self {
+        let ruleset = Arc::clone(&rules.ruleset);
         let excepted = ruleset.profiles.iter().map(|profile| {
             let openings = profile.hosts.iter().chain(&profile.prefixes);
             Ranges::new(openings.map(|opening| opening.net))
         });
         let by_name = |(lease, _): &(Lease, Instant)| matches!(lease.target, LeaseTarget::Name(_));
         Self {
-            space: Space::new(&ruleset.denied, on_link),
+            space: Space::new(&ruleset.denied, &rules.on_link),
             excepted: excepted.collect(),
             leases: leases.into_iter().filter(by_name).collect(),
             hosts,
+            version: rules.version,
             ruleset,
         }
     }

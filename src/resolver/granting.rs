@@ -3,7 +3,7 @@
 
 use super::decision::View;
 use crate::firewall::grants::{Grant, GrantError};
-use crate::policy::ruleset::Ruleset;
+use crate::policy::ruleset::{Ruleset, Version};
 use lru::LruCache;
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// What opens addresses: [`crate::firewall::grants::Grants::add`], or a recorder in tests.
-pub type Opener = Box<dyn FnMut(&Ruleset, &[Grant]) -> Result<(), GrantError> + Send>;
+pub type Opener = Box<dyn FnMut(&Ruleset, &Version, &[Grant]) -> Result<(), GrantError> + Send>;
 
 /// Grants that are remembered as still good.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
@@ -24,7 +24,7 @@ const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 type Place = (usize, String, IpAddr);
 
 struct Order {
-    ruleset: Arc<Ruleset>,
+    view: Arc<View>,
     grants: Vec<Grant>,
     done: oneshot::Sender<Result<(), GrantError>>,
 }
@@ -55,7 +55,7 @@ impl Granting {
         let thread = Builder::new().name("rcc-grants".to_owned()).spawn(move || {
             for order in queue {
                 // Whoever gave up does not need the answer.
-                let _ = order.done.send(opener(&order.ruleset, &order.grants));
+                let _ = order.done.send(opener(&order.view.ruleset, &order.view.version, &order.grants));
             }
         })?;
         let remembered = RefCell::new(Remembered { under: None, until: LruCache::new(REMEMBERED_MAX) });
@@ -84,7 +84,7 @@ impl Granting {
         let (done, result) = oneshot::channel();
         let kept: Vec<(Place, Duration)> = grants.iter().map(|grant| (place(grant), grant.lifetime)).collect();
         let before = Instant::now();
-        let order = Order { ruleset: Arc::clone(&view.ruleset), grants, done };
+        let order = Order { view: Arc::clone(view), grants, done };
         let gone = || GrantError::Kernel { attempt: "open", source: std::io::Error::other("the thread has ended") };
         self.orders.as_ref().and_then(|orders| orders.send(order).ok()).ok_or_else(gone)?;
         result.await.unwrap_or_else(|_| Err(gone()))?;

@@ -38,7 +38,7 @@ mod upstream;
 #[doc(hidden)]
 pub mod wire;
 
-pub use decision::{Asker, Decision, Denial, Scope, View};
+pub use decision::{Asker, Decision, Denial, Rules, Scope, View};
 pub use granting::Opener;
 pub use seen::{Denied, NameDenial};
 pub use service::{Config, Resolver, ResolverError};

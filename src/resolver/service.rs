@@ -1,15 +1,14 @@
 //! The resolver's thread, as the rest of the service holds it.
 
 use super::core::Core;
-use super::decision::View;
+use super::decision::{Rules, View};
 use super::granting::{Granting, Opener};
 use super::hosts::Hosts;
 use super::listen;
 use super::seen::NameDenial;
 use super::shared::Shared;
 use crate::policy::Lease;
-use crate::policy::ruleset::{RESOLVER, Ruleset};
-use ipnet::IpNet;
+use crate::policy::ruleset::RESOLVER;
 use rustix::net::sockopt;
 use std::io::{self, PipeReader, PipeWriter};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
@@ -30,10 +29,8 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 pub struct Config {
     /// Where it listens; [`Config::ADDRESS`] but in tests.
     pub listen: SocketAddr,
-    /// The rules that are loaded.
-    pub ruleset: Arc<Ruleset>,
-    /// What is next to the host.
-    pub on_link: Vec<IpNet>,
+    /// What is loaded.
+    pub rules: Rules,
     /// The host's resolvers, the first first.
     pub upstreams: Vec<SocketAddr>,
     /// Opens addresses in the kernel.
@@ -68,8 +65,7 @@ pub enum ResolverError {
 pub struct Resolver {
     shared: Arc<Shared>,
     /// What the view is made of.
-    ruleset: Arc<Ruleset>,
-    on_link: Vec<IpNet>,
+    rules: Rules,
     leases: Vec<(Lease, Instant)>,
     hosts: Hosts,
     address: SocketAddr,
@@ -82,10 +78,10 @@ pub struct Resolver {
 impl Resolver {
     /// Listens, and answers from now on.
     pub fn start(config: Config) -> Result<Self, ResolverError> {
-        let Config { listen: address, ruleset, on_link, upstreams, opener } = config;
+        let Config { listen: address, rules, upstreams, opener } = config;
         let (udp, tcp) = sockets(address).map_err(|source| ResolverError::Listen { address, source })?;
         let address = udp.local_addr().map_err(ResolverError::Start)?;
-        let shared = Arc::new(Shared::new(View::new(Arc::clone(&ruleset), &on_link, vec![], Hosts::new())));
+        let shared = Arc::new(Shared::new(View::new(&rules, vec![], Hosts::new())));
         let (stop, stopped) = oneshot::channel();
         let (ended, alive) = io::pipe().map_err(ResolverError::Start)?;
         let theirs = Arc::clone(&shared);
@@ -95,8 +91,7 @@ impl Resolver {
             .map_err(ResolverError::Start)?;
         let resolver = Self {
             shared,
-            ruleset,
-            on_link,
+            rules,
             leases: vec![],
             hosts: Hosts::new(),
             address,
@@ -115,8 +110,8 @@ impl Resolver {
 
     /// From now on these rules hold; they are loaded already. What was granted before is granted again
     /// when it is asked for.
-    pub fn policy(&mut self, ruleset: Arc<Ruleset>, on_link: &[IpNet]) {
-        (self.ruleset, self.on_link) = (ruleset, on_link.to_vec());
+    pub fn policy(&mut self, rules: Rules) {
+        self.rules = rules;
         self.renew();
     }
 
@@ -175,12 +170,7 @@ impl Resolver {
     }
 
     fn renew(&self) {
-        self.shared.set_view(View::new(
-            Arc::clone(&self.ruleset),
-            &self.on_link,
-            self.leases.clone(),
-            self.hosts.clone(),
-        ));
+        self.shared.set_view(View::new(&self.rules, self.leases.clone(), self.hosts.clone()));
     }
 }
 

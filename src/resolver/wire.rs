@@ -2,7 +2,7 @@
 //! (`fuzz/`) and for the tests.
 
 use super::answer::Answer;
-use super::decision::{Decision, View};
+use super::decision::{Decision, Rules, View};
 use super::exchange;
 use super::hosts::Hosts;
 use super::present::present;
@@ -10,7 +10,7 @@ use super::question::{self, Question, Unanswerable};
 use super::reply::{self, Carrier};
 use super::space::Verdict;
 use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, UserRange};
-use crate::policy::ruleset::Ruleset;
+use crate::policy::ruleset::{Ruleset, Version};
 use crate::policy::{Policy, Profile, ProfileName, Reach};
 use hickory_proto::op::{Message, Query};
 use std::sync::{Arc, LazyLock};
@@ -25,7 +25,9 @@ static VIEW: LazyLock<View> = LazyLock::new(|| {
         private: vec![],
         vpn_interfaces: vec![],
     };
-    View::new(Arc::new(Ruleset::from(&policy)), &[], vec![], Hosts::new())
+    let ruleset = Arc::new(Ruleset::from(&policy));
+    let rules = Rules { ruleset, version: Version::new([0; 32]), on_link: vec![] };
+    View::new(&rules, vec![], Hosts::new())
 });
 
 /// Takes the bytes for a sandbox's query, and for an upstream's answer to the question that they

@@ -2,8 +2,8 @@
 
 use super::world::{me, name, ruleset};
 use crate::policy::Lease;
-use crate::policy::ruleset::Ruleset;
-use crate::resolver::decision::{Decision, View};
+use crate::policy::ruleset::{Ruleset, Version};
+use crate::resolver::decision::{Decision, Rules, View};
 use crate::resolver::hosts::Hosts;
 use hickory_proto::rr::{Name, RecordType};
 use std::sync::Arc;
@@ -15,8 +15,9 @@ fn view(ruleset: Ruleset, leases: &[(&str, u64)]) -> (View, Instant) {
         let lease: Lease = text.parse().unwrap();
         (lease, now + Duration::from_secs(*seconds))
     });
-    let on_link = ["198.51.100.0/24".parse().unwrap()];
-    (View::new(Arc::new(ruleset), &on_link, leases.collect(), Hosts::new()), now)
+    let on_link = vec!["198.51.100.0/24".parse().unwrap()];
+    let rules = Rules { ruleset: Arc::new(ruleset), version: Version::new([0; 32]), on_link };
+    (View::new(&rules, leases.collect(), Hosts::new()), now)
 }
 
 fn decide(view: &(View, Instant), asked: &Name, kind: RecordType) -> String {

@@ -2,9 +2,9 @@
 
 use super::world::{addresses, alias, at, me, name, query, reply, ruleset};
 use crate::policy::Lease;
-use crate::policy::ruleset::Ruleset;
+use crate::policy::ruleset::{Ruleset, Version};
 use crate::resolver::answer::{Answer, BadAnswer};
-use crate::resolver::decision::{Decision, View};
+use crate::resolver::decision::{Decision, Rules, View};
 use crate::resolver::hosts::Hosts;
 use crate::resolver::present::{Presented, present};
 use hickory_proto::op::ResponseCode;
@@ -22,8 +22,9 @@ fn answer(asked: &str, kind: RecordType, records: &[Record]) -> Result<Answer, B
 fn seen_with(ruleset: Ruleset, leases: &[&str], asked: &str, kind: RecordType, records: &[Record]) -> Presented {
     let now = Instant::now();
     let leases = leases.iter().map(|text| (text.parse::<Lease>().unwrap(), now + Duration::from_secs(20)));
-    let on_link = ["198.51.100.0/24".parse().unwrap(), "2001:db8:77::/64".parse().unwrap()];
-    let view = View::new(Arc::new(ruleset), &on_link, leases.collect(), Hosts::new());
+    let on_link = vec!["198.51.100.0/24".parse().unwrap(), "2001:db8:77::/64".parse().unwrap()];
+    let rules = Rules { ruleset: Arc::new(ruleset), version: Version::new([0; 32]), on_link };
+    let view = View::new(&rules, leases.collect(), Hosts::new());
     let asker = view.asker(me()).unwrap();
     let answer = answer(asked, kind, records).unwrap();
     let Decision::Resolve(scope) = view.decide(asker, &name(asked), kind, now) else { panic!("{asked} is denied") };
@@ -209,7 +210,7 @@ fn lives_are_bounded_on_both_sides() {
 fn a_thousand_addresses_are_a_few() {
     let records: Vec<Record> =
         (0..1000).map(|number| at("a.", &format!("203.{}.{}.1", number / 250, number % 250), 60)).collect();
-    assert_eq!(answer("a.", RecordType::A, &records).unwrap().records.len(), 64);
+    assert_eq!(answer("a.", RecordType::A, &records).unwrap().records.len(), 32);
 }
 
 fn service(priority: u16, target: &str, params: Vec<(SvcParamKey, SvcParamValue)>) -> Record {

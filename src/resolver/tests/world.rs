@@ -2,9 +2,9 @@
 
 use crate::firewall::grants::{Grant, GrantError};
 use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, UserRange};
-use crate::policy::ruleset::{IdentityRange, Ruleset};
+use crate::policy::ruleset::{IdentityRange, Ruleset, Version};
 use crate::policy::{Exception, Listed, Policy, Ports, Profile, ProfileName, Protocol, Reach, Target};
-use crate::resolver::{Config, Resolver};
+use crate::resolver::{Config, Resolver, Rules};
 use hickory_proto::op::{Edns, Message, Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
@@ -167,7 +167,7 @@ impl World {
     pub fn start(ruleset: Ruleset, upstreams: &[SocketAddr]) -> Self {
         let granted = Arc::new(Mutex::new(Vec::new()));
         let recorder = Arc::clone(&granted);
-        let opener = move |_: &Ruleset, grants: &[Grant]| {
+        let opener = move |_: &Ruleset, _: &Version, grants: &[Grant]| {
             recorder.lock().unwrap().extend_from_slice(grants);
             Ok(())
         };
@@ -208,21 +208,21 @@ impl World {
     }
 }
 
+/// As if they were loaded.
+pub(super) fn rules(ruleset: Ruleset) -> Rules {
+    let on_link = vec!["198.51.100.0/24".parse().unwrap()];
+    Rules { ruleset: Arc::new(ruleset), version: Version::new([0; 32]), on_link }
+}
+
 pub(super) fn start(
     ruleset: Ruleset,
     upstreams: &[SocketAddr],
-    opener: impl FnMut(&Ruleset, &[Grant]) -> Result<(), GrantError> + Send + 'static,
+    opener: impl FnMut(&Ruleset, &Version, &[Grant]) -> Result<(), GrantError> + Send + 'static,
 ) -> Resolver {
     // A port that is free for both, and still is a moment later.
     let listen = same_port().0.local_addr().unwrap();
-    Resolver::start(Config {
-        listen,
-        ruleset: Arc::new(ruleset),
-        on_link: vec!["198.51.100.0/24".parse().unwrap()],
-        upstreams: upstreams.to_vec(),
-        opener: Box::new(opener),
-    })
-    .unwrap()
+    Resolver::start(Config { listen, rules: rules(ruleset), upstreams: upstreams.to_vec(), opener: Box::new(opener) })
+        .unwrap()
 }
 
 pub(super) fn exchange_tcp(stream: &mut TcpStream, query: &Message) -> Message {
