@@ -12,8 +12,9 @@ const WAITING_MAX: usize = 256;
 const ALL_WAITING_MAX: usize = 4096;
 /// Questions of one identity that upstreams are asked at the same time.
 const ASKING_MAX: usize = 64;
-/// Questions that upstreams are asked at the same time; each has up to three sockets.
-const ALL_ASKING_MAX: usize = 256;
+/// Questions that upstreams are asked at the same time; each has up to three sockets, and with the
+/// connections that stays below 1024 descriptors, the usual limit (getrlimit(2)).
+const ALL_ASKING_MAX: usize = 192;
 /// Connections of one identity.
 pub const CONNECTIONS_MAX: usize = 16;
 /// Connections of all.
