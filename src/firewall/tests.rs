@@ -3,6 +3,7 @@
 
 use super::apply::{ApplyError, apply_in, reset_in, update_in};
 
+use super::leases::Leases;
 use super::probe::{self, Expectation, NotInForce};
 use super::refresh::{InForce, watch_in};
 use super::status::{State, status};
@@ -403,6 +404,16 @@ fn the_service_follows_the_host_and_restores_what_vanishes() {
         eventually("word of it", || told() == "10.9.9.9 198.51.100.0/24 203.0.113.0/24");
         std::fs::write(&resolv_conf, "nameserver 10.8.8.8\n").unwrap();
         eventually("a new resolver", || told().starts_with("10.8.8.8 "));
+
+        let mut leases = Leases::open_in(world.run()).unwrap();
+        let of_nobody = "10.1.1.1 tcp 1 @1919090688".parse().unwrap();
+        leases.add(&ruleset, &of_nobody, std::time::Duration::from_secs(600)).unwrap();
+        let of_all = "10.1.1.1 tcp 1 public".parse().unwrap();
+        leases.add(&ruleset, &of_all, std::time::Duration::from_secs(600)).unwrap();
+        eventually("the end of a lease without a session", || {
+            let left = Leases::open_in(world.run()).unwrap().list().unwrap();
+            left.len() == 1 && left[0].lease == of_all
+        });
 
         for harm in ["delete table inet rcc", "flush ruleset", "flush table inet rcc"] {
             world.nft(harm);
