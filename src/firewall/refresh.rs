@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 
 /// How long an event may go unnoticed if the kernel's notice of it was lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// How long the lease of a session may outlast it, so that its identity's next holder has it too.
-const SESSION_ENDS: Duration = Duration::from_secs(1);
+/// How soon it looks again for what nothing announces: the end of a session that has leases (which
+/// its identity's next holder would inherit), or that the resolver can start after all.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Why the service ended. The rules that were loaded stay loaded.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +88,7 @@ pub(super) fn watch_in(run: &Path, resolv_conf: &Path, load: Load<'_>, tell: Tel
     notify_ready();
     let mut looked = Instant::now();
     loop {
-        let patience = if watched.end_sessions() { SESSION_ENDS } else { LOOK_AGAIN };
+        let patience = if watched.end_sessions() || !told { SOON } else { LOOK_AGAIN };
         let mut woken = events.wait(patience).map_err(WatchError::Events)?;
         if looked.elapsed() >= LOOK_AGAIN {
             (woken.surroundings, woken.tables, looked) = (true, true, Instant::now());

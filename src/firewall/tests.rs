@@ -9,8 +9,8 @@ use super::refresh::{InForce, watch_in};
 use super::status::{State, status};
 use super::{battery, nft, onlink};
 use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, SLOTS, UserRange};
-use crate::policy::ruleset::Ruleset;
-use crate::policy::{Exception, Policy, Ports, Profile, ProfileName, Protocol, Reach, Surroundings, Target};
+use crate::policy::ruleset::{Ruleset, Transport};
+use crate::policy::{Exception, Lease, Policy, Ports, Profile, ProfileName, Protocol, Reach, Surroundings, Target};
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;
@@ -343,9 +343,21 @@ fn killed_at_any_moment_nft_leaves_the_old_rules_or_the_new() {
             policy
         };
         let (old, new) = (large("1"), large("2"));
+        // A lease that both keep is there whatever happens.
+        let lease: Lease = "10.250.0.1 tcp 443 public".parse().unwrap();
+        let kept = [nft::Held {
+            key: nft::HeldKey::Address {
+                contents: nft::Contents::of_lease(&lease),
+                identity: None,
+                address: [10, 250, 0, 1].into(),
+                port: Some((Transport::Tcp, 443)),
+            },
+            comment: lease.to_string(),
+            remaining: std::time::Duration::from_secs(3600),
+        }];
         let rendered = |policy: &Policy| {
             let ruleset = Ruleset::from(policy);
-            nft::json(&nft::replace(&ruleset, &nft::version(&ruleset), &Surroundings::default()))
+            nft::json(&nft::replace_keeping(&ruleset, &nft::version(&ruleset), &Surroundings::default(), &kept))
         };
         let (old_text, new_text) = (rendered(&old), rendered(&new));
         let started = std::time::Instant::now();
@@ -358,6 +370,8 @@ fn killed_at_any_moment_nft_leaves_the_old_rules_or_the_new() {
             let states = [&old, &new].map(|policy| world.state(policy) == State::InForce);
             assert!(states[0] != states[1], "round {round}: {states:?}");
             survived[usize::from(states[1])] = true;
+            let left = Leases::open_in(world.run()).unwrap().list().unwrap();
+            assert!(left.len() == 1 && left[0].lease == lease, "round {round}: {left:?}");
         }
         assert_eq!(survived, [true, true], "the kills must have come both before and after the commit");
     });

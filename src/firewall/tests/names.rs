@@ -284,7 +284,7 @@ fn a_lease_by_name_is_granted_while_it_lasts_and_closes_with_it() {
         let found = names.grants.leases(&names.ruleset, PUBLIC, &name).unwrap();
         assert!(matches!(&found[..], [(lease, left)] if *lease == ours && *left <= Duration::from_secs(30)));
         assert_eq!(names.grants.leases(&names.ruleset, WORK, &name).unwrap(), []);
-        names.add(&[grant.clone()]).unwrap();
+        names.add(std::slice::from_ref(&grant)).unwrap();
         let left = Netfilter::open().unwrap().elements("leased4-public").unwrap()[0].remaining.unwrap();
         assert!(left <= Duration::from_secs(30), "a grant must not outlive its lease: {left:?}");
         for wrong in [
@@ -293,7 +293,7 @@ fn a_lease_by_name_is_granted_while_it_lasts_and_closes_with_it() {
             names.to(0, kind(), "a.tmp.lan", "169.254.169.254:443", 9),
             names.to(0, GrantKind::Lease(lease("*.lan tcp 443 public")), "a.tmp.lan", PRIVATE, 9),
         ] {
-            assert!(matches!(names.add(&[wrong.clone()]), Err(GrantError::NoRule { .. })), "{wrong:?}");
+            assert!(matches!(names.add(std::slice::from_ref(&wrong)), Err(GrantError::NoRule { .. })), "{wrong:?}");
         }
         let mut flow = connect(PRIVATE, PUBLIC).unwrap();
         echoes(&mut flow).unwrap();
