@@ -535,3 +535,28 @@ fn adding_an_address_takes_much_less_than_a_millisecond() {
         assert!(times[200] < Duration::from_millis(2), "{:?}", times[200]);
     });
 }
+
+/// Printed with `--nocapture`; unoptimised, and the bound is generous.
+#[test]
+fn ten_thousand_exceptions_and_a_thousand_names_are_loaded_quickly() {
+    World::build(|world| {
+        let mut policy = with_names();
+        let address = |number: u32| exception(&format!("10.{}.{}.7/32", number / 250, number % 250), "443");
+        policy.profiles[1].exceptions.extend((0..10_000).map(address));
+        let name = |number: u16| by_name(&format!("n{number}.corp.lan"), &number.to_string());
+        policy.profiles[1].exceptions.extend((1..=500).map(name));
+        let Reach::Listed(list) = &mut policy.profiles[2].reach else { unreachable!() };
+        list.extend((1..=500).map(|number| listed(&format!("n{number}.example.net"), "443")));
+        world.apply(&policy).unwrap();
+        let mut times: Vec<Duration> = (0..5)
+            .map(|_| {
+                let started = Instant::now();
+                world.apply(&policy).unwrap();
+                started.elapsed()
+            })
+            .collect();
+        times.sort_unstable();
+        println!("10,000 exceptions and 1,000 names: best {:?}, median {:?}", times[0], times[2]);
+        assert!(times[0] < Duration::from_secs(3), "{times:?}");
+    });
+}
