@@ -23,10 +23,13 @@ impl RunError {
     }
 }
 
+/// The lock that whoever changes the rules holds alone, and whoever adds to their sets shares.
+pub(super) const LOCK: &str = "firewall.lock";
+
 /// One apply at a time; the lock goes with the file.
 pub(super) fn lock(run: &Path) -> Result<File, RunError> {
-    let file = lock_file(run, "firewall.lock")?;
-    let path = run.join("firewall.lock");
+    let file = lock_file(run, LOCK)?;
+    let path = run.join(LOCK);
     rustix::fs::flock(&file, FlockOperation::LockExclusive)
         .map_err(|errno| RunError::doing("lock", &path)(errno.into()))?;
     Ok(file)
@@ -37,7 +40,8 @@ pub(super) fn watch_lock(run: &Path) -> Result<File, RunError> {
     lock_file(run, "firewall.watch")
 }
 
-fn lock_file(run: &Path, name: &str) -> Result<File, RunError> {
+/// Opens one of root's locks, and creates it if it is not there.
+pub(super) fn lock_file(run: &Path, name: &str) -> Result<File, RunError> {
     directory(run, 0o755)?;
     let owner = std::fs::symlink_metadata(run).map_err(RunError::doing("inspect", run))?.uid();
     if owner != rustix::process::geteuid().as_raw() {

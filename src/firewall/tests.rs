@@ -2,6 +2,7 @@
 //! and fail without.
 
 mod loading;
+mod names;
 mod proof;
 mod refusals;
 mod service;
@@ -12,7 +13,7 @@ use super::status::status;
 use super::{State, onlink, probe};
 use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, SLOTS, UserRange};
 use crate::policy::ruleset::Ruleset;
-use crate::policy::{Exception, Policy, Ports, Profile, ProfileName, Protocol, Surroundings, Target};
+use crate::policy::{Exception, Policy, Ports, Profile, ProfileName, Protocol, Reach, Surroundings, Target};
 use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
 use std::process::Command;
@@ -96,9 +97,10 @@ fn policy() -> Policy {
             exception("203.0.113.5/32", "8080"),
             exception("203.0.113.0/24", "9000"),
         ],
+        reach: Reach::Public,
     };
     Policy {
-        profiles: vec![Profile { name: ProfileName::public(), exceptions: vec![] }, work],
+        profiles: vec![Profile { name: ProfileName::public(), exceptions: vec![], reach: Reach::Public }, work],
         users: vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).unwrap()],
         private: vec![],
         vpn_interfaces: vec!["wg*".parse().unwrap()],
@@ -121,4 +123,14 @@ fn udp(to: &str) -> Result<usize, std::io::Error> {
 
 fn is_refused(to: &'static str, identity: u32) -> bool {
     as_identity(identity, move || udp(to)).is_err_and(|error| error.raw_os_error() == Some(libc::EPERM))
+}
+
+fn eventually(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..100 {
+        if condition() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("{what}: not within 5 s");
 }

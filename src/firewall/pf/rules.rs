@@ -1,8 +1,8 @@
 //! From a ruleset and what is around the host to rules. Everything is decided here.
 
 use super::{Action, InterfaceName, Ndp, Network, Protocol, Rule, Surroundings};
-use crate::policy::ruleset::{CANARY, NameRules, Opening, Ruleset, Transport, aggregated};
-use crate::policy::{DomainName, PortRange};
+use crate::policy::ruleset::{CANARY, Opening, Ruleset, Transport, aggregated};
+use crate::policy::{DomainName, NameRules, PortRange};
 use ipnet::IpNet;
 use std::net::IpAddr;
 

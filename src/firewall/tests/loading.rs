@@ -2,10 +2,11 @@
 
 use super::{PUBLIC, WORK, World, as_identity, exception, policy};
 use crate::firewall::apply::{ApplyError, apply_in, reset_in};
+use crate::firewall::leases::Leases;
 use crate::firewall::{State, nft};
 use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, SLOTS, UserRange};
-use crate::policy::ruleset::Ruleset;
-use crate::policy::{Policy, Profile, ProfileName, Surroundings};
+use crate::policy::ruleset::{Ruleset, Transport};
+use crate::policy::{Lease, Policy, Profile, ProfileName, Reach, Surroundings};
 use std::process::Command;
 
 #[test]
@@ -35,7 +36,9 @@ fn an_identity_in_use_keeps_its_profile() {
         std::fs::create_dir_all(&slots).unwrap();
         let slot = std::fs::File::create(slots.join(WORK.to_string())).unwrap();
         let mut after = before.clone();
-        after.profiles.insert(1, Profile { name: ProfileName::new("new").unwrap(), exceptions: vec![] });
+        after
+            .profiles
+            .insert(1, Profile { name: ProfileName::new("new").unwrap(), exceptions: vec![], reach: Reach::Public });
         slot.lock().unwrap();
         let refused = world.apply(&after);
         assert!(matches!(refused, Err(ApplyError::InUse { uid: 0, identity: WORK, .. })), "{refused:?}");
@@ -98,9 +101,21 @@ fn killed_at_any_moment_nft_leaves_the_old_rules_or_the_new() {
             policy
         };
         let (old, new) = (large("1"), large("2"));
+        // A lease that both keep is there whatever happens.
+        let lease: Lease = "10.250.0.1 tcp 443 public".parse().unwrap();
+        let kept = [nft::Held {
+            key: nft::HeldKey::Address {
+                contents: nft::Contents::of_lease(&lease),
+                identity: None,
+                address: [10, 250, 0, 1].into(),
+                port: Some((Transport::Tcp, 443)),
+            },
+            comment: lease.to_string(),
+            remaining: std::time::Duration::from_secs(3600),
+        }];
         let rendered = |policy: &Policy| {
             let ruleset = Ruleset::from(policy);
-            nft::json(&nft::replace(&ruleset, &nft::version(&ruleset), &Surroundings::default()))
+            nft::json(&nft::replace_keeping(&ruleset, &nft::version(&ruleset), &Surroundings::default(), &kept))
         };
         let (old_text, new_text) = (rendered(&old), rendered(&new));
         let started = std::time::Instant::now();
@@ -113,6 +128,8 @@ fn killed_at_any_moment_nft_leaves_the_old_rules_or_the_new() {
             let states = [&old, &new].map(|policy| world.state(policy) == State::InForce);
             assert!(states[0] != states[1], "round {round}: {states:?}");
             survived[usize::from(states[1])] = true;
+            let left = Leases::open_in(world.run()).unwrap().list().unwrap();
+            assert!(left.len() == 1 && left[0].lease == lease, "round {round}: {left:?}");
         }
         assert_eq!(survived, [true, true], "the kills must have come both before and after the commit");
     });

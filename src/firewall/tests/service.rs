@@ -1,13 +1,14 @@
 //! The service that keeps the rules, and its reload.
 
-use super::{PUBLIC, World, is_refused, policy};
+use super::{PUBLIC, World, eventually, is_refused, policy};
 use crate::firewall::State;
 use crate::firewall::apply::{ApplyError, reset_in};
-use crate::firewall::refresh::watch_in;
+use crate::firewall::leases::Leases;
+use crate::firewall::refresh::{InForce, watch_in};
 use crate::firewall::reload::{ReloadError, reload_in};
 use crate::firewall::status::status;
-use crate::policy::Policy;
 use crate::policy::ruleset::Ruleset;
+use crate::policy::{Policy, Surroundings};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -21,16 +22,27 @@ fn the_service_follows_the_host_and_restores_what_vanishes() {
         let ruleset = Ruleset::from(&policy());
         let holds = || world.check(&policy(), "public", PUBLIC).is_ok();
         eventually("the first load", holds);
-        assert!(!is_refused("10.9.9.9:53", PUBLIC));
+        assert!(is_refused("10.9.9.9:53", PUBLIC), "queries go to our resolver only");
         assert!(matches!(reset_in(world.run()), Err(ApplyError::Watched)));
 
         world.ip("addr add 198.51.100.1/24 dev lan");
         eventually("a new address", holds);
         assert!(is_refused("198.51.100.2:1", PUBLIC));
 
+        let told = || std::fs::read_to_string(world.run().join("told")).unwrap_or_default();
+        eventually("word of it", || told() == "10.9.9.9 198.51.100.0/24 203.0.113.0/24");
         std::fs::write(&resolv_conf, "nameserver 10.8.8.8\n").unwrap();
-        eventually("a new resolver", || !is_refused("10.8.8.8:53", PUBLIC));
-        assert!(is_refused("10.9.9.9:53", PUBLIC));
+        eventually("a new resolver", || told().starts_with("10.8.8.8 "));
+
+        let mut leases = Leases::open_in(world.run()).unwrap();
+        let of_nobody = "10.1.1.1 tcp 1 @1919090688".parse().unwrap();
+        leases.add(&ruleset, &of_nobody, std::time::Duration::from_secs(600)).unwrap();
+        let of_all = "10.1.1.1 tcp 1 public".parse().unwrap();
+        leases.add(&ruleset, &of_all, std::time::Duration::from_secs(600)).unwrap();
+        eventually("the end of a lease without a session", || {
+            let left = Leases::open_in(world.run()).unwrap().list().unwrap();
+            left.len() == 1 && left[0].lease == of_all
+        });
 
         for harm in ["delete table inet rcc", "flush ruleset", "flush table inet rcc"] {
             world.nft(harm);
@@ -41,16 +53,6 @@ fn the_service_follows_the_host_and_restores_what_vanishes() {
         assert!(holds(), "the rules outlive the service");
         reset_in(world.run()).unwrap();
     });
-}
-
-fn eventually(what: &str, condition: impl Fn() -> bool) {
-    for _ in 0..100 {
-        if condition() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    panic!("{what}: not within 5 s");
 }
 
 /// The service blocks them for its whole process, but in a test the harness has started a thread
@@ -107,7 +109,13 @@ fn the_service_itself() {
         true => wider(),
         false => policy(),
     };
-    watch_in(Path::new(&run), Path::new(&resolv_conf), &|| Ok(configured())).unwrap();
+    let tell = &mut |now: InForce<'_>| {
+        let Surroundings { on_link, resolvers } = now.surroundings;
+        let v4 = on_link.iter().filter(|net| net.addr().is_ipv4()).map(ToString::to_string);
+        let words: Vec<String> = resolvers.iter().map(ToString::to_string).chain(v4).collect();
+        Ok(std::fs::write(Path::new(&run).join("told"), words.join(" "))?)
+    };
+    watch_in(Path::new(&run), Path::new(&resolv_conf), &|| Ok(configured()), tell).unwrap();
 }
 
 /// What the service is asked for once the file `wider` exists.
