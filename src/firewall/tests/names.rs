@@ -261,7 +261,7 @@ fn the_end_of_a_lease_cuts_the_flow_with_nobody_there() {
             if let Err(error) = echoes(&mut flow) {
                 break error;
             }
-            assert!(started.elapsed() < Duration::from_secs(5), "it does not end");
+            assert!(started.elapsed() < Duration::from_secs(30), "it does not end");
             std::thread::sleep(Duration::from_millis(50));
         };
         assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
@@ -426,10 +426,13 @@ fn a_full_set_grants_nothing_more_until_the_oldest_have_ended() {
         assert!(matches!(names.add(&far_more), Err(GrantError::Full)), "one answer is bounded, too");
         names.add(&rest[..256]).expect("what is open stays so");
         eventually("room", || Names::of(world, &with_names()).add(&more).is_ok());
-        // Even so many survive an apply, and it stays quick.
+        // Even so many survive an apply; unoptimised and on a busy machine it takes seconds.
         let started = Instant::now();
-        world.apply(&Policy { vpn_interfaces: vec![], ..with_names() }).unwrap();
-        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        let after = Policy { vpn_interfaces: vec![], ..with_names() };
+        world.apply(&after).unwrap();
+        let set = format!("listed4_{}-locked", &Names::of(world, &after).version.to_string()[..12]);
+        assert!(Netfilter::open().unwrap().elements(&set).unwrap().len() > 16_000);
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     });
 }
 
