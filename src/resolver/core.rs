@@ -172,14 +172,13 @@ impl Core {
             self.denied(asker, &question.query.name, Denied::Addresses);
         }
         if !presented.addresses.is_empty() {
-            let name = plain(&question.query.name);
-            self.shared.seen().answered(asker.identity, &name, &presented.addresses);
+            self.shared.seen().answered(asker.identity, &question.query.name, &presented.addresses);
         }
         reply::answered(question, presented, carrier)
     }
 
     fn denied(&self, asker: Asker, name: &Name, denied: Denied) {
-        self.shared.seen().denied(asker.identity, plain(name), denied, SystemTime::now());
+        self.shared.seen().denied(asker.identity, name.clone(), denied, SystemTime::now());
     }
 
     /// Takes over what the service has set since the last time.
@@ -264,14 +263,4 @@ fn scope(view: &View, identity: u32, question: &Question) -> Option<Scope> {
 
 fn key(question: &Question) -> Key {
     Key { name: question.query.name.clone(), kind: question.query.query_type }
-}
-
-/// In lower case, printable, without the dot at the end.
-fn plain(name: &Name) -> String {
-    let mut text = name.to_ascii();
-    text.make_ascii_lowercase();
-    if text.len() > 1 {
-        text.truncate(text.len() - usize::from(text.ends_with('.')));
-    }
-    text
 }
