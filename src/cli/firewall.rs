@@ -5,8 +5,8 @@ use crate::config;
 use crate::enforcement;
 use crate::firewall::battery::Table;
 use crate::firewall::{self, ProfileCounters, State, Status, nft, pf};
-use crate::policy::Policy;
 use crate::policy::ruleset::Ruleset;
+use crate::policy::{Policy, ProfileName};
 use clap::{Subcommand, ValueEnum};
 use miette::{IntoDiagnostic, WrapErr};
 use std::net::SocketAddr;
@@ -49,9 +49,13 @@ pub struct VerifyArguments {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// A public place to reach as well; nothing outside this machine is contacted otherwise
+    /// A public place to try as well, to be reached, or denied where the profile lists names;
+    /// nothing outside this machine is contacted otherwise
     #[arg(long, value_name = "ADDR:PORT")]
     pub public: Option<SocketAddr>,
+    /// The network profile to try
+    #[arg(long, value_name = "NAME", default_value = "public")]
+    pub profile: ProfileName,
 }
 
 /// Packet filters that rules can be rendered for.

@@ -114,10 +114,7 @@ impl Leases {
             LeaseTarget::Name(_) => batch.put(LEASED_NAMES, &[element(&HeldKey::LeasedName)]),
             LeaseTarget::Address(address) => {
                 let set = Contents::of_lease(lease).set(Family::of(&address), None);
-                let places = leased(lease).into_iter();
-                let keys =
-                    places.map(|(contents, identity, port)| HeldKey::Address { contents, identity, address, port });
-                batch.put(&set, &keys.map(|key| element(&key)).collect::<Vec<_>>());
+                batch.put(&set, &leased(lease, address).iter().map(element).collect::<Vec<_>>());
             }
         }
         self.kernel.execute(&batch).map_err(|error| failure("add", error))

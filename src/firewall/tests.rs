@@ -3,13 +3,14 @@
 
 use super::apply::{ApplyError, apply_in, reset_in, update_in};
 
+use super::leases::Leases;
 use super::probe::{self, Expectation, NotInForce};
 use super::refresh::{InForce, watch_in};
 use super::status::{State, status};
 use super::{battery, nft, onlink};
 use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, SLOTS, UserRange};
-use crate::policy::ruleset::Ruleset;
-use crate::policy::{Exception, Policy, Ports, Profile, ProfileName, Protocol, Reach, Surroundings, Target};
+use crate::policy::ruleset::{Ruleset, Transport};
+use crate::policy::{Exception, Lease, Policy, Ports, Profile, ProfileName, Protocol, Reach, Surroundings, Target};
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;
@@ -342,9 +343,21 @@ fn killed_at_any_moment_nft_leaves_the_old_rules_or_the_new() {
             policy
         };
         let (old, new) = (large("1"), large("2"));
+        // A lease that both keep is there whatever happens.
+        let lease: Lease = "10.250.0.1 tcp 443 public".parse().unwrap();
+        let kept = [nft::Held {
+            key: nft::HeldKey::Address {
+                contents: nft::Contents::of_lease(&lease),
+                identity: None,
+                address: [10, 250, 0, 1].into(),
+                port: Some((Transport::Tcp, 443)),
+            },
+            comment: lease.to_string(),
+            remaining: std::time::Duration::from_secs(3600),
+        }];
         let rendered = |policy: &Policy| {
             let ruleset = Ruleset::from(policy);
-            nft::json(&nft::replace(&ruleset, &nft::version(&ruleset), &Surroundings::default()))
+            nft::json(&nft::replace_keeping(&ruleset, &nft::version(&ruleset), &Surroundings::default(), &kept))
         };
         let (old_text, new_text) = (rendered(&old), rendered(&new));
         let started = std::time::Instant::now();
@@ -357,6 +370,8 @@ fn killed_at_any_moment_nft_leaves_the_old_rules_or_the_new() {
             let states = [&old, &new].map(|policy| world.state(policy) == State::InForce);
             assert!(states[0] != states[1], "round {round}: {states:?}");
             survived[usize::from(states[1])] = true;
+            let left = Leases::open_in(world.run()).unwrap().list().unwrap();
+            assert!(left.len() == 1 && left[0].lease == lease, "round {round}: {left:?}");
         }
         assert_eq!(survived, [true, true], "the kills must have come both before and after the commit");
     });
@@ -403,6 +418,16 @@ fn the_service_follows_the_host_and_restores_what_vanishes() {
         eventually("word of it", || told() == "10.9.9.9 198.51.100.0/24 203.0.113.0/24");
         std::fs::write(&resolv_conf, "nameserver 10.8.8.8\n").unwrap();
         eventually("a new resolver", || told().starts_with("10.8.8.8 "));
+
+        let mut leases = Leases::open_in(world.run()).unwrap();
+        let of_nobody = "10.1.1.1 tcp 1 @1919090688".parse().unwrap();
+        leases.add(&ruleset, &of_nobody, std::time::Duration::from_secs(600)).unwrap();
+        let of_all = "10.1.1.1 tcp 1 public".parse().unwrap();
+        leases.add(&ruleset, &of_all, std::time::Duration::from_secs(600)).unwrap();
+        eventually("the end of a lease without a session", || {
+            let left = Leases::open_in(world.run()).unwrap().list().unwrap();
+            left.len() == 1 && left[0].lease == of_all
+        });
 
         for harm in ["delete table inet rcc", "flush ruleset", "flush table inet rcc"] {
             world.nft(harm);
