@@ -95,12 +95,15 @@ fn datagram(core: &Rc<Core>, socket: &Rc<UdpSocket>, identity: u32, peer: Socket
         // A full buffer: as if it had been lost on the way.
         let _ = socket.try_send_to(reply, peer);
     };
+    if let Some(reply) = core.repeated(identity, bytes) {
+        return send(&reply);
+    }
     let question: Question = match question::read(bytes) {
         Ok(question) => question,
         Err(Unanswerable::Noise) => return,
         Err(Unanswerable::Reply(reply)) => return send(&reply),
     };
-    if let Some(reply) = core.answer_now(identity, &question) {
+    if let Some(reply) = core.answer_now(identity, &question, bytes) {
         return send(&reply);
     }
     let (core, socket) = (Rc::clone(core), Rc::clone(socket));
