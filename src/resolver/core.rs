@@ -8,6 +8,7 @@ use super::hosts;
 use super::limits::Limits;
 use super::present::{self, Presented, present};
 use super::question::Question;
+use super::repeated::Repeated;
 use super::reply::{self, Carrier};
 use super::seen::Denied;
 use super::shared::Shared;
@@ -35,6 +36,7 @@ pub(super) struct Core {
     known: Cell<(u64, u64)>,
     complained: Cell<Option<Instant>>,
     cache: RefCell<Cache>,
+    repeated: RefCell<Repeated>,
     /// Who waits for what upstreams are being asked.
     asking: RefCell<HashMap<Key, Vec<oneshot::Sender<Rc<Answer>>>>>,
     granting: Rc<Granting>,
@@ -44,6 +46,8 @@ pub(super) struct Core {
 /// What can be said without waiting.
 enum Now {
     Reply(Vec<u8>),
+    /// The same, and good for the next second whatever the clock says.
+    Repeatable(Vec<u8>),
     Wait,
     /// Nobody that has a profile.
     Nobody,
@@ -57,6 +61,7 @@ impl Core {
             known: Cell::new((0, 0)),
             complained: Cell::new(None),
             cache: RefCell::default(),
+            repeated: RefCell::default(),
             asking: RefCell::default(),
             granting,
             limits: Limits::default(),
@@ -68,10 +73,22 @@ impl Core {
         self.shared.view().asker(uid).is_some()
     }
 
-    /// The reply, if nobody has to be asked for it. `None` otherwise: see [`Core::answer`].
-    pub fn answer_now(&self, identity: u32, question: &Question) -> Option<Vec<u8>> {
+    /// The reply, if this identity has asked the same a moment ago.
+    pub fn repeated(&self, identity: u32, query: &[u8]) -> Option<Vec<u8>> {
+        let state = (self.shared.view(), self.shared.generations());
+        self.repeated.borrow_mut().get(identity, query, &state, Instant::now())
+    }
+
+    /// The reply to `question`, which `query` holds, if nobody has to be asked for it. `None` otherwise:
+    /// see [`Core::answer`].
+    pub fn answer_now(&self, identity: u32, question: &Question, query: &[u8]) -> Option<Vec<u8>> {
+        let (state, now) = ((self.shared.view(), self.shared.generations()), Instant::now());
         match self.look(identity, question, Carrier::Udp) {
             Now::Reply(reply) => Some(reply),
+            Now::Repeatable(reply) => {
+                self.repeated.borrow_mut().put(identity, query, &reply, &state, now);
+                Some(reply)
+            }
             Now::Wait | Now::Nobody => None,
         }
     }
@@ -83,7 +100,7 @@ impl Core {
         for _ in 0..GRANT_ATTEMPTS {
             // Anew each time: the policy may have changed while we waited.
             match self.look(identity, question, carrier) {
-                Now::Reply(reply) => return Some(reply),
+                Now::Reply(reply) | Now::Repeatable(reply) => return Some(reply),
                 Now::Nobody => return None,
                 Now::Wait => {}
             }
@@ -138,7 +155,10 @@ impl Core {
         if !self.missing(&view, &presented).is_empty() {
             return Now::Wait;
         }
-        Now::Reply(self.finish(asker, question, presented, carrier))
+        // A lease may end within the second, an old answer too, and what was stripped is counted.
+        let lasts = scope.leases.is_empty() && left > 1 && presented.stripped == 0;
+        let reply = self.finish(asker, question, presented, carrier);
+        if lasts { Now::Repeatable(reply) } else { Now::Reply(reply) }
     }
 
     fn missing(&self, view: &Arc<View>, presented: &Presented) -> Vec<crate::firewall::grants::Grant> {
@@ -172,14 +192,13 @@ impl Core {
             self.denied(asker, &question.query.name, Denied::Addresses);
         }
         if !presented.addresses.is_empty() {
-            let name = plain(&question.query.name);
-            self.shared.seen().answered(asker.identity, &name, &presented.addresses);
+            self.shared.seen().answered(asker.identity, &question.query.name, &presented.addresses);
         }
         reply::answered(question, presented, carrier)
     }
 
     fn denied(&self, asker: Asker, name: &Name, denied: Denied) {
-        self.shared.seen().denied(asker.identity, plain(name), denied, SystemTime::now());
+        self.shared.seen().denied(asker.identity, name.clone(), denied, SystemTime::now());
     }
 
     /// Takes over what the service has set since the last time.
@@ -264,14 +283,4 @@ fn scope(view: &View, identity: u32, question: &Question) -> Option<Scope> {
 
 fn key(question: &Question) -> Key {
     Key { name: question.query.name.clone(), kind: question.query.query_type }
-}
-
-/// In lower case, printable, without the dot at the end.
-fn plain(name: &Name) -> String {
-    let mut text = name.to_ascii();
-    text.make_ascii_lowercase();
-    if text.len() > 1 {
-        text.truncate(text.len() - usize::from(text.ends_with('.')));
-    }
-    text
 }

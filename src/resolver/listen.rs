@@ -62,6 +62,7 @@ pub(super) async fn udp(core: Rc<Core>, socket: UdpSocket) -> io::Result<()> {
         if queue.is_empty() {
             socket.readable().await?;
         }
+        let mut first = true;
         for _ in 0..BURST {
             let (length, peer) = match socket.try_recv_from(&mut buffer) {
                 Ok(received) => received,
@@ -70,6 +71,12 @@ pub(super) async fn udp(core: Rc<Core>, socket: UdpSocket) -> io::Result<()> {
                 Err(_) => continue,
             };
             let Some(identity) = door.identity(&core, Protocol::Udp, peer)? else { continue };
+            // Nobody waits: nobody can be overtaken.
+            if first && queue.is_empty() {
+                first = false;
+                datagram(&core, &socket, identity, peer, &buffer[..length]);
+                continue;
+            }
             // Too many of the same: they are dropped, whoever asked asks again.
             let _ = queue.push(identity, (identity, peer, buffer[..length].to_vec()));
         }
@@ -88,12 +95,15 @@ fn datagram(core: &Rc<Core>, socket: &Rc<UdpSocket>, identity: u32, peer: Socket
         // A full buffer: as if it had been lost on the way.
         let _ = socket.try_send_to(reply, peer);
     };
+    if let Some(reply) = core.repeated(identity, bytes) {
+        return send(&reply);
+    }
     let question: Question = match question::read(bytes) {
         Ok(question) => question,
         Err(Unanswerable::Noise) => return,
         Err(Unanswerable::Reply(reply)) => return send(&reply),
     };
-    if let Some(reply) = core.answer_now(identity, &question) {
+    if let Some(reply) = core.answer_now(identity, &question, bytes) {
         return send(&reply);
     }
     let (core, socket) = (Rc::clone(core), Rc::clone(socket));

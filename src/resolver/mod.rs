@@ -29,6 +29,7 @@ mod limits;
 mod listen;
 mod present;
 mod question;
+mod repeated;
 mod reply;
 mod seen;
 mod service;

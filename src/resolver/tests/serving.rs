@@ -4,7 +4,7 @@ use super::world::*;
 use crate::firewall::grants::{Grant, GrantError};
 use crate::policy::ruleset::{Ruleset, Version};
 use crate::resolver::seen::Denied;
-use crate::resolver::{Denial, Resolver};
+use crate::resolver::{Denial, Resolver, Rules};
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::TXT;
 use hickory_proto::rr::{RData, Record, RecordType};
@@ -333,4 +333,30 @@ fn names_that_only_the_host_knows_are_for_exceptions_alone() {
     assert_eq!(upstream.count(), 0);
     assert_eq!(world.ask("secret.corp.lan.", RecordType::A).answers.len(), 0);
     assert_eq!(upstream.count(), 1);
+}
+
+#[test]
+fn what_is_asked_again_within_the_second_follows_every_change() {
+    let upstream = Upstream::start(|query, _| {
+        let owner = query.queries[0].name.to_ascii();
+        vec![answer(query, &[at(&owner, "203.0.113.1", 60), at(&owner, "198.51.100.1", 60)])]
+    });
+    let mut world = World::start(ruleset(&[], Some(&["example.com:443"])), &[upstream.address]);
+    world.resolver.policy(Rules { on_link: vec![], ..rules(ruleset(&[], Some(&["example.com:443"]))) });
+    for _ in 0..4 {
+        let answer = world.ask("example.com.", RecordType::A);
+        assert_eq!((addresses(&answer).len(), answer.answers[0].ttl), (2, 60));
+    }
+    assert_eq!(world.granted().len(), 2);
+    world.resolver.grants_lost();
+    assert_eq!(world.addresses("example.com.", RecordType::A).len(), 2);
+    assert_eq!(world.granted().len(), 4);
+    // A link came up.
+    world.resolver.policy(rules(ruleset(&[], Some(&["example.com:443"]))));
+    assert_eq!(world.addresses("example.com.", RecordType::A), ["203.0.113.1"]);
+    // Another size, other octets: another query.
+    let edns = world.send(&with_edns(query("example.com.", RecordType::A), 1232)).unwrap();
+    assert!(edns.edns.is_some());
+    world.resolver.policy(rules(ruleset(&[], Some(&[]))));
+    assert_eq!(world.ask("example.com.", RecordType::A).metadata.response_code, ResponseCode::NXDomain);
 }
