@@ -1,7 +1,9 @@
 //! What is read: the kernel's own words, but user data that anybody with the right may have written.
 
+use super::wire::*;
 use super::*;
 use proptest::prelude::*;
+use std::time::Duration;
 
 fn element(key: &[u8], comment: &str) -> Element {
     let remaining = Some(Duration::from_millis(1500));
