@@ -44,7 +44,7 @@ pub struct ClaudeArguments {
     #[arg(long, requires = "setup")]
     pub(super) yes: bool,
     /// Claude Code's program, where several are installed [default: the first that is found]
-    #[arg(long, value_name = "FILE", conflicts_with = "setup")]
+    #[arg(long, value_name = "FILE")]
     pub(super) program: Option<PathBuf>,
     /// Claude Code's own arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]

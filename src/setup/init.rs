@@ -3,6 +3,7 @@
 
 use super::Failure;
 use super::durable::{self, Attributes, FileError};
+use super::gc_root;
 use super::identities::{self, IdentityError};
 use super::layout::Layout;
 use super::program::{self, Program};
@@ -68,6 +69,8 @@ pub struct Plan {
     pub program: PathBuf,
     /// Whether `program` is a copy to be installed.
     pub copy: bool,
+    /// The object of the Nix store that is kept from collection: the running program's.
+    pub store_object: Option<PathBuf>,
     /// Whether a systemd unit is installed.
     pub unit: bool,
     /// Programs that get an AppArmor profile; empty where the kernel asks for none.
@@ -98,6 +101,7 @@ impl Plan {
             write_config: !layout.config().exists(),
             program: chosen.path().to_owned(),
             copy: matches!(chosen, Program::Copy(_)),
+            store_object: gc_root::store_object(running),
             unit: layout.has_systemd(),
             apparmor,
         })
@@ -119,6 +123,11 @@ pub fn execute(plan: &Plan, layout: &Layout, image: &Path, hooks: Hooks) -> Resu
     }
     if plan.copy {
         install_copy(layout, image, hooks)?;
+    }
+    if let Some(object) = &plan.store_object
+        && gc_root::keep(layout, object)?
+    {
+        (hooks.say)(&format!("kept {} from garbage collection", object.display()));
     }
     if !plan.apparmor.is_empty() {
         install_profile(plan, layout, hooks)?;

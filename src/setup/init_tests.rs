@@ -60,7 +60,11 @@ impl Host {
     }
 
     fn init(&self, users: &[u32]) -> Result<(), InitError> {
-        let plan = Plan::new(&self.layout, Path::new("/home/alice/rcc"), users)?;
+        self.init_from(Path::new("/home/alice/rcc"), users)
+    }
+
+    fn init_from(&self, running: &Path, users: &[u32]) -> Result<(), InitError> {
+        let plan = Plan::new(&self.layout, running, users)?;
         let image = self.root.path().join("home/alice/rcc");
         self.with_hooks(|hooks| init::execute(&plan, &self.layout, &image, hooks))
     }
@@ -235,4 +239,17 @@ fn a_crash_between_the_two_files_is_repaired_by_the_next_init() {
     assert_eq!(std::fs::read_to_string(host.layout.subuid()).unwrap(), half);
     assert_eq!(std::fs::read_to_string(host.layout.subgid()).unwrap(), half);
     assert!(durable::read(&host.root.path().join("etc/.subuid.rcc-new"), 9).unwrap().is_none());
+}
+
+#[test]
+fn a_program_of_the_nix_store_is_kept_until_it_is_undone() {
+    let host = Host::new();
+    let link = host.root.path().join("nix/var/nix/gcroots/rcc");
+    std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+    std::fs::create_dir_all(host.root.path().join("etc/systemd/system")).unwrap();
+    let before = host.contents();
+    host.init_from(Path::new("/nix/store/abc-rcc-0.1.0/bin/rcc"), &[1000]).unwrap();
+    assert_eq!(std::fs::read_link(&link).unwrap(), Path::new("/nix/store/abc-rcc-0.1.0"));
+    host.undo(Scope::default()).unwrap();
+    assert_eq!(host.contents(), before);
 }

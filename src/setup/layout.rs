@@ -64,6 +64,11 @@ impl Layout {
         self.at("usr/local/bin/rcc")
     }
 
+    /// The link that keeps the running rcc in the Nix store.
+    pub fn gc_root(&self) -> PathBuf {
+        self.at("nix/var/nix/gcroots/rcc")
+    }
+
     /// The systemd unit.
     pub fn unit(&self) -> PathBuf {
         self.at("etc/systemd/system").join(super::unit::NAME)

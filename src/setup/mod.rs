@@ -18,6 +18,8 @@ pub mod cgroup;
 #[cfg(target_os = "linux")]
 pub mod doctor;
 #[cfg(target_os = "linux")]
+pub mod gc_root;
+#[cfg(target_os = "linux")]
 pub mod identities;
 #[cfg(target_os = "linux")]
 pub mod init;

@@ -48,13 +48,14 @@ pub fn execute(layout: &Layout, scope: Scope, hooks: Hooks) -> Result<(), UndoEr
     }
     // Removing the rules takes a lock in there, and makes the directory for that.
     let had_run_directory = layout.run().exists();
-    let steps: [(&str, Step); 7] = [
+    let steps: [(&str, Step); 8] = [
         ("the service", &|| service(layout, hooks)),
         ("the firewall rules", &|| rules(hooks)),
         ("the network identities", &|| identities(layout, hooks)),
         ("the run-time directory", &|| run_directory(layout, had_run_directory, hooks)),
         ("the AppArmor profile", &|| profile(layout, hooks)),
         ("the root-owned copy", &|| copy(layout, hooks)),
+        ("the link that kept rcc in the Nix store", &|| remove_file(&layout.gc_root(), hooks)),
         ("the configuration", &|| config(layout, scope.purge, hooks)),
     ];
     let failed = steps.iter().filter_map(|(name, step)| step().err().map(|error| format!("{name}: {error}")));

@@ -2,6 +2,7 @@
 
 mod bad_files;
 mod bad_values;
+mod documented;
 mod fuzz;
 mod golden;
 mod merging;

@@ -50,17 +50,3 @@ fn an_agents_escape_sequences_do_not_reach_the_terminal() {
         assert!(!printed.contains(steers), "{text:?} prints {printed:?}");
     }
 }
-
-#[test]
-fn the_examples_of_the_documentation_are_valid() {
-    let page = include_str!("../../docs/configuration.md");
-    let examples: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let [admin, user, toolchain, project] = examples[..] else { panic!("{} examples", examples.len()) };
-    assert_eq!(World::new().user(toolchain).loaded().settings.mounts.len(), 2);
-    let loaded = World::new().admin(admin).user(user).project(project).loaded();
-    assert!(loaded.settings.profile.is_offline());
-    assert_eq!(loaded.settings.limits.memory, Some(2 << 30));
-    for pattern in rcc::config::DEFAULT_EXCLUDES {
-        assert!(page.contains(pattern), "{pattern} is not documented");
-    }
-}

@@ -13,6 +13,7 @@ use crate::setup::agent;
 use crate::shown;
 use crate::terminal::Outcome;
 use miette::{IntoDiagnostic, WrapErr};
+use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -22,7 +23,9 @@ impl ClaudeArguments {
     /// launcher must have one.
     fn set_up_and_run(self) -> miette::Result<ExitCode> {
         let facts = Facts::gather().into_diagnostic()?;
-        let setup = SetupArgs { yes: self.yes, agent: Some(AgentName::Claude), ..SetupArgs::default() };
+        // An agent that is named need not be fetched.
+        let agent = self.program.is_none().then_some(AgentName::Claude);
+        let setup = SetupArgs { yes: self.yes, agent, ..SetupArgs::default() };
         let ready = setup.run(&facts)?;
         if ready != ExitCode::SUCCESS {
             return Ok(ready);
@@ -30,6 +33,7 @@ impl ClaudeArguments {
         let mut again = Command::new("/proc/self/exe");
         again.arg0("rcc").arg("claude");
         again.args(self.options.profile.iter().flat_map(|profile| ["--profile", profile.as_str()]));
+        again.args(self.program.iter().flat_map(|program| [OsStr::new("--program"), program.as_os_str()]));
         again.args(self.options.dry_run.then_some("--dry-run")).args(self.arguments);
         Err(again.exec()).into_diagnostic().wrap_err("cannot start the launcher after set-up")
     }

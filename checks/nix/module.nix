@@ -1,0 +1,198 @@
+# The NixOS module in whole systems: what it declares, and what it refuses with which words.
+{
+  lib,
+  self,
+  nixpkgs,
+  tested,
+  ...
+}:
+let
+  system =
+    module:
+    (nixpkgs.lib.nixosSystem {
+      modules = [
+        self.nixosModules.default
+        {
+          nixpkgs.hostPlatform = "x86_64-linux";
+          system.stateVersion = lib.trivial.release;
+          boot.loader.grub.enable = false;
+          fileSystems."/".device = "none";
+          services.rcc.enable = true;
+          users.users = lib.genAttrs [ "alice" "bob" ] (_: {
+            isNormalUser = true;
+          });
+        }
+        module
+      ];
+    }).config;
+
+  # The messages of what a system refuses, as far as they are ours.
+  refusals =
+    module:
+    let
+      failed =
+        lib.filter (it: !it.assertion && lib.hasInfix "services.rcc" it.message)
+          (system module).assertions;
+    in
+    map (it: it.message) failed;
+  refusedFor = words: module: lib.any (lib.hasInfix words) (refusals module);
+
+  two = system {
+    services.rcc.users = [
+      "alice"
+      "bob"
+    ];
+  };
+  starts = of: map (range: range.startUid) of.users.users.bob.subUidRanges;
+  unit = two.systemd.services.rcc-firewall;
+  sysinit = two.systemd.units."rcc-firewall.service";
+in
+tested "module" {
+  testNothingIsRefused = {
+    expr = refusals { services.rcc.users = [ "alice" ]; };
+    expected = [ ];
+  };
+  testTheUnitIsThePackages = {
+    expr = {
+      packaged = lib.elem two.services.rcc.package two.systemd.packages;
+      inherit (sysinit) wantedBy;
+      ownCommand = unit.serviceConfig ? ExecStart;
+    };
+    expected = {
+      packaged = true;
+      wantedBy = [ "sysinit.target" ];
+      ownCommand = false;
+    };
+  };
+  testTheUnitIsReloadedWithTheConfiguration = {
+    expr = unit.reloadTriggers;
+    expected = [ two.services.rcc.configFile ];
+  };
+  testTheConfigurationLiesInEtc = {
+    expr = two.environment.etc."rcc/config.toml".source;
+    expected = two.services.rcc.configFile;
+  };
+  testIdentitiesFollowFromThePlace = {
+    expr = [
+      (starts two)
+      (map (range: range.startGid) two.users.users.bob.subGidRanges)
+      (starts (system {
+        services.rcc.users = [ "bob" ];
+      }))
+    ];
+    expected = [
+      [ 1919091712 ]
+      [ 1919091712 ]
+      [ 1919090688 ]
+    ];
+  };
+  testContainersKeepTheirOwnRange = {
+    expr = two.users.users.alice.autoSubUidGidRange;
+    expected = true;
+  };
+  testDeclaredRangesAreLeftAlone = {
+    expr =
+      let
+        inherit
+          (system {
+            services.rcc.users = [ "alice" ];
+            users.users.alice.subUidRanges = [
+              {
+                startUid = 100000;
+                count = 65536;
+              }
+            ];
+          })
+          users
+          ;
+      in
+      users.users.alice.autoSubUidGidRange;
+    expected = false;
+  };
+  testRootMayBeAUser = {
+    expr = refusals { services.rcc.users = [ "root" ]; };
+    expected = [ ];
+  };
+  testPodmanIsThereUnlessDeclined = {
+    expr = map (it: it.virtualisation.podman.enable) [
+      two
+      (system { services.rcc.podman.enable = false; })
+      (system { virtualisation.podman.enable = false; })
+    ];
+    expected = [
+      true
+      false
+      false
+    ];
+  };
+  testDockerIsAChoice = {
+    expr = map (it: it.virtualisation.docker.enable) [
+      two
+      (system { services.rcc.docker.enable = true; })
+    ];
+    expected = [
+      false
+      true
+    ];
+  };
+  testEitherFirewallIsFine = {
+    expr = refusals {
+      networking.nftables.enable = true;
+      networking.firewall.enable = true;
+    };
+    expected = [ ];
+  };
+  testADaemonRunsInTheSessionsOfTheUsers = {
+    expr =
+      let
+        inherit
+          (system {
+            services.rcc.users = [ "alice" ];
+            services.rcc.daemons.example = {
+              description = "An example";
+              arguments = [ "example" ];
+            };
+          })
+          systemd
+          ;
+      in
+      systemd.user.services.rcc-example.unitConfig.ConditionUser;
+    expected = [ "|alice" ];
+  };
+  testEachRefusalNamesItsRemedy = {
+    expr = lib.filter (it: !refusedFor it.words it.module) [
+      {
+        words = "add users.users.<name>";
+        module.services.rcc.users = [ "carol" ];
+      }
+      {
+        words = "remove all but the first";
+        module.services.rcc.users = [
+          "alice"
+          "alice"
+        ];
+      }
+      {
+        words = "use services.rcc.users";
+        module.services.rcc.settings.users = [ "alice" ];
+      }
+      {
+        words = "choose another name";
+        module.services.rcc.settings.profiles.offline = { };
+      }
+      {
+        words = "enable it on the host";
+        module.boot.isContainer = true;
+      }
+      {
+        words = "set security.allowUserNamespaces = true";
+        module.security.allowUserNamespaces = false;
+      }
+      {
+        words = "security.unprivilegedUsernsClone = true";
+        module.boot.kernel.sysctl."kernel.unprivileged_userns_clone" = false;
+      }
+    ];
+    expected = [ ];
+  };
+}

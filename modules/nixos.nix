@@ -1,0 +1,138 @@
+# rcc on NixOS: importing this module and enabling it is what `sudo rcc init` is elsewhere.
+{
+  config,
+  lib,
+  ...
+}:
+let
+  cfg = config.services.rcc;
+  identities = import ./identities.nix;
+
+  known =
+    name:
+    let
+      user = config.users.users.${name};
+    in
+    user.isNormalUser || user.isSystemUser || user.uid != null;
+  unknown = lib.filter (name: !known name) cfg.users;
+
+  identitiesOf =
+    position: name:
+    lib.nameValuePair name (
+      { config, ... }:
+      let
+        start = identities.start position;
+        isOurs = range: (range.startUid or range.startGid) == start;
+      in
+      {
+        subUidRanges = [
+          {
+            startUid = start;
+            count = identities.length;
+          }
+        ];
+        subGidRanges = [
+          {
+            startGid = start;
+            count = identities.length;
+          }
+        ];
+        # NixOS gives normal users a range for their containers unless one is declared: ours is none.
+        autoSubUidGidRange = lib.mkIf (
+          config.isNormalUser && lib.all isOurs (config.subUidRanges ++ config.subGidRanges)
+        ) (lib.mkDefault true);
+      }
+    );
+
+  # A switch of the kernel that the system sets to nothing.
+  isOff =
+    name:
+    lib.elem (config.boot.kernel.sysctl.${name} or null) [
+      0
+      false
+      "0"
+    ];
+  userborn = config.services.userborn or { enable = false; };
+in
+{
+  imports = [ ./options.nix ];
+
+  options.services.rcc = {
+    podman.enable = lib.mkOption {
+      type = lib.types.bool;
+      default = true;
+      description = "Whether to install Podman, the container engine that needs no root.";
+    };
+    docker.enable = lib.mkEnableOption "Docker beside or instead of Podman. Whoever may use its socket is root";
+  };
+
+  config = lib.mkIf cfg.enable {
+    # The unit is the package's, so that it is written once; here stands what a package cannot say.
+    systemd.packages = [ cfg.package ];
+    systemd.services.rcc-firewall = {
+      wantedBy = [ "sysinit.target" ];
+      # The rules are replaced in one transaction, and running sandboxes go on.
+      reloadTriggers = [ cfg.configFile ];
+      stopIfChanged = false;
+    };
+
+    systemd.user.services = lib.mapAttrs' (
+      name: daemon:
+      lib.nameValuePair "rcc-${name}" {
+        inherit (daemon) description;
+        wantedBy = [ "default.target" ];
+        unitConfig.ConditionUser = map (user: "|${user}") cfg.users;
+        serviceConfig = {
+          ExecStart = lib.escapeShellArgs ([ (lib.getExe cfg.package) ] ++ daemon.arguments);
+          Restart = "on-failure";
+          NoNewPrivileges = true;
+        };
+      }
+    ) cfg.daemons;
+
+    users.users = lib.listToAttrs (lib.imap0 identitiesOf cfg.users);
+
+    boot.kernelModules = [
+      "tun"
+    ]
+    # Nothing is loaded on demand any more once the kernel is locked.
+    ++ lib.optionals config.security.lockKernelModules [
+      "nf_tables"
+      "nft_ct"
+      "nft_fib_inet"
+      "nft_limit"
+      "nft_log"
+      "nft_reject_inet"
+    ];
+
+    virtualisation.podman.enable = lib.mkIf cfg.podman.enable (lib.mkDefault true);
+    virtualisation.docker.enable = lib.mkIf cfg.docker.enable (lib.mkDefault true);
+
+    assertions = [
+      {
+        assertion = unknown == [ ];
+        message = "services.rcc.users names ${toString unknown}, whom nobody declares: add users.users.<name>, or remove the name.";
+      }
+      {
+        assertion = lib.length cfg.users <= identities.usersMax;
+        message = "services.rcc.users names ${toString (lib.length cfg.users)} users: at most ${toString identities.usersMax} can have network identities.";
+      }
+      {
+        assertion = !config.boot.isContainer;
+        message = "services.rcc cannot work in a NixOS container, whose firewall is not the host's: enable it on the host and run the agent there.";
+      }
+      {
+        assertion = !isOff "user.max_user_namespaces" && !isOff "kernel.unprivileged_userns_clone";
+        message = "services.rcc makes its sandboxes of user namespaces, which are turned off: set security.allowUserNamespaces = true, and security.unprivilegedUsernsClone = true if the kernel is a hardened one.";
+      }
+      {
+        assertion = config.security.wrappers ? newuidmap && config.security.wrappers ? newgidmap;
+        message = "services.rcc needs the setuid programs newuidmap and newgidmap: set security.shadow.enable = true.";
+      }
+      {
+        assertion = !(userborn.enable && lib.versionOlder userborn.package.version "1.0");
+        message = "services.rcc: this userborn does not write /etc/subuid, where network identities are declared: use userborn 1.0 or later, or set services.userborn.enable = false.";
+      }
+    ];
+  };
+}

@@ -1,0 +1,118 @@
+# What NixOS and nix-darwin have in common: `services.rcc`, and the file that it becomes.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.services.rcc;
+  schema = import ./schema.nix { inherit lib pkgs; };
+
+  # The build machine's own rcc judges the file, also where the system is built for another one.
+  checker =
+    if pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform then
+      cfg.package
+    else
+      pkgs.buildPackages.callPackage ../nix/package.nix { };
+in
+{
+  options.services.rcc = {
+    enable = lib.mkEnableOption "rcc, which runs coding agents in a sandbox that they cannot loosen";
+
+    package = lib.mkOption {
+      type = lib.types.package;
+      default = pkgs.callPackage ../nix/package.nix { };
+      defaultText = lib.literalMD "rcc of this flake, built with the packages of the system";
+      description = "The rcc package.";
+    };
+
+    users = lib.mkOption {
+      type = lib.types.listOf lib.types.str;
+      default = [ ];
+      example = [ "alice" ];
+      description = ''
+        Login names of those who may run sandboxes with a network. A user's network identities follow
+        from the place in this list: append new users at its end.
+      '';
+    };
+
+    settings = lib.mkOption {
+      inherit (schema) type;
+      default = { };
+      example = {
+        profiles.work.allow = [
+          {
+            domain = "git.corp.example";
+            ports = [ 22 ];
+          }
+        ];
+      };
+      description = ''
+        The content of {file}`/etc/rcc/config.toml`, which `rcc config check` judges while the system
+        is built. `users` comes from [](#opt-services.rcc.users).
+      '';
+    };
+
+    configFile = lib.mkOption {
+      type = lib.types.package;
+      internal = true;
+      readOnly = true;
+      description = "The file that the settings become.";
+    };
+
+    # The relay and the plugins declare what runs beside rcc here, once for both platforms. All of it
+    # runs as the user: nothing of rcc's that takes requests runs as root.
+    daemons = lib.mkOption {
+      type = lib.types.attrsOf (
+        lib.types.submodule {
+          options = {
+            description = lib.mkOption {
+              type = lib.types.str;
+              description = "What it does, in a few words.";
+            };
+            arguments = lib.mkOption {
+              type = lib.types.listOf lib.types.str;
+              example = [ "relay" ];
+              description = "The arguments with which rcc becomes this daemon.";
+            };
+          };
+        }
+      );
+      default = { };
+      internal = true;
+      description = "Daemons of the users' own sessions.";
+    };
+  };
+
+  config = lib.mkIf cfg.enable {
+    services.rcc.settings.users = cfg.users;
+
+    services.rcc.configFile =
+      let
+        text = (pkgs.formats.toml { }).generate "rcc-settings.toml" (schema.prune cfg.settings);
+      in
+      pkgs.runCommand "rcc-config.toml" { nativeBuildInputs = [ checker ]; } ''
+        HOME=$TMPDIR rcc config check --kind admin ${text}
+        cp ${text} $out
+      '';
+
+    environment.systemPackages = [ cfg.package ];
+    environment.etc."rcc/config.toml".source = cfg.configFile;
+
+    assertions = [
+      {
+        assertion = lib.allUnique cfg.users;
+        message = "services.rcc.users names somebody twice: remove all but the first of `${toString cfg.users}`.";
+      }
+      {
+        assertion = cfg.settings.users == cfg.users;
+        message = "services.rcc.settings.users would name somebody without network identities: use services.rcc.users.";
+      }
+      {
+        assertion = !(cfg.settings.profiles ? offline);
+        message = "services.rcc.settings.profiles.offline: this profile has no network and takes no exceptions; choose another name.";
+      }
+    ];
+  };
+}

@@ -1,0 +1,74 @@
+# The rcc package. The programs that it starts are build-time constants: it never asks the caller's
+# PATH, which a project may have changed.
+{
+  lib,
+  stdenv,
+  buildPackages,
+  rustPlatform,
+  installShellFiles,
+  git,
+  nftables,
+  passt,
+}:
+let
+  manifest = lib.importTOML ../Cargo.toml;
+  canExecute = stdenv.buildPlatform.canExecute stdenv.hostPlatform;
+  emulator = lib.optionalString (!canExecute) (stdenv.hostPlatform.emulator buildPackages);
+in
+rustPlatform.buildRustPackage {
+  pname = manifest.package.name;
+  inherit (manifest.package) version;
+
+  src = lib.fileset.toSource {
+    root = ../.;
+    # Cargo wants to see every target of the manifest, tests and benchmarks too.
+    fileset = lib.fileset.unions [
+      ../Cargo.lock
+      ../Cargo.toml
+      ../benches
+      ../src
+      ../tests
+    ];
+  };
+  cargoLock.lockFile = ../Cargo.lock;
+
+  # newuidmap is not among them: only a setuid one works, /run/wrappers' or the distribution's.
+  env.RCC_PROGRAM_DIRS = lib.makeBinPath (
+    [ git ]
+    ++ lib.optionals stdenv.hostPlatform.isLinux [
+      nftables
+      passt
+    ]
+  );
+
+  nativeBuildInputs = [ installShellFiles ];
+
+  # They make namespaces and load firewall rules, which no build sandbox allows: see `checks/`.
+  doCheck = false;
+
+  postInstall = ''
+    export HOME=$TMPDIR
+    rcc() { ${emulator} $out/bin/rcc "$@"; }
+    for shell in bash fish zsh; do
+      rcc completions $shell >rcc.$shell
+    done
+    installShellCompletion rcc.{bash,fish,zsh}
+    rcc man >rcc.1
+    installManPage rcc.1
+  ''
+  + lib.optionalString stdenv.hostPlatform.isLinux ''
+    mkdir -p $out/lib/systemd/system
+    rcc init --print-unit >$out/lib/systemd/system/rcc-firewall.service
+  '';
+
+  meta = {
+    inherit (manifest.package) description;
+    license = lib.licenses.mit;
+    mainProgram = "rcc";
+    platforms = [
+      "x86_64-linux"
+      "aarch64-linux"
+      "aarch64-darwin"
+    ];
+  };
+}
