@@ -1,7 +1,10 @@
 //! Loads the rules, as root. The kernel is the only state.
 
+use super::carry;
+use super::held;
 use super::kernel::{Nft, NftError};
 use super::loaded::Loaded;
+use super::netfilter::Netfilter;
 use super::nft;
 use crate::policy::ruleset::{IdentityRange, Ruleset};
 use crate::policy::{Policy, Surroundings};
@@ -54,12 +57,17 @@ pub enum ApplyError {
     /// nft.
     #[error(transparent)]
     Nft(#[from] NftError),
+    /// What the old rules hold for a while.
+    #[error("cannot read the leases and open addresses that the new rules should keep: {0}")]
+    Held(#[source] io::Error),
     /// The kernel's rules are not what was just loaded: somebody else changes them too.
     #[error("the rules were loaded but are not what the kernel lists now: is another program rewriting nft tables?")]
     Overwritten,
 }
 
 /// Replaces our table by what policy and surroundings ask for, and reads it back. Idempotent.
+/// Leases and the addresses of names are kept as far as the new policy allows them, in the same
+/// transaction.
 /// If it is killed at any moment, the old rules or the new ones are in force.
 pub fn apply(policy: &Policy, surroundings: &Surroundings) -> Result<(), ApplyError> {
     apply_in(Path::new(RUN), policy, surroundings)
@@ -80,7 +88,8 @@ pub(super) fn apply_in(run: &Path, policy: &Policy, surroundings: &Surroundings)
     let (ruleset, nft) = (Ruleset::from(policy), Nft::find()?);
     check_moves(run, policy, &ruleset, &nft)?;
     let version = nft::version(&ruleset);
-    let document = nft::replace(&ruleset, &version, surroundings);
+    let held = Netfilter::open().and_then(|mut kernel| held::read(&mut kernel)).map_err(ApplyError::Held)?;
+    let document = nft::replace_keeping(&ruleset, &version, surroundings, &carry::carried(&held, &ruleset));
     nft.execute("load the rules", &document)?;
     let loaded = nft.outline()?.map(Loaded::new).ok_or(ApplyError::Overwritten)?;
     let same = loaded.is_version(&version, &ruleset) && loaded.rules_by_chain() == nft::rules_by_chain(&document);
@@ -114,10 +123,13 @@ fn file_error(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> A
     move |source| ApplyError::File { attempt, path, source }
 }
 
+/// The lock that whoever changes the rules holds alone, and whoever adds to their sets shares.
+pub(super) const LOCK: &str = "firewall.lock";
+
 /// One apply at a time; the lock goes with the file.
-fn lock(run: &Path) -> Result<File, ApplyError> {
-    let file = lock_file(run, "firewall.lock")?;
-    let path = run.join("firewall.lock");
+pub(super) fn lock(run: &Path) -> Result<File, ApplyError> {
+    let file = lock_file(run, LOCK)?;
+    let path = run.join(LOCK);
     rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(|errno| file_error("lock", &path)(errno.into()))?;
     Ok(file)
 }
@@ -127,7 +139,7 @@ pub(super) fn watch_lock(run: &Path) -> Result<File, ApplyError> {
     lock_file(run, "firewall.watch")
 }
 
-fn lock_file(run: &Path, name: &str) -> Result<File, ApplyError> {
+pub(super) fn lock_file(run: &Path, name: &str) -> Result<File, ApplyError> {
     directory(run, 0o755)?;
     let path = run.join(name);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -213,7 +225,7 @@ fn chain_of(map: &[(IdentityRange, String)], identity: u32) -> Option<&str> {
 
 /// Whether some process holds this slot. The directory is the user's, so no link in it is
 /// followed and nothing is read from it.
-fn is_locked(run: &Path, uid: u32, identity: u32) -> Result<bool, ApplyError> {
+pub(super) fn is_locked(run: &Path, uid: u32, identity: u32) -> Result<bool, ApplyError> {
     let path = run.join(format!("{uid}/slots/{identity}"));
     let Some(slot) = open_slot(run, uid, identity).map_err(|errno| file_error("open", &path)(errno.into()))? else {
         return Ok(false);

@@ -1,7 +1,6 @@
 //! Runs nft, the only thing that speaks to the kernel's packet filter.
 
 use crate::facts;
-use nftables::schema::Nftables;
 use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;
@@ -47,7 +46,7 @@ impl Nft {
     }
 
     /// One transaction.
-    pub(super) fn execute(&self, attempt: &'static str, document: &Nftables<'_>) -> Result<(), NftError> {
+    pub(super) fn execute(&self, attempt: &'static str, document: &nft::Document) -> Result<(), NftError> {
         self.run(attempt, &["-j", "-f", "-"], nft::json(document)).map(drop)
     }
 

@@ -62,8 +62,8 @@ impl Loaded {
         let of = |name: String| counters.get(name.as_str()).copied().unwrap_or_default();
         let profiles = ruleset.profiles.iter().map(|profile| ProfileCounters {
             profile: profile.name.clone(),
-            denied: Class::ALL.map(|class| (class, of(class.counter(&profile.name)))).into(),
-            allowed: nft::PASSED.map(|stem| (stem, of(format!("{stem}-{}", profile.name)))).into(),
+            denied: Class::of(profile).iter().map(|class| (*class, of(class.counter(&profile.name)))).collect(),
+            allowed: nft::passed(profile).map(|stem| (stem, of(format!("{stem}-{}", profile.name)))).into(),
         });
         profiles.collect()
     }

@@ -15,13 +15,21 @@ mod apply;
 #[cfg(target_os = "linux")]
 pub mod battery;
 #[cfg(target_os = "linux")]
+mod carry;
+#[cfg(target_os = "linux")]
 mod events;
 #[cfg(target_os = "linux")]
 pub mod grants;
 #[cfg(target_os = "linux")]
+mod held;
+#[cfg(target_os = "linux")]
 mod kernel;
 #[cfg(target_os = "linux")]
+pub mod leases;
+#[cfg(target_os = "linux")]
 mod loaded;
+#[cfg(target_os = "linux")]
+mod netfilter;
 #[cfg(target_os = "linux")]
 pub mod onlink;
 #[cfg(target_os = "linux")]

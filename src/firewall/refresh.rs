@@ -8,7 +8,7 @@ use super::loaded::Loaded;
 use super::nft;
 use super::onlink::OnLinkError;
 use super::surroundings::{self, RESOLV_CONF};
-use crate::policy::ruleset::Ruleset;
+use crate::policy::ruleset::{Ruleset, Version};
 use crate::policy::{Policy, Surroundings};
 use rustix::fs::{FlockOperation, flock};
 use std::io;
@@ -52,6 +52,8 @@ pub struct InForce<'a> {
     pub policy: &'a Policy,
     /// Its rules, whose classes [`super::grants`] fill.
     pub ruleset: &'a Ruleset,
+    /// Their version.
+    pub version: Version,
     /// The host's links and resolvers.
     pub surroundings: &'a Surroundings,
 }
@@ -164,7 +166,8 @@ impl<'a> Watched<'a> {
 
     /// Whether it was heard.
     fn tell(&self, tell: Tell<'_>) -> bool {
-        let told = tell(InForce { policy: &self.policy, ruleset: &self.ruleset, surroundings: &self.surroundings });
+        let (policy, ruleset, surroundings) = (&self.policy, &self.ruleset, &self.surroundings);
+        let told = tell(InForce { policy, ruleset, version: nft::version(ruleset), surroundings });
         if let Err(error) = &told {
             tracing::error!("sandboxes resolve no names: {error}");
         }

@@ -4,7 +4,7 @@
 use super::apply::{ApplyError, apply_in, reset_in, update_in};
 
 use super::probe::{self, Expectation, NotInForce};
-use super::refresh::watch_in;
+use super::refresh::{InForce, watch_in};
 use super::reload::{ReloadError, reload_in};
 use super::status::status;
 use super::{State, battery, nft, onlink};
@@ -15,6 +15,8 @@ use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+
+mod names;
 
 /// A host with `lo` and a LAN, and nothing else.
 struct World {
@@ -392,16 +394,17 @@ fn the_service_follows_the_host_and_restores_what_vanishes() {
         let ruleset = Ruleset::from(&policy());
         let holds = || world.check(&policy(), "public", PUBLIC).is_ok();
         eventually("the first load", holds);
-        assert!(!is_refused("10.9.9.9:53", PUBLIC));
+        assert!(is_refused("10.9.9.9:53", PUBLIC), "queries go to our resolver only");
         assert!(matches!(reset_in(world.run()), Err(ApplyError::Watched)));
 
         world.ip("addr add 198.51.100.1/24 dev lan");
         eventually("a new address", holds);
         assert!(is_refused("198.51.100.2:1", PUBLIC));
 
+        let told = || std::fs::read_to_string(world.run().join("told")).unwrap_or_default();
+        eventually("word of it", || told() == "10.9.9.9 198.51.100.0/24 203.0.113.0/24");
         std::fs::write(&resolv_conf, "nameserver 10.8.8.8\n").unwrap();
-        eventually("a new resolver", || !is_refused("10.8.8.8:53", PUBLIC));
-        assert!(is_refused("10.9.9.9:53", PUBLIC));
+        eventually("a new resolver", || told().starts_with("10.8.8.8 "));
 
         for harm in ["delete table inet rcc", "flush ruleset", "flush table inet rcc"] {
             world.nft(harm);
@@ -478,7 +481,13 @@ fn the_service_itself() {
         true => wider(),
         false => policy(),
     };
-    watch_in(Path::new(&run), Path::new(&resolv_conf), &|| Ok(configured()), &mut |_| Ok(())).unwrap();
+    let tell = &mut |now: InForce<'_>| {
+        let Surroundings { on_link, resolvers } = now.surroundings;
+        let v4 = on_link.iter().filter(|net| net.addr().is_ipv4()).map(ToString::to_string);
+        let words: Vec<String> = resolvers.iter().map(ToString::to_string).chain(v4).collect();
+        Ok(std::fs::write(Path::new(&run).join("told"), words.join(" "))?)
+    };
+    watch_in(Path::new(&run), Path::new(&resolv_conf), &|| Ok(configured()), tell).unwrap();
 }
 
 /// What the service is asked for once the file `wider` exists.

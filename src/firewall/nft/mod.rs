@@ -1,51 +1,77 @@
 //! Renders a ruleset as one nftables transaction on the table `inet rcc`.
 //!
-//! Floors: Linux 5.6 and nft 0.9.4, for intervals in concatenated sets. Of all strings in a
-//! configuration only names of profiles and interfaces, both checked, are rendered at all.
+//! Floors: Linux 5.12 and nft 1.0.2; intervals in concatenated sets alone need 5.6 and 0.9.4. Of
+//! all strings in a configuration only names of profiles and
+//! interfaces, both checked, are rendered; of what the kernel holds, domain names and leases,
+//! which were parsed.
 
+mod held;
 mod rules;
 mod sets;
 mod words;
 
 use crate::policy::Surroundings;
 use crate::policy::ruleset::{Ruleset, Version};
-use nftables::schema::{NfCmd, NfListObject, NfObject, Nftables};
+use nftables::schema::{NfCmd, NfListObject, NfObject};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io;
 use std::io::Write;
 
-pub use rules::{Class, PASSED, PROBE_PORT, canary_chain, is_canary_chain, profile_chain};
+pub(super) use held::{
+    ADDRESSES_MAX, Contents, Held, HeldKey, LEASED_NAMES, LEASES_MAX, NameKind, Shape, digest, each_port,
+};
+pub use rules::Class;
+pub(super) use rules::{PROBE_PORT, canary_chain, is_canary_chain, passed, profile_chain};
+pub(super) use sets::Family;
+use words::Command;
 pub use words::TABLE;
 
-/// Replaces the whole table in one transaction: a packet meets the old rules or the new ones.
-/// `version` is that of the ruleset ([`version()`]).
-pub fn replace(ruleset: &Ruleset, version: &Version, surroundings: &Surroundings) -> Nftables<'static> {
-    document(ruleset, Some(version), surroundings)
+/// One transaction, for the standard input of `nft -j -f -`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Document {
+    nftables: Vec<Command>,
 }
 
-/// Replaces the content of the dynamic sets, and nothing else, in one transaction. Fails in the
-/// kernel if the table is absent.
-pub fn update(version: &Version, surroundings: &Surroundings) -> Nftables<'static> {
-    let dynamic = sets::dynamic(Some(version), surroundings);
-    let mut objects: Vec<NfObject<'static>> = dynamic.iter().map(words::flush_set).collect();
-    objects.extend(dynamic.into_iter().filter_map(words::add_elements));
-    Nftables { objects: objects.into() }
+/// Replaces the whole table in one transaction: a packet meets the old rules or the new ones.
+/// `version` is that of the ruleset ([`version()`]). No name and no lease opens anything.
+pub fn replace(ruleset: &Ruleset, version: &Version, surroundings: &Surroundings) -> Document {
+    document(ruleset, Some(version), surroundings, &[])
+}
+
+/// [`replace`], keeping what the kernel holds for a while.
+pub(super) fn replace_keeping(
+    ruleset: &Ruleset,
+    version: &Version,
+    surroundings: &Surroundings,
+    held: &[Held],
+) -> Document {
+    document(ruleset, Some(version), surroundings, held)
+}
+
+/// Replaces the content of the sets that follow the host, and nothing else, in one transaction.
+/// Fails in the kernel if the table is absent.
+pub fn update(version: &Version, surroundings: &Surroundings) -> Document {
+    let followed = sets::followed(Some(version), surroundings);
+    let mut objects: Vec<NfObject<'static>> = followed.iter().map(words::flush_set).collect();
+    objects.extend(followed.into_iter().filter_map(words::add_elements));
+    Document { nftables: objects.into_iter().map(Command::from).collect() }
 }
 
 /// Removes the table; no error if it is absent.
-pub fn remove() -> Nftables<'static> {
+pub fn remove() -> Document {
     // Deleting what is absent is an error, adding what is present is not.
     let commands = [NfCmd::Add(words::table()), NfCmd::Delete(words::table())];
-    Nftables { objects: commands.map(NfObject::CmdObject).to_vec().into() }
+    Document { nftables: commands.map(|command| NfObject::CmdObject(command).into()).to_vec() }
 }
 
-/// The version of a ruleset: SHA-256 over everything that is rendered from it, with the dynamic
-/// sets empty and the canary ports zero, and over the names that it has rules for.
+/// The version of a ruleset: SHA-256 over everything that is rendered from it, with the sets that
+/// change by themselves empty, the canary ports zero and no version in names, and over the names
+/// that it has rules for.
 pub fn version(ruleset: &Ruleset) -> Version {
     let mut hash = HashWriter(Sha256::new());
-    write_json(&document(ruleset, None, &Surroundings::default()), &mut hash);
+    write_json(&document(ruleset, None, &Surroundings::default(), &[]), &mut hash);
     for profile in &ruleset.profiles {
         write_json(&profile, &mut hash);
     }
@@ -53,39 +79,40 @@ pub fn version(ruleset: &Ruleset) -> Version {
 }
 
 /// The text for the standard input of `nft -j -f -`.
-pub fn json(document: &Nftables<'_>) -> Vec<u8> {
+pub fn json(document: &Document) -> Vec<u8> {
     let mut text = Vec::new();
     write_json(document, &mut text);
     text
 }
 
-/// The names of the dynamic sets, whose content is no part of the version.
-pub fn dynamic_sets() -> Vec<String> {
-    let sets = sets::dynamic(None, &Surroundings::default());
-    sets.into_iter().map(|set| set.name.into_owned()).collect()
+/// The names of the sets whose content is no part of the version.
+pub fn dynamic_sets(ruleset: &Ruleset, version: &Version) -> Vec<String> {
+    let followed = sets::followed(None, &Surroundings::default());
+    followed.into_iter().chain(held::sets(ruleset, Some(version), &[])).map(|set| set.name).collect()
 }
 
 /// How many rules a document gives to each chain.
-pub fn rules_by_chain(document: &Nftables<'_>) -> BTreeMap<String, usize> {
+pub(super) fn rules_by_chain(document: &Document) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    for object in document.objects.iter() {
-        if let NfObject::CmdObject(NfCmd::Add(NfListObject::Rule(rule))) = object {
+    for command in &document.nftables {
+        if let Command::Other(object) = command
+            && let NfObject::CmdObject(NfCmd::Add(NfListObject::Rule(rule))) = &**object
+        {
             *counts.entry(rule.chain.to_string()).or_insert(0) += 1;
         }
     }
     counts
 }
 
-fn document(ruleset: &Ruleset, version: Option<&Version>, surroundings: &Surroundings) -> Nftables<'static> {
-    let mut objects: Vec<NfObject<'static>> =
-        [NfCmd::Add(words::table()), NfCmd::Delete(words::table()), NfCmd::Add(words::table())]
-            .map(NfObject::CmdObject)
-            .to_vec();
-    let (fixed, dynamic) = (sets::fixed(ruleset), sets::dynamic(version, surroundings));
-    objects.extend(fixed.into_iter().chain(dynamic).map(words::add_set));
-    objects.extend(rules::chains(ruleset));
-    objects.extend(rules::rules(ruleset, version));
-    Nftables { objects: objects.into() }
+fn document(ruleset: &Ruleset, version: Option<&Version>, surroundings: &Surroundings, held: &[Held]) -> Document {
+    let table = [NfCmd::Add(words::table()), NfCmd::Delete(words::table()), NfCmd::Add(words::table())];
+    let mut commands: Vec<Command> = table.map(|command| NfObject::CmdObject(command).into()).to_vec();
+    let followed = sets::followed(version, surroundings);
+    let sets = sets::fixed(ruleset).into_iter().chain(followed).chain(held::sets(ruleset, version, held));
+    commands.extend(sets.map(words::add_set));
+    commands.extend(rules::chains(ruleset, version).into_iter().map(Command::from));
+    commands.extend(rules::rules(ruleset, version).into_iter().map(Command::from));
+    Document { nftables: commands }
 }
 
 struct HashWriter(Sha256);

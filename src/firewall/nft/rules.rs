@@ -1,5 +1,6 @@
 //! The chains of the table and the rules in them.
 
+use super::held::{self, Contents, NameKind, Shape};
 use super::sets::{self, Family};
 use super::words::{self, count, field, goto, is, is_in, meta, text};
 use crate::policy::ProfileName;
@@ -24,11 +25,16 @@ pub enum Class {
     OnLink,
     /// Into a VPN.
     Vpn,
+    /// To a public address that is not of an allowed name.
+    Unlisted,
 }
 
 impl Class {
-    /// In the order in which they are tried.
-    pub const ALL: [Self; 4] = [Self::Host, Self::Private, Self::OnLink, Self::Vpn];
+    /// Those of a profile, in the order in which they are tried.
+    pub fn of(profile: &ProfileRules) -> &'static [Self] {
+        const ALL: [Class; 5] = [Class::Host, Class::Private, Class::OnLink, Class::Vpn, Class::Unlisted];
+        if profile.listed.is_some() { &ALL } else { &ALL[..4] }
+    }
 
     /// Without '-', so that the names of chains stay apart.
     fn stem(self) -> &'static str {
@@ -37,6 +43,7 @@ impl Class {
             Self::Private => "private",
             Self::OnLink => "onlink",
             Self::Vpn => "vpn",
+            Self::Unlisted => "unlisted",
         }
     }
 
@@ -53,14 +60,20 @@ impl fmt::Display for Class {
             Self::Private => "private",
             Self::OnLink => "on-link",
             Self::Vpn => "vpn",
+            Self::Unlisted => "unlisted",
         })
     }
 }
 
-/// Stems of the counters of what passed.
-pub const PASSED: [&str; 3] = [DNS, EXCEPTION, PUBLIC];
+/// Stems of the counters of what passes in a profile.
+pub(in crate::firewall) fn passed(profile: &ProfileRules) -> [&'static str; 4] {
+    [DNS, EXCEPTION, LEASE, if profile.listed.is_some() { LISTED } else { PUBLIC }]
+}
+
 const DNS: &str = "dns";
 const EXCEPTION: &str = "exception";
+const LEASE: &str = "lease";
+const LISTED: &str = "listed";
 const PUBLIC: &str = "public";
 
 const DENY: &str = "deny";
@@ -93,17 +106,25 @@ pub fn is_canary_chain(chain: &str) -> bool {
 }
 
 /// Everything that rules refer to.
-pub(super) fn chains(ruleset: &Ruleset) -> Vec<NfObject<'static>> {
+pub(super) fn chains(ruleset: &Ruleset, version: Option<&Version>) -> Vec<NfObject<'static>> {
     let mut objects = vec![words::add_chain(ON_LINK_CANARY_CHAIN.to_owned())];
     for profile in &ruleset.profiles {
-        objects.extend(PASSED.map(|stem| words::add_counter(of(stem, profile))));
-        objects.extend(Class::ALL.map(|class| words::add_counter(class.counter(&profile.name))));
+        let classes = || Class::of(profile).iter().map(|class| class.counter(&profile.name));
+        objects.extend(passed(profile).map(|stem| words::add_counter(of(stem, profile))));
+        objects.extend(classes().map(words::add_counter));
         let chains = [profile_chain(&profile.name), canary_chain(&profile.name), of(DENY, profile)];
-        objects.extend(chains.map(words::add_chain));
-        objects.extend(Class::ALL.map(|class| words::add_chain(class.counter(&profile.name))));
+        objects.extend(chains.into_iter().chain(classes()).map(words::add_chain));
+        objects.extend(named_sets(profile, version).map(|(_, _, set)| words::add_chain(set)));
     }
     objects.push(words::add_output_chain(OUTPUT, PRIORITY));
     objects
+}
+
+/// Every set of addresses of names, which has a chain of the same name for what it accepts.
+fn named_sets(profile: &ProfileRules, version: Option<&Version>) -> impl Iterator<Item = (Contents, Family, String)> {
+    let contents = NameKind::ALL.into_iter().flat_map(|kind| held::names(kind, profile));
+    contents
+        .flat_map(move |contents| Family::BOTH.map(|family| (contents.clone(), family, contents.set(family, version))))
 }
 
 /// All rules. Without a version the canary's ports are 0, which nothing can knock at.
@@ -115,12 +136,28 @@ pub(super) fn rules(ruleset: &Ruleset, version: Option<&Version>) -> Vec<NfObjec
         let ports = canary.map_or([0; 4], |canary| canary.ports).map(|port| Expression::Number(port.into()));
         let control = Expression::Number(canary.map_or(0, |canary| canary.control).into());
         rules.extend(canary_rules(&canary_chain(&profile.name), words::one_of(ports.to_vec()), control));
-        rules.extend(profile_rules(profile, ruleset));
-        rules.extend(Class::ALL.into_iter().flat_map(|class| class_rules(class, profile)));
+        rules.extend(profile_rules(profile, ruleset, version));
+        rules.extend(
+            named_sets(profile, version)
+                .flat_map(|(contents, family, set)| renewing_rules(profile, &contents, family, &set)),
+        );
+        rules.extend(Class::of(profile).iter().flat_map(|class| class_rules(*class, profile)));
         rules.extend(deny_rules(profile));
     }
     rules.extend(dispatch(ruleset));
+    rules.extend(resolver_rules());
     rules
+}
+
+/// Who is not sent to a profile's chain is no sandbox, and the resolver is none of its business.
+/// Its own answers come from there but do not go there.
+fn resolver_rules() -> [NfObject<'static>; 2] {
+    let resolver = || is(field("ip", "daddr"), text(RESOLVER.to_string()));
+    // Only SYN: the last words of a sandbox's connection may come from no socket any more.
+    [
+        words::add_rule(OUTPUT, vec![resolver(), words::is_syn(), words::reset()]),
+        words::add_rule(OUTPUT, vec![resolver(), is(meta(MetaKey::L4proto), text("udp")), words::drop()]),
+    ]
 }
 
 /// Which chain an identity's packets go to. Without identities there is nothing to dispatch.
@@ -154,24 +191,30 @@ fn canary_rules(chain: &str, ports: Expression<'static>, control: Expression<'st
 
 /// One profile from the most specific to the general. There is no rule for replies: nothing
 /// listens under an identity, and a stranger's unasked datagram must not open a way back to it.
-fn profile_rules(profile: &ProfileRules, ruleset: &Ruleset) -> Vec<NfObject<'static>> {
+/// Nothing asks connection tracking either: it would be switched on for the whole host, and its
+/// table is of a size that one sandbox can fill.
+fn profile_rules(profile: &ProfileRules, ruleset: &Ruleset, version: Option<&Version>) -> Vec<NfObject<'static>> {
     let chain = profile_chain(&profile.name);
     let rule = |statements| words::add_rule(&chain, statements);
     let pass = |stem: &str| [count(of(stem, profile)), words::accept()];
     let deny = |class: Class| goto(class.counter(&profile.name));
-    let destination = |family| match family {
-        Family::V4 => field("ip", "daddr"),
-        Family::V6 => field("ip6", "daddr"),
-    };
     let exception = |kind: &str| {
         Family::BOTH.map(|family| {
-            let key = words::concat(vec![destination(family), meta(MetaKey::L4proto), field("th", "dport")]);
             let [count, accept] = pass(EXCEPTION);
-            rule(vec![is_in(key, &family.profile_set(kind, profile)), count, accept])
+            rule(vec![is_in(key(Shape::Opening, family), &family.profile_set(kind, profile)), count, accept])
         })
     };
     let denied = |kind: &str, class| {
         Family::BOTH.map(|family| rule(vec![is_in(destination(family), &family.set(kind)), deny(class)]))
+    };
+    let named = |kind| {
+        let sets = named_sets(profile, version)
+            .filter(move |(contents, ..)| matches!(contents, Contents::Names { kind: of, .. } if *of == kind));
+        sets.map(|(contents, family, set)| {
+            let ports = class_ports(profile, &contents).map(|ports| is(words::concat(port_key().to_vec()), ports));
+            let found = is_in(key(contents.shape(), family), &set);
+            rule(ports.into_iter().chain([found, goto(set)]).collect())
+        })
     };
 
     let mut rules = vec![
@@ -190,6 +233,13 @@ fn profile_rules(profile: &ProfileRules, ruleset: &Ruleset) -> Vec<NfObject<'sta
     let host = ["local", "broadcast", "anycast", "multicast"].map(text).to_vec();
     rules.push(rule(vec![is(words::destination_type(), words::one_of(host)), deny(Class::Host)]));
     rules.extend(exception(sets::PREFIX));
+    // From here on somebody's answer or a lease decides, and these stay shut for both.
+    rules.extend(denied(sets::NEVER, Class::Private));
+    rules.extend(leases(profile).map(|(contents, family)| {
+        let [count, accept] = pass(LEASE);
+        rule(vec![is_in(key(contents.shape(), family), &contents.set(family, None)), count, accept])
+    }));
+    rules.extend(named(NameKind::Excepted));
     rules.extend(denied(sets::DENIED, Class::Private));
     rules.extend(denied(sets::ON_LINK, Class::OnLink));
     for pattern in &ruleset.vpn_interfaces {
@@ -197,8 +247,59 @@ fn profile_rules(profile: &ProfileRules, ruleset: &Ruleset) -> Vec<NfObject<'sta
         let name = if pattern.as_str().len() > 15 { pattern.as_str().trim_end_matches('*') } else { pattern.as_str() };
         rules.push(rule(vec![is(meta(MetaKey::Oifname), text(name)), deny(Class::Vpn)]));
     }
-    rules.push(rule(pass(PUBLIC).to_vec()));
+    rules.extend(named(NameKind::Listed));
+    let rest = if profile.listed.is_some() { vec![deny(Class::Unlisted)] } else { pass(PUBLIC).to_vec() };
+    rules.push(rule(rest));
     rules
+}
+
+fn destination(family: Family) -> Expression<'static> {
+    match family {
+        Family::V4 => field("ip", "daddr"),
+        Family::V6 => field("ip6", "daddr"),
+    }
+}
+
+/// What of a packet is looked for in a set of this shape.
+fn key(shape: Shape, family: Family) -> Expression<'static> {
+    let address = [destination(family)].into_iter();
+    match shape {
+        Shape::Address => destination(family),
+        Shape::Opening => words::concat(address.chain(port_key()).collect()),
+        Shape::Session => words::concat([meta(MetaKey::Skuid)].into_iter().chain(address).chain(port_key()).collect()),
+    }
+}
+
+fn port_key() -> [Expression<'static>; 2] {
+    [meta(MetaKey::L4proto), field("th", "dport")]
+}
+
+/// The sets of leases that hold for a profile, its sessions' own included.
+fn leases(profile: &ProfileRules) -> impl Iterator<Item = (Contents, Family)> {
+    let all = [Some(profile.name.clone()), None]
+        .into_iter()
+        .flat_map(|holder| [Contents::Leases(holder.clone()), Contents::Leased(holder)]);
+    all.flat_map(|contents| Family::BOTH.map(|family| (contents.clone(), family)))
+}
+
+/// The ports of a set of addresses, if its elements do not have them.
+fn class_ports(profile: &ProfileRules, contents: &Contents) -> Option<Expression<'static>> {
+    let Contents::Names { kind, class: Some(class), .. } = contents else { return None };
+    let ports = kind.rules(profile)?.classes.get(*class)?.iter();
+    let each = ports.map(|(transport, ports)| words::concat(vec![text(transport.as_str()), words::ports(*ports)]));
+    Some(words::one_of(each.collect()))
+}
+
+/// What a packet to the address of a name meets: a flow that is alive keeps its address alive.
+/// The first packet of a connection does not, so that knocking alone keeps nothing.
+fn renewing_rules(profile: &ProfileRules, contents: &Contents, family: Family, set: &str) -> Vec<NfObject<'static>> {
+    let renew = || words::renew(key(contents.shape(), family), set);
+    let stem = if matches!(contents, Contents::Names { kind: NameKind::Listed, .. }) { LISTED } else { EXCEPTION };
+    vec![
+        words::add_rule(set, vec![words::is_no_syn(), renew()]),
+        words::add_rule(set, vec![is(meta(MetaKey::L4proto), text("udp")), renew()]),
+        words::add_rule(set, vec![count(of(stem, profile)), words::accept()]),
+    ]
 }
 
 /// Probes are denied like everything else but neither counted nor logged nor answered: they come

@@ -1,35 +1,35 @@
-//! The named sets of the table.
+//! The named sets whose content follows from the configuration or from the host.
 
-use super::words;
+use super::words::{self, DeclaredSet};
 use crate::policy::Surroundings;
-use crate::policy::ruleset::{Opening, ProfileRules, Ruleset, Version};
+use crate::policy::ranges;
+use crate::policy::ruleset::{Opening, ProfileRules, Ruleset, Version, aggregated};
 use ipnet::IpNet;
 use nftables::expr::Expression;
-use nftables::schema::{Set, SetType};
 use std::net::IpAddr;
 
 /// The two families of addresses that everything about addresses exists for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::firewall) enum Family {
     V4,
     V6,
 }
 
 impl Family {
-    pub(super) const BOTH: [Self; 2] = [Self::V4, Self::V6];
+    pub(in crate::firewall) const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
-    fn of(address: &IpAddr) -> Self {
+    pub(in crate::firewall) fn of(address: &IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
-    fn address_type(self) -> SetType {
+    pub(super) fn address_type(self) -> &'static str {
         match self {
-            Self::V4 => SetType::Ipv4Addr,
-            Self::V6 => SetType::Ipv6Addr,
+            Self::V4 => "ipv4_addr",
+            Self::V6 => "ipv6_addr",
         }
     }
 
-    fn digit(self) -> char {
+    pub(super) fn digit(self) -> char {
         match self {
             Self::V4 => '4',
             Self::V6 => '6',
@@ -47,7 +47,13 @@ impl Family {
     }
 }
 
+/// What the names of sets carry of a version: 48 bits of it. Without a version, "0".
+pub(super) fn tag(version: Option<&Version>) -> String {
+    version.map_or_else(|| "0".to_owned(), |version| version.to_string().chars().take(12).collect())
+}
+
 pub(super) const DENIED: &str = "denied";
+pub(super) const NEVER: &str = "never";
 pub(super) const ON_LINK: &str = "onlink";
 pub(super) const ON_LINK_PORTS: &str = "onlinkports";
 pub(super) const ON_LINK_CONTROL: &str = "onlinkcontrol";
@@ -55,8 +61,12 @@ pub(super) const HOST: &str = "host";
 pub(super) const PREFIX: &str = "prefix";
 
 /// The sets whose content follows from the ruleset alone.
-pub(super) fn fixed(ruleset: &Ruleset) -> Vec<Set<'static>> {
-    let mut sets: Vec<Set<'static>> = Family::BOTH.map(|family| nets(family, DENIED, &ruleset.denied)).to_vec();
+pub(super) fn fixed(ruleset: &Ruleset) -> Vec<DeclaredSet> {
+    let never = aggregated(ranges::never_behind_a_name());
+    let mut sets = Vec::new();
+    for family in Family::BOTH {
+        sets.extend([nets(family, DENIED, &ruleset.denied), nets(family, NEVER, &never)]);
+    }
     for profile in &ruleset.profiles {
         for family in Family::BOTH {
             sets.push(openings(family, HOST, profile, &profile.hosts));
@@ -67,7 +77,7 @@ pub(super) fn fixed(ruleset: &Ruleset) -> Vec<Set<'static>> {
 }
 
 /// The sets that follow the host. `version` marks the on-link prefixes.
-pub(super) fn dynamic(version: Option<&Version>, surroundings: &Surroundings) -> Vec<Set<'static>> {
+pub(super) fn followed(version: Option<&Version>, surroundings: &Surroundings) -> Vec<DeclaredSet> {
     let mut sets = Family::BOTH.map(|family| nets(family, ON_LINK, &surroundings.on_link)).to_vec();
     let canary = version.map(|version| version.on_link_canary(&surroundings.on_link));
     let ports = |ports: &[u16]| ports.iter().map(|port| Expression::Number((*port).into())).collect();
@@ -75,18 +85,18 @@ pub(super) fn dynamic(version: Option<&Version>, surroundings: &Surroundings) ->
         (ON_LINK_PORTS, canary.map(|canary| ports(&canary.ports))),
         (ON_LINK_CONTROL, canary.map(|canary| ports(&[canary.control]))),
     ] {
-        sets.push(words::set(name.to_owned(), &[SetType::InetService], ports.unwrap_or_default()));
+        sets.push(words::interval_set(name.to_owned(), vec!["inet_service"], ports.unwrap_or_default()));
     }
     sets
 }
 
-fn nets(family: Family, kind: &str, nets: &[IpNet]) -> Set<'static> {
+fn nets(family: Family, kind: &str, nets: &[IpNet]) -> DeclaredSet {
     let ours = nets.iter().filter(|net| Family::of(&net.addr()) == family);
-    words::set(family.set(kind), &[family.address_type()], ours.map(words::net).collect())
+    words::interval_set(family.set(kind), vec![family.address_type()], ours.map(words::net).collect())
 }
 
-fn openings(family: Family, kind: &str, profile: &ProfileRules, openings: &[Opening]) -> Set<'static> {
-    let types = [family.address_type(), SetType::InetProto, SetType::InetService];
+fn openings(family: Family, kind: &str, profile: &ProfileRules, openings: &[Opening]) -> DeclaredSet {
+    let types = vec![family.address_type(), "inet_proto", "inet_service"];
     let ours = openings.iter().filter(|opening| Family::of(&opening.net.addr()) == family);
-    words::set(family.profile_set(kind, profile), &types, ours.map(words::opening).collect())
+    words::interval_set(family.profile_set(kind, profile), types, ours.map(words::opening).collect())
 }

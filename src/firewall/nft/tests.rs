@@ -1,13 +1,40 @@
 //! Rendering, and what nft makes of it.
 
 use super::*;
-use crate::firewall::golden::{assert_golden, policy};
+use crate::firewall::golden::{self, assert_golden};
 use crate::policy::identity::{BLOCK_START, PROFILES_MAX, RANGE_LENGTH, UserRange};
-use crate::policy::{Exception, NamePattern, Policy, PortRange, Ports, Profile, ProfileName, Protocol, Reach, Target};
+use crate::policy::ruleset::Transport;
+use crate::policy::{
+    Exception, Listed, NamePattern, Policy, PortRange, Ports, Profile, ProfileName, Protocol, Reach, Target,
+};
 use ipnet::IpNet;
 use proptest::prelude::*;
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::process::{Command, Stdio};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::process::{self, Stdio};
+use std::time::Duration;
+
+/// The golden policy of all backends, and what only this one renders so far.
+fn policy() -> Policy {
+    let ports = |text: &str| Ports::new(text.split(',').map(|range| range.parse().unwrap()).collect()).unwrap();
+    let listed =
+        |pattern: &str, list, protocol| Listed { pattern: pattern.parse().unwrap(), ports: ports(list), protocol };
+    let all = "1024-65535";
+    let exception =
+        Exception { target: Target::Domain("*.lab.lan".parse().unwrap()), ports: ports(all), protocol: Protocol::Any };
+    let locked = Profile {
+        name: ProfileName::new("locked").unwrap(),
+        exceptions: vec![exception],
+        reach: Reach::Listed(vec![
+            listed("example.com", "443", Protocol::Any),
+            listed("*.example.com", "443", Protocol::Any),
+            listed("deb.example.org", "80,443", Protocol::Tcp),
+            listed("ftp.example.org", "21,30000-40000", Protocol::Tcp),
+        ]),
+    };
+    let mut policy = golden::policy();
+    policy.profiles.push(locked);
+    policy
+}
 
 fn surroundings() -> Surroundings {
     Surroundings {
@@ -16,13 +43,13 @@ fn surroundings() -> Surroundings {
     }
 }
 
-fn loading(ruleset: &Ruleset, surroundings: &Surroundings) -> Nftables<'static> {
+fn loading(ruleset: &Ruleset, surroundings: &Surroundings) -> Document {
     replace(ruleset, &version(ruleset), surroundings)
 }
 
 /// One object to a line, so that differences can be read.
-fn lines(document: &Nftables<'_>) -> String {
-    document.objects.iter().map(|object| serde_json::to_string(object).unwrap() + "\n").collect()
+fn lines(document: &Document) -> String {
+    document.nftables.iter().map(|object| serde_json::to_string(object).unwrap() + "\n").collect()
 }
 
 #[test]
@@ -41,12 +68,19 @@ fn the_version_follows_the_configuration_and_not_the_surroundings() {
     let base = policy();
     let of = |policy: &Policy| version(&Ruleset::from(policy));
     assert_eq!(of(&base), of(&policy()));
-    let changes: [fn(&mut Policy); 5] = [
+    let changes: [fn(&mut Policy); 8] = [
         |policy| policy.private.clear(),
         |policy| policy.vpn_interfaces.truncate(1),
         |policy| policy.users.push(UserRange::new(1001, BLOCK_START + RANGE_LENGTH, RANGE_LENGTH).unwrap()),
         |policy| policy.profiles[1].exceptions.truncate(3),
         |policy| policy.profiles.swap(0, 1),
+        |policy| policy.profiles[2].reach = Reach::Public,
+        |policy| policy.profiles[2].reach = Reach::Listed(vec![]),
+        // The same ports, another name.
+        |policy| match &mut policy.profiles[2].reach {
+            Reach::Listed(list) => list[0].pattern = "example.net".parse().unwrap(),
+            Reach::Public => unreachable!(),
+        },
     ];
     for (number, change) in changes.iter().enumerate() {
         let mut changed = base.clone();
@@ -57,8 +91,8 @@ fn the_version_follows_the_configuration_and_not_the_surroundings() {
 
 /// What nft says about a document without loading it, in a network namespace of its own. A
 /// machine without nft or without namespaces fails the test.
-fn nft_takes(document: &Nftables<'_>) -> Result<(), String> {
-    let mut nft = Command::new("unshare")
+fn nft_takes(document: &Document) -> Result<(), String> {
+    let mut nft = process::Command::new("unshare")
         .args(["--user", "--map-root-user", "--net", "nft", "-c", "-j", "-f", "-"])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
@@ -98,22 +132,27 @@ fn exceptions() -> impl Strategy<Value = Exception> {
     (target, ports(), protocol).prop_map(|(target, ports, protocol)| Exception { target, ports, protocol })
 }
 
+fn reach() -> impl Strategy<Value = Reach> {
+    let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp), Just(Protocol::Any)];
+    let listed =
+        (names(), ports(), protocol).prop_map(|(pattern, ports, protocol)| Listed { pattern, ports, protocol });
+    prop_oneof![Just(Reach::Public), proptest::collection::vec(listed, 0..8).prop_map(Reach::Listed)]
+}
+
 /// Every policy that the types allow: they are what stands between a configuration and a rule.
 fn policies() -> impl Strategy<Value = Policy> {
     let profile_names = proptest::collection::btree_set("[a-z][a-z0-9-]{0,23}", 1..6);
     let profiles = profile_names.prop_flat_map(|names| {
-        let profiles: Vec<_> = names
-            .into_iter()
-            .take(PROFILES_MAX)
-            .map(|name| {
-                let name = ProfileName::new(&name).unwrap();
-                proptest::collection::vec(exceptions(), 0..12).prop_map(move |exceptions| Profile {
-                    name: name.clone(),
-                    exceptions,
-                    reach: Reach::Public,
+        let profiles: Vec<_> =
+            names
+                .into_iter()
+                .take(PROFILES_MAX)
+                .map(|name| {
+                    let name = ProfileName::new(&name).unwrap();
+                    (proptest::collection::vec(exceptions(), 0..12), reach())
+                        .prop_map(move |(exceptions, reach)| Profile { name: name.clone(), exceptions, reach })
                 })
-            })
-            .collect();
+                .collect();
         profiles
     });
     let users = proptest::collection::btree_set(0_u32..1024, 0..4).prop_map(|slots| {
@@ -138,22 +177,101 @@ fn any_surroundings() -> impl Strategy<Value = Surroundings> {
     })
 }
 
+/// What a kernel may hold when rules are loaded, under names of this ruleset's profiles.
+fn any_held(ruleset: &Ruleset) -> impl Strategy<Value = Vec<Held>> + use<> {
+    let contents = held::contents(ruleset);
+    let address = prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)];
+    let one = (0..contents.len(), address, any::<u32>(), 1_u16.., any::<bool>(), 1_u64..700).prop_map(
+        move |(at, address, identity, port, tcp, seconds)| {
+            let contents = contents[at].clone();
+            let shape = contents.shape();
+            let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+            let key = HeldKey::Address {
+                identity: (shape == Shape::Session).then_some(identity),
+                port: (shape != Shape::Address).then_some((transport, port)),
+                contents,
+                address,
+            };
+            Held { key, comment: "a.lan".to_owned(), remaining: Duration::from_secs(seconds) }
+        },
+    );
+    let leased = "[a-z]{1,20}\\.lan tcp 443 public".prop_map(|comment| Held {
+        key: HeldKey::LeasedName,
+        comment,
+        remaining: Duration::from_secs(60),
+    });
+    proptest::collection::vec(prop_oneof![4 => one, 1 => leased], 0..20)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn nft_takes_every_policy_and_no_string_adds_a_rule(policy in policies(), surroundings in any_surroundings()) {
+    fn nft_takes_every_policy_and_no_string_adds_a_rule(
+        (policy, held) in policies().prop_flat_map(|policy| {
+            let held = any_held(&Ruleset::from(&policy));
+            (Just(policy), held)
+        }),
+        surroundings in any_surroundings(),
+    ) {
         let ruleset = Ruleset::from(&policy);
-        let document = loading(&ruleset, &surroundings);
+        let version = version(&ruleset);
+        let document = replace_keeping(&ruleset, &version, &surroundings, &held);
         prop_assert_eq!(nft_takes(&document), Ok(()));
-        // 16 rules of its own, 4 of its canary, 2 for each of 4 reasons, 4 of refusal.
-        let each = 16 + 4 + 8 + 4 + ruleset.vpn_interfaces.len();
+        // 23 of its own, 4 of its canary, 4 of refusal; 2 for each reason; 1 into the chain of
+        // each set of names, and 3 in it.
+        let sets = |profile| NameKind::ALL.map(|kind| 2 * held::names(kind, profile).len()).iter().sum::<usize>();
+        let each = |profile| 23 + 4 + 4 + ruleset.vpn_interfaces.len() + 2 * Class::of(profile).len() + 4 * sets(profile);
         let dispatch = usize::from(!policy.users.is_empty());
         let rules: usize = rules_by_chain(&document).values().sum();
-        prop_assert_eq!(rules, 4 + dispatch + each * policy.profiles.len());
-        let chains = document.objects.iter().filter(|object| {
-            matches!(object, NfObject::CmdObject(NfCmd::Add(NfListObject::Chain(_))))
-        });
-        prop_assert_eq!(chains.count(), 2 + 7 * policy.profiles.len());
+        prop_assert_eq!(rules, 4 + dispatch + 2 + ruleset.profiles.iter().map(each).sum::<usize>());
+    }
+}
+
+#[test]
+fn a_thousand_names_with_ports_of_their_own_cost_a_packet_one_look() {
+    let mut policy = policy();
+    let name = |number: u16| Exception {
+        target: Target::Domain(format!("n{number}.corp.lan").parse().unwrap()),
+        ports: Ports::new(vec![PortRange::new(number, number).unwrap()]).unwrap(),
+        protocol: Protocol::Any,
+    };
+    policy.profiles[0].exceptions = (1..=1000).map(name).collect();
+    let document = loading(&Ruleset::from(&policy), &surroundings());
+    assert!(rules_by_chain(&document)["profile-public"] < 40);
+}
+
+#[test]
+fn the_name_of_a_set_says_what_it_holds_and_nothing_else_is_read_from_one() {
+    let ruleset = Ruleset::from(&policy());
+    for contents in held::contents(&ruleset) {
+        for family in Family::BOTH {
+            for version in [None, Some(&version(&ruleset))] {
+                let set = contents.set(family, version);
+                assert_eq!(Contents::parse(&set), Some((contents.clone(), family)), "{set}");
+            }
+        }
+    }
+    for other in [
+        "denied4",
+        "onlink6",
+        "host4-public",
+        "prefix4-public",
+        "leasednames",
+        "lease4",
+        "lease5-public",
+        "lease4-",
+        "lease4-Public",
+        "sessionlease4-public",
+        "excepted4-public",
+        "excepted4_-",
+        "excepted4_0_x-public",
+        "lease",
+        "",
+        "4",
+        "-",
+        "lease\u{e9}4-public",
+    ] {
+        assert_eq!(Contents::parse(other), None, "{other}");
     }
 }

@@ -1,20 +1,20 @@
 //! The few words of nftables' JSON (libnftables-json(5)) that the rules are made of.
 
 use nftables::expr::{
-    Expression, Fib, FibFlag, FibResult, Meta, MetaKey, NamedExpression, Payload, PayloadField, Prefix, Range, SetItem,
-    Verdict,
+    BinaryOperation, Elem, Expression, Fib, FibFlag, FibResult, Meta, MetaKey, NamedExpression, Payload, PayloadField,
+    Prefix, Range, SetItem, Verdict,
 };
-use nftables::schema::{
-    Chain, Counter, Element, FlushObject, NfCmd, NfListObject, NfObject, Rule, Set, SetFlag, SetType, SetTypeValue,
-    Table,
-};
+use nftables::schema;
+use nftables::schema::{Chain, Counter, FlushObject, NfCmd, NfListObject, NfObject, Rule, Set, SetFlag, Table};
 use nftables::stmt::{self, JumpTarget, Match, Operator, Statement};
 use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook, RejectCode};
 
 use crate::policy::PortRange;
-use crate::policy::ruleset::{IdentityRange, Opening};
+use crate::policy::ruleset::{ADDRESS_LIFETIME, IdentityRange, Opening};
 use ipnet::IpNet;
+use serde::Serialize;
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// The name of our table, in the family `inet`.
 pub const TABLE: &str = "rcc";
@@ -28,36 +28,124 @@ fn add(object: NfListObject<'static>) -> NfObject<'static> {
     NfObject::CmdObject(NfCmd::Add(object))
 }
 
-pub(super) fn add_set(set: Set<'static>) -> NfObject<'static> {
-    add(NfListObject::Set(Box::new(set)))
+/// A named set. The crate's own has no type `uid`, keeps flags in an order that differs from run
+/// to run, and writes what an element does not have.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct DeclaredSet {
+    family: NfFamily,
+    table: &'static str,
+    pub(super) name: String,
+    #[serde(rename = "type")]
+    key: Key,
+    flags: Vec<SetFlag>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    elem: Vec<Element>,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u32>,
 }
 
-pub(super) fn flush_set(set: &Set<'static>) -> NfObject<'static> {
-    let set = Set { elem: None, ..set.clone() };
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+enum Key {
+    Single(&'static str),
+    Concatenated(Vec<&'static str>),
+}
+
+/// An element of a set.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(super) enum Element {
+    /// For good.
+    Plain(Expression<'static>),
+    /// For a while.
+    Timed { elem: Timed },
+}
+
+/// The parts of an element that ends.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Timed {
+    val: Expression<'static>,
+    /// Seconds.
+    timeout: u64,
+    comment: String,
+}
+
+/// One command of a transaction.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(super) enum Command {
+    /// As the crate has it.
+    Other(Box<NfObject<'static>>),
+    /// `add set`, with its elements.
+    Declare { add: Named },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Named {
+    set: DeclaredSet,
+}
+
+impl From<NfObject<'static>> for Command {
+    fn from(object: NfObject<'static>) -> Self {
+        Self::Other(Box::new(object))
+    }
+}
+
+pub(super) fn add_set(set: DeclaredSet) -> Command {
+    Command::Declare { add: Named { set } }
+}
+
+pub(super) fn flush_set(set: &DeclaredSet) -> NfObject<'static> {
+    let set = Set { family: FAMILY, table: TABLE.into(), name: set.name.clone().into(), ..Set::default() };
     NfObject::CmdObject(NfCmd::Flush(FlushObject::Set(Box::new(set))))
 }
 
 /// Nothing for a set without elements.
-pub(super) fn add_elements(set: Set<'static>) -> Option<NfObject<'static>> {
-    let elem = set.elem?;
-    Some(add(NfListObject::Element(Element { family: FAMILY, table: TABLE.into(), name: set.name, elem })))
+pub(super) fn add_elements(set: DeclaredSet) -> Option<NfObject<'static>> {
+    let plain = set.elem.into_iter().filter_map(|element| match element {
+        Element::Plain(expression) => Some(expression),
+        Element::Timed { .. } => None,
+    });
+    let elem: Vec<Expression<'static>> = plain.collect();
+    let element =
+        || schema::Element { family: FAMILY, table: TABLE.into(), name: set.name.into(), elem: elem.clone().into() };
+    (!elem.is_empty()).then(|| add(NfListObject::Element(element())))
 }
 
 /// A set of intervals of one type or of a concatenation of types.
-pub(super) fn set(name: String, types: &[SetType], elements: Vec<Expression<'static>>) -> Set<'static> {
-    let set_type = match types {
-        [single] => SetTypeValue::Single(*single),
-        several => SetTypeValue::Concatenated(several.to_vec().into()),
-    };
-    Set {
-        family: FAMILY,
-        table: TABLE.into(),
-        name: name.into(),
-        set_type,
-        flags: Some(HashSet::from([SetFlag::Interval])),
-        elem: (!elements.is_empty()).then(|| elements.into()),
-        ..Set::default()
-    }
+pub(super) fn interval_set(name: String, types: Vec<&'static str>, elements: Vec<Expression<'static>>) -> DeclaredSet {
+    let elem = elements.into_iter().map(Element::Plain).collect();
+    DeclaredSet { elem, flags: vec![SetFlag::Interval], ..declared(name, types) }
+}
+
+/// A hash set of at most `size` elements, which end after the longest life of an address unless
+/// they say otherwise. A rule may renew them.
+pub(super) fn timed_set(name: String, types: Vec<&'static str>, size: u32, elem: Vec<Element>) -> DeclaredSet {
+    let flags = vec![SetFlag::Timeout];
+    let timeout = Some(ADDRESS_LIFETIME.as_secs());
+    DeclaredSet { elem, flags, timeout, size: Some(size), ..declared(name, types) }
+}
+
+fn declared(name: String, types: Vec<&'static str>) -> DeclaredSet {
+    let (flags, elem) = (Vec::new(), Vec::new());
+    let key = if let [single] = types[..] { Key::Single(single) } else { Key::Concatenated(types) };
+    DeclaredSet { family: FAMILY, table: TABLE, name, key, flags, elem, timeout: None, size: None }
+}
+
+/// An element that ends after so many whole seconds.
+pub(super) fn timed(mut key: Vec<Expression<'static>>, remaining: Duration, comment: &str) -> Element {
+    let val = if key.len() == 1 { key.remove(0) } else { concat(key) };
+    Element::Timed { elem: Timed { val, timeout: remaining.as_secs(), comment: comment.to_owned() } }
+}
+
+/// Sets the life of the element that a packet meets back to the longest.
+pub(super) fn renew(key: Expression<'static>, set: &str) -> Statement<'static> {
+    let timeout = u32::try_from(ADDRESS_LIFETIME.as_secs()).ok();
+    let elem = Expression::Named(NamedExpression::Elem(Elem { val: Box::new(key), timeout, ..Elem::default() }));
+    Statement::Set(stmt::Set { op: stmt::SetOp::Update, elem, set: format!("@{set}").into() })
 }
 
 /// A chain that others go to.
@@ -155,6 +243,19 @@ pub(super) fn destination_type() -> Expression<'static> {
 
 pub(super) fn is(left: Expression<'static>, right: Expression<'static>) -> Statement<'static> {
     Statement::Match(Match { left, right, op: Operator::EQ })
+}
+
+/// A segment of a TCP connection that is open or was: the kernel sends no other without SYN from
+/// a socket, and those who have sockets only can send none themselves.
+pub(super) fn is_no_syn() -> Statement<'static> {
+    let flag = BinaryOperation::AND(field("tcp", "flags"), text("syn"));
+    is(Expression::BinaryOperation(Box::new(flag)), Expression::Number(0))
+}
+
+/// A segment that asks for a connection.
+pub(super) fn is_syn() -> Statement<'static> {
+    let flag = BinaryOperation::AND(field("tcp", "flags"), text("syn"));
+    is(Expression::BinaryOperation(Box::new(flag)), text("syn"))
 }
 
 /// Whether the left side is in a named set.

@@ -1,0 +1,231 @@
+//! Exceptions with an end. They live in the kernel alone: whoever may change the rules may add and
+//! revoke them, they end without anybody's doing, and their end cuts the flows that used them.
+
+use super::apply::{self, ApplyError};
+use super::carry;
+use super::grants::leased;
+use super::held;
+use super::netfilter::{self, Batch, Element, Netfilter};
+use super::nft::{Contents, Family, HeldKey, LEASED_NAMES};
+use super::onlink::{self, OnLinkError};
+use crate::policy::ruleset::Ruleset;
+use crate::policy::{Holder, Lease, LeaseTarget, Policy};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The longest lease. What should last longer belongs into root's file.
+pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Why a lease was not given, listed or revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// No rules, or not ours.
+    #[error("the firewall rules are absent or of another version: run `sudo rcc firewall apply`")]
+    NotLoaded,
+    /// Loopback, link-local, metadata, or IPv4 in a form that hides it.
+    #[error(
+        "{address} is loopback, link-local, multicast or a cloud's metadata service: only an exception by address in \
+         /etc/rcc/config.toml opens it"
+    )]
+    Never {
+        /// The address.
+        address: IpAddr,
+    },
+    /// An address of this machine.
+    #[error("{address} is this machine itself: only an exception by address in /etc/rcc/config.toml opens it")]
+    Host {
+        /// The address.
+        address: IpAddr,
+    },
+    /// No such profile, or an identity that is nobody's.
+    #[error("{0} is no profile and no session that the loaded rules know")]
+    NoHolder(String),
+    /// Too short or too long.
+    #[error("a lease lasts from 1 second to {} days; what should last longer belongs into /etc/rcc/config.toml", LONGEST.as_secs() / 86400)]
+    Duration,
+    /// No room.
+    #[error("there are too many leases: revoke some, or write what lasts into /etc/rcc/config.toml")]
+    Full,
+    /// Locks and directories.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The host's addresses.
+    #[error(transparent)]
+    OnLink(#[from] OnLinkError),
+    /// The kernel.
+    #[error("cannot {attempt} leases in the kernel: {source}")]
+    Kernel {
+        /// What was tried.
+        attempt: &'static str,
+        /// Its reason.
+        source: io::Error,
+    },
+}
+
+/// A lease and what is left of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remaining {
+    /// The lease.
+    pub lease: Lease,
+    /// How long it still lasts.
+    pub time: Duration,
+}
+
+/// The leases in the kernel, in the network namespace of the thread that opened them.
+pub struct Leases {
+    kernel: Netfilter,
+    run: PathBuf,
+}
+
+impl Leases {
+    /// Opens them; needs root.
+    pub fn open() -> Result<Self, LeaseError> {
+        Self::open_in(Path::new(apply::RUN))
+    }
+
+    /// [`Leases::open`] with another directory for the lock.
+    pub(super) fn open_in(run: &Path) -> Result<Self, LeaseError> {
+        let kernel = Netfilter::open().map_err(|error| failure("reach", error))?;
+        Ok(Self { kernel, run: run.to_owned() })
+    }
+
+    /// Gives a lease, from now on and for so long, or sets one that is there to that time. By
+    /// address it holds when this returns; by name, for what is answered from now on.
+    pub fn add(&mut self, ruleset: &Ruleset, lease: &Lease, time: Duration) -> Result<(), LeaseError> {
+        if time < Duration::from_secs(1) || time > LONGEST {
+            return Err(LeaseError::Duration);
+        }
+        if !carry::has_holder(lease, ruleset) {
+            return Err(LeaseError::NoHolder(lease.holder.to_string()));
+        }
+        if let LeaseTarget::Address(address) = lease.target {
+            refuse_reserved(address)?;
+        }
+        let _lock = apply::lock(&self.run)?;
+        let element = |key: &HeldKey| {
+            let comment = lease.to_string();
+            Element { key: held::key(key, &comment), remaining: Some(time), comment: Some(comment) }
+        };
+        let mut batch = Batch::default();
+        match lease.target {
+            LeaseTarget::Name(_) => batch.put(LEASED_NAMES, &[element(&HeldKey::LeasedName)]),
+            LeaseTarget::Address(address) => {
+                let set = Contents::of_lease(lease).set(Family::of(&address), None);
+                let places = leased(lease).into_iter();
+                let keys =
+                    places.map(|(contents, identity, port)| HeldKey::Address { contents, identity, address, port });
+                batch.put(&set, &keys.map(|key| element(&key)).collect::<Vec<_>>());
+            }
+        }
+        self.kernel.execute(&batch).map_err(|error| failure("add", error))
+    }
+
+    /// All leases, by their text. An absent table has none.
+    pub fn list(&mut self) -> Result<Vec<Remaining>, LeaseError> {
+        let held = held::read(&mut self.kernel).map_err(|error| failure("list", error))?;
+        let mut leases: BTreeMap<Lease, Duration> = BTreeMap::new();
+        for held in held {
+            let lease = match &held.key {
+                HeldKey::LeasedName => held.comment.parse().ok(),
+                HeldKey::Address { contents: Contents::Leases(_), .. } => carry::lease_of(&held.key, &held.comment),
+                HeldKey::Address { .. } => None,
+            };
+            if let Some(lease) = lease {
+                let time = leases.entry(lease).or_default();
+                *time = held.remaining.max(*time);
+            }
+        }
+        Ok(leases.into_iter().map(|(lease, time)| Remaining { lease, time }).collect())
+    }
+
+    /// Revokes a lease and closes what was opened by it; flows that used it are cut at their next
+    /// packet. Tells whether there was any.
+    pub fn revoke(&mut self, lease: &Lease) -> Result<bool, LeaseError> {
+        let _lock = apply::lock(&self.run)?;
+        self.remove(|own| own == lease)
+    }
+
+    /// Revokes the leases of sessions that have ended, so that nobody who gets their identity next
+    /// inherits them. Tells whether there were any.
+    pub fn revoke_ended(&mut self, policy: &Policy) -> Result<bool, LeaseError> {
+        let _lock = apply::lock(&self.run)?;
+        let mut ended = Vec::new();
+        for Remaining { lease, .. } in self.list()? {
+            if let Holder::Identity(identity) = lease.holder
+                && !is_held(&self.run, policy, identity)?
+            {
+                ended.push(identity);
+            }
+        }
+        if ended.is_empty() {
+            return Ok(false);
+        }
+        self.remove(|lease| matches!(lease.holder, Holder::Identity(identity) if ended.contains(&identity)))
+    }
+
+    /// Deletes all that belongs to some leases. To be called under the lock.
+    fn remove(&mut self, wanted: impl Fn(&Lease) -> bool) -> Result<bool, LeaseError> {
+        // What ends between looking and deleting fails the transaction, and is gone at the next look.
+        for _ in 0..16 {
+            let held = held::read(&mut self.kernel).map_err(|error| failure("list", error))?;
+            let mut gone: BTreeMap<String, Vec<Element>> = BTreeMap::new();
+            for held in &held {
+                let (lease, set) = match &held.key {
+                    HeldKey::LeasedName => (held.comment.parse().ok(), LEASED_NAMES.to_owned()),
+                    HeldKey::Address { contents, address, .. } => {
+                        (carry::lease_of(&held.key, &held.comment), contents.set(Family::of(address), None))
+                    }
+                };
+                if lease.is_some_and(|lease| wanted(&lease)) {
+                    let key = held::key(&held.key, &held.comment);
+                    gone.entry(set).or_default().push(Element { key, remaining: None, comment: None });
+                }
+            }
+            let mut batch = Batch::default();
+            for (set, elements) in &gone {
+                batch.delete(set, elements);
+            }
+            match self.kernel.execute(&batch) {
+                Err(error) if netfilter::is_absent(&error) => {}
+                done => return done.map(|()| !gone.is_empty()).map_err(|error| failure("revoke", error)),
+            }
+        }
+        Err(failure("revoke", io::Error::other("they change faster than they can be listed")))
+    }
+}
+
+/// Whether a running sandbox holds this identity.
+fn is_held(run: &Path, policy: &Policy, identity: u32) -> Result<bool, ApplyError> {
+    match policy.holder(identity) {
+        Some((uid, ..)) => apply::is_locked(run, uid, identity),
+        None => Ok(false),
+    }
+}
+
+fn refuse_reserved(address: IpAddr) -> Result<(), LeaseError> {
+    if carry::is_never(&address) {
+        return Err(LeaseError::Never { address });
+    }
+    let own = onlink::read()?.own;
+    let behind = |own: &IpAddr| match own {
+        IpAddr::V4(own) => Some(IpAddr::from(crate::policy::ranges::behind_nat64(*own))),
+        IpAddr::V6(_) => None,
+    };
+    if own.iter().any(|own| *own == address || behind(own) == Some(address)) {
+        return Err(LeaseError::Host { address });
+    }
+    Ok(())
+}
+
+fn failure(attempt: &'static str, error: io::Error) -> LeaseError {
+    if netfilter::is_absent(&error) {
+        LeaseError::NotLoaded
+    } else if netfilter::is_full(&error) {
+        LeaseError::Full
+    } else {
+        LeaseError::Kernel { attempt, source: error }
+    }
+}
