@@ -119,7 +119,7 @@ fn target(table: &mut Table<'_, '_>) -> Option<Target> {
     });
     let domain = table.take("domain", |value| {
         let pattern = value.parse("a domain name or a pattern of names", NamePattern::new)?;
-        if pattern.is_broad() && !pattern.name().is_private() {
+        if pattern.is_broad() && !pattern.is_private() {
             let message = format_args!("whoever registers a name under {pattern} can point it into your network");
             value.warn(message, "name the hosts that are needed");
         }

@@ -43,7 +43,7 @@ fn default_ports() -> Option<Ports> {
 
 fn pattern(value: &Value<'_, '_>) -> Option<NamePattern> {
     let pattern = value.parse("a name or a pattern of names", NamePattern::new)?;
-    if pattern.name().is_private() {
+    if pattern.is_private() {
         let message = format_args!("{pattern} belongs to no public space, and `names` opens public addresses only");
         value.warn(message, "what is private goes into `allow`: { domain = \"git.corp.lan\", ports = [443] }");
     } else if pattern.is_broad() {

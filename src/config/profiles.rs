@@ -99,7 +99,8 @@ impl Section {
         let (group_names, groups_line) = self.groups;
         let taken = group_names.iter().filter_map(|name| groups.iter().find(|group| group.name == *name));
         let of_groups = taken.flat_map(|group| {
-            let origin = |at: usize| ListedOrigin { group: Some(group.name.clone()), line: group.lines.get(at).copied() };
+            let origin =
+                |at: usize| ListedOrigin { group: Some(group.name.clone()), line: group.lines.get(at).copied() };
             group.names.iter().enumerate().map(move |(at, listed)| (listed.clone(), origin(at)))
         });
         let own = self.names.into_iter().map(|(listed, line)| (listed, ListedOrigin { group: None, line: Some(line) }));
@@ -144,7 +145,8 @@ fn profile(name: &str, value: Value<'_, '_>, groups: &[Group]) -> Option<(Profil
     if let Some(names) = table.take("groups", |value| of_denying(&value, public).then(|| group_names(value, groups))?) {
         section.groups = names;
     }
-    section.names = table.take("names", |value| of_denying(&value, public).then(|| listed::list(value))?).unwrap_or_default();
+    section.names =
+        table.take("names", |value| of_denying(&value, public).then(|| listed::list(value))?).unwrap_or_default();
     let exceptions = table.take("allow", |value| {
         value.list("a list like [{ address = \"10.1.2.3\", ports = [443] }]", |item| {
             let line = item.line();

@@ -119,13 +119,18 @@ impl DomainName {
     }
 
     /// Whether this is no name of the public internet, going by the name alone: a single label, or
-    /// below a top-level domain of sites' own use (RFC 6762 and its appendix G, RFC 8375, ICANN's
-    /// resolution 2024.07.29.06 for `internal`).
+    /// one of a site's own names.
     pub fn is_private(&self) -> bool {
+        !self.0.contains('.') || self.is_site()
+    }
+
+    /// Whether this is, or lies below, a domain of sites' own use (RFC 6762 and its appendix G, RFC
+    /// 8375, ICANN's resolution 2024.07.29.06 for `internal`).
+    pub(super) fn is_site(&self) -> bool {
         const OWN_USE: [&str; 9] =
             ["local", "internal", "intranet", "private", "corp", "home", "lan", "localdomain", "localhost"];
         let last = self.0.rsplit('.').next().unwrap_or_default();
-        !self.0.contains('.') || OWN_USE.contains(&last) || self.0 == "home.arpa" || self.0.ends_with(".home.arpa")
+        OWN_USE.contains(&last) || self.0 == "home.arpa" || self.0.ends_with(".home.arpa")
     }
 
     /// The names above this one, from the nearest to the one of a single label.
@@ -148,6 +153,14 @@ impl InterfacePattern {
         let ok =
             (1..=15).contains(&stem.len()) && stem.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
         if ok { Ok(Self(text.to_owned())) } else { Err(BadName::Interface) }
+    }
+
+    /// Whether an interface of this name is meant.
+    pub fn covers(&self, interface: &str) -> bool {
+        match self.0.strip_suffix('*') {
+            Some(stem) => interface.starts_with(stem),
+            None => interface == self.0,
+        }
     }
 }
 
