@@ -24,6 +24,8 @@ pub mod firewall;
 mod golden;
 pub mod network;
 pub mod output;
+#[cfg(target_os = "linux")]
+pub mod permit;
 pub mod plan;
 pub mod policy;
 pub mod project;

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod commands_page;
 pub mod config;
+mod destination;
 pub mod firewall;
 mod init;
 mod ps;

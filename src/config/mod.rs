@@ -7,6 +7,7 @@
 //! | `<project>/.rcc.toml` | writable by the agent | only tighten |
 
 mod admin;
+pub mod amend;
 mod error;
 mod exceptions;
 mod excludes;
