@@ -18,6 +18,7 @@ pub mod cli;
 pub mod config;
 pub mod enforcement;
 pub mod environment;
+pub mod explained;
 pub mod facts;
 pub mod firewall;
 #[cfg(test)]

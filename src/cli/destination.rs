@@ -2,6 +2,7 @@
 
 use crate::config::printable;
 use crate::policy::{NamePattern, PortRange, Target};
+use crate::shown;
 use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
@@ -86,28 +87,16 @@ fn target(host: &str) -> Result<Target, BadDestination> {
         .map_err(|reason| BadDestination(printable(&reason.to_string()).into_owned()))
 }
 
-impl Destination {
-    /// The host alone.
-    pub fn host(&self) -> String {
-        host(&self.target)
-    }
+/// A target and ports, `HOST:PORT`.
+pub fn plain(target: &Target, ports: impl fmt::Display) -> String {
+    let host = shown::target(target);
+    if host.contains(':') { format!("[{host}]:{ports}") } else { format!("{host}:{ports}") }
 }
 
-/// A target as it is typed, without ports; safe in a shell but for the `*` of a pattern.
-pub fn host(target: &Target) -> String {
-    match target {
-        Target::Address(net) if net.prefix_len() == net.max_prefix_len() => net.addr().to_string(),
-        Target::Address(net) => net.to_string(),
-        Target::Domain(pattern) => pattern.to_string(),
-    }
-}
-
-/// A target and ports as they are typed.
+/// The same as it is typed into a shell, which would look for files that match a `*`.
 pub fn typed(target: &Target, ports: impl fmt::Display) -> String {
-    let host = host(target);
-    let host = if host.contains(':') { format!("[{host}]") } else { host };
-    // A shell would look for files.
-    if host.starts_with('*') { format!("'{host}:{ports}'") } else { format!("{host}:{ports}") }
+    let plain = plain(target, ports);
+    if plain.contains(['*', '[']) { format!("'{plain}'") } else { plain }
 }
 
 #[cfg(test)]
@@ -117,7 +106,11 @@ mod tests {
 
     fn read(text: &str) -> Result<String, BadDestination> {
         let destination: Destination = text.parse()?;
-        Ok(format!("{} {}", destination.host(), destination.ports.map_or_else(String::new, |ports| ports.to_string())))
+        Ok(format!(
+            "{} {}",
+            shown::target(&destination.target),
+            destination.ports.map_or_else(String::new, |ports| ports.to_string())
+        ))
     }
 
     #[test]

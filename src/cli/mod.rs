@@ -6,10 +6,12 @@ pub mod config;
 mod destination;
 pub mod firewall;
 mod init;
+mod permit;
 mod ps;
 mod run;
 mod setup;
 mod table;
+mod why;
 
 #[cfg(target_os = "linux")]
 #[path = "linux/mod.rs"]
@@ -24,6 +26,7 @@ use crate::project::Project;
 use clap::{CommandFactory, Parser, Subcommand};
 use miette::{IntoDiagnostic, WrapErr};
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// rcc itself failed, or refused: what podman, docker and env(1) use too.
@@ -57,6 +60,14 @@ enum Command {
     /// Load, show and verify the rules that hold every sandbox's network
     #[command(subcommand)]
     Firewall(firewall::FirewallCommand),
+    /// Explain what a sandbox reaches: exit status 0 if it is allowed, 1 if it is denied
+    Why(why::WhyArguments),
+    /// Allow a destination, for a while or for good (root)
+    Allow(permit::AllowArguments),
+    /// Take back what was allowed, at once (root)
+    Deny(permit::DenyArguments),
+    /// List what is allowed beside each profile's default, and for how long
+    Allowed(permit::AllowedArguments),
     /// Check configuration files, or show what holds
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -103,10 +114,15 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
         Command::Stop(arguments) => arguments.run(),
         Command::Firewall(command) => command.run(),
         Command::Config(command) => {
-            let facts = gather()?;
-            // Outside of a project the directory itself stands for one.
-            let project = Project::find(&facts).map_or_else(|_| facts.cwd.clone(), |project| project.root);
+            let (facts, project) = here()?;
             command.run(&facts, &project)
+        }
+        Command::Allow(arguments) => arguments.run(),
+        Command::Deny(arguments) => arguments.run(),
+        Command::Allowed(arguments) => arguments.run(),
+        Command::Why(arguments) => {
+            let (facts, project) = here()?;
+            arguments.run(&facts, &project)
         }
         Command::Completions { shell } => {
             let mut text = Vec::new();
@@ -116,6 +132,13 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
         }
         Command::Man => manual(),
     }
+}
+
+/// Outside of a project the directory itself stands for one.
+fn here() -> miette::Result<(Facts, PathBuf)> {
+    let facts = gather()?;
+    let project = Project::find(&facts).map_or_else(|_| facts.cwd.clone(), |project| project.root);
+    Ok((facts, project))
 }
 
 fn gather() -> miette::Result<Facts> {

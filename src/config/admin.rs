@@ -114,12 +114,26 @@ impl Admin {
         format!("known profiles: offline, {}", names.join(", "))
     }
 
+    /// Where a part of it is decided, in `file`.
+    ///
+    /// # Panics
+    /// If there is no such part.
+    pub fn origin(&self, file: &Path, part: Part) -> Origin {
+        origin(
+            file,
+            match part {
+                Part::Private => self.lines.private,
+                Part::VpnInterfaces => self.lines.vpn_interfaces,
+                Part::Default(profile) => self.origins[profile].default.or(self.origins[profile].section),
+                Part::Exception(profile, at) => Some(self.origins[profile].exceptions[at]),
+                Part::Listed(profile, at) => self.origins[profile].listed[at].line,
+            },
+        )
+    }
+
     /// What root decided about the network, with its origin in `file`.
     pub fn entries(&self, file: &Path) -> Vec<Entry> {
-        let origin = |line: Option<usize>| match line {
-            Some(line) => Origin::File { path: file.to_owned(), line },
-            None => Origin::Default,
-        };
+        let origin = |line: Option<usize>| origin(file, line);
         let lines = &self.lines;
         let mut entries = vec![
             Entry::new("users", json!(self.users), origin(lines.users)),
@@ -179,6 +193,28 @@ impl Admin {
             cpus: cpus.map(|cpus| cpus.value),
         };
         Ok(admin)
+    }
+}
+
+/// A part of root's file that decides about a destination; profiles and their parts by position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `network.private`.
+    Private,
+    /// `network.vpn_interfaces`.
+    VpnInterfaces,
+    /// `default` of a profile.
+    Default(usize),
+    /// One of its exceptions.
+    Exception(usize, usize),
+    /// One of its listed names.
+    Listed(usize, usize),
+}
+
+fn origin(file: &Path, line: Option<usize>) -> Origin {
+    match line {
+        Some(line) => Origin::File { path: file.to_owned(), line },
+        None => Origin::Default,
     }
 }
 

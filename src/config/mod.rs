@@ -25,7 +25,7 @@ mod stricter;
 mod user;
 mod values;
 
-pub use admin::{Admin, UserRef};
+pub use admin::{Admin, Part, UserRef};
 pub use error::ConfigError;
 pub use exceptions::BadAddress;
 pub use excludes::DEFAULT_EXCLUDES;
