@@ -39,5 +39,6 @@ pub mod session;
 pub mod settings;
 pub mod setup;
 pub mod shown;
+pub mod statement;
 pub mod terminal;
 pub mod view;

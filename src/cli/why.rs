@@ -100,7 +100,8 @@ impl WhyArguments {
         let sources = Sources::new(facts, project, self.profile.clone());
         let Loaded { admin, settings, .. } = config::load(&sources)?;
         let port = self.port()?;
-        let destination = destination::typed(&self.destination.target, port);
+        let destination = destination::plain(&self.destination.target, port);
+        let typed = destination::typed(&self.destination.target, port);
         let transport = Transport::from(self.protocol);
         let Some(profile) = admin.profiles.iter().position(|profile| profile.name == settings.profile) else {
             return offline(&destination, self.json);
@@ -117,7 +118,7 @@ impl WhyArguments {
             file: &sources.admin,
             profile,
             leases: &leases,
-            destination: &destination,
+            destination: &typed,
             transport,
             by_name,
         };
