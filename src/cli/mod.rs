@@ -26,7 +26,6 @@ use crate::project::Project;
 use clap::{CommandFactory, Parser, Subcommand};
 use miette::{IntoDiagnostic, WrapErr};
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// rcc itself failed, or refused: what podman, docker and env(1) use too.
@@ -114,15 +113,18 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
         Command::Stop(arguments) => arguments.run(),
         Command::Firewall(command) => command.run(),
         Command::Config(command) => {
-            let (facts, project) = here()?;
+            let facts = gather()?;
+            // Outside of a project the directory itself stands for one.
+            let project = Project::find(&facts).map_or_else(|_| facts.cwd.clone(), |project| project.root);
             command.run(&facts, &project)
         }
         Command::Allow(arguments) => arguments.run(),
         Command::Deny(arguments) => arguments.run(),
         Command::Allowed(arguments) => arguments.run(),
         Command::Why(arguments) => {
-            let (facts, project) = here()?;
-            arguments.run(&facts, &project)
+            let facts = gather()?;
+            let project = Project::find(&facts).ok().map(|project| project.root);
+            arguments.run(&facts, project.as_deref())
         }
         Command::Completions { shell } => {
             let mut text = Vec::new();
@@ -132,13 +134,6 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
         }
         Command::Man => manual(),
     }
-}
-
-/// Outside of a project the directory itself stands for one.
-fn here() -> miette::Result<(Facts, PathBuf)> {
-    let facts = gather()?;
-    let project = Project::find(&facts).map_or_else(|_| facts.cwd.clone(), |project| project.root);
-    Ok((facts, project))
 }
 
 fn gather() -> miette::Result<Facts> {

@@ -92,18 +92,24 @@ const PUBLIC: &str = "a public address";
 const PRIVATE: &str = "a private address";
 
 impl WhyArguments {
-    /// Runs the command for the project at `project`.
+    /// Runs the command for the project at `project`, or outside of any.
     ///
     /// # Errors
     /// The configuration's; for a prefix, a pattern of names, or several ports.
-    pub fn run(self, facts: &Facts, project: &Path) -> miette::Result<ExitCode> {
-        let sources = Sources::new(facts, project, self.profile.clone());
-        let Loaded { admin, settings, .. } = config::load(&sources)?;
+    pub fn run(self, facts: &Facts, project: Option<&Path>) -> miette::Result<ExitCode> {
+        let sources = Sources::new(facts, project.unwrap_or(&facts.cwd), self.profile.clone());
+        let (admin, chosen) = match project {
+            Some(_) => {
+                let Loaded { admin, settings, .. } = config::load(&sources)?;
+                (admin, settings.profile)
+            }
+            None => config::load_outside(&sources)?,
+        };
         let port = self.port()?;
         let destination = destination::plain(&self.destination.target, port);
         let typed = destination::typed(&self.destination.target, port);
         let transport = Transport::from(self.protocol);
-        let Some(profile) = admin.profiles.iter().position(|profile| profile.name == settings.profile) else {
+        let Some(profile) = admin.profiles.iter().position(|profile| profile.name == chosen) else {
             return offline(&destination, self.json);
         };
         let policy = enforcement::policy(&admin).into_diagnostic()?;
@@ -135,8 +141,7 @@ impl WhyArguments {
             several => return Err(NotOne { what: crate::shown::target(several) }.into()),
         };
         let note = (!readable && !allowed).then_some("leases were not looked at: only root can read them");
-        let profile = settings.profile;
-        let verdict = Verdict { destination, protocol: transport, profile, allowed, answers, note };
+        let verdict = Verdict { destination, protocol: transport, profile: chosen, allowed, answers, note };
         if self.json {
             output::print_json(&verdict)?
         } else {

@@ -154,6 +154,23 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     Ok(Loaded { settings, warnings: warnings.collect(), entries, admin })
 }
 
+/// Root's configuration, and the profile that the command line or the user's file chooses, outside
+/// of any project: [`Sources::project`] is not looked at.
+///
+/// # Errors
+/// As [`load`], but for a project's.
+pub fn load_outside(sources: &Sources) -> Result<(Admin, ProfileName), ConfigError> {
+    let admin = load_admin(&sources.admin, sources.admin_owner)?;
+    let path = sources.config_dir.join(USER_FILE);
+    let document = files::read_user(&path, sources.uid)?;
+    let (user, _) = layer(document, &path, |text| UserFile::read(text, &sources.home))?;
+    let (project, _) = layer(None, &sources.project.join(PROJECT_FILE), ProjectFile::read)?;
+    let requested = sources.profile.clone();
+    let layers = Layers { admin_path: &sources.admin, admin: &admin, user, project, requested };
+    let profile = layers.merge()?.settings.profile;
+    Ok((admin, profile))
+}
+
 /// Refuses a project or writable mount that holds what decides about the sandbox, or what runs in
 /// the next one: the agent could write it. That the files do not exist yet makes no difference.
 fn check_outside(sources: &Sources, writable: &[&Path]) -> Result<(), ConfigError> {
