@@ -34,7 +34,7 @@ rcc allow 10.1.2.3:443 --for 5s >/dev/null
 flow=$(token)
 beat dev "$flow" 10.1.2.3 443
 check "a flow uses a short lease" within 4 beating "$flow"
-sleep 4
+sleep 5
 check "it is cut when the lease ends, without any service" silent "$flow"
 kill $! 2>/dev/null
 
@@ -80,7 +80,7 @@ mv /run/real.toml /etc/rcc/config.toml
 
 rcc firewall apply --watch >/run/service.log 2>&1 &
 service=$!
-within 10 fails rcc firewall reset >/dev/null
+check "the service runs" within 10 rcc firewall reload
 check "with the service, a permanent change is loaded by it" rcc allow 10.1.2.3:5432
 check "and is in force" reached 10.1.2.3 5432
 kill "$service"
