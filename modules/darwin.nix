@@ -28,14 +28,18 @@ in
     environment.systemPackages = lib.optional (cfg.runtime != null) runtimes.${cfg.runtime};
 
     # It loads the anchor, and sees to it that pf.conf, which macOS replaces in updates, refers to it.
+    # The job is the one that `rcc init` makes, by the same name, and waits for the store's volume.
     launchd.daemons.rcc-firewall = {
       command = "${lib.getExe cfg.package} firewall apply --watch";
       # Not read by anybody: with another configuration this is another job, so that launchd starts it anew.
       environment.RCC_CONFIGURATION = "${cfg.configFile}";
       serviceConfig = {
+        Label = "rcc-firewall";
         RunAtLoad = true;
         KeepAlive = true;
         ProcessType = "Interactive";
+        Umask = 18; # 022
+        WorkingDirectory = "/";
         StandardErrorPath = "/var/log/rcc-firewall.log";
       };
     };

@@ -108,6 +108,10 @@ in
     virtualisation.podman.enable = lib.mkIf cfg.podman.enable (lib.mkDefault true);
     virtualisation.docker.enable = lib.mkIf cfg.docker.enable (lib.mkDefault true);
 
+    warnings =
+      lib.optional (cfg.users == [ ])
+        "services.rcc.users is empty, so that nobody can run a sandbox with a network: name your users there.";
+
     assertions = [
       {
         assertion = unknown == [ ];

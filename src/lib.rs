@@ -31,6 +31,7 @@ pub mod plan;
 pub mod policy;
 pub mod project;
 #[cfg(target_os = "linux")]
+pub mod resolver;
 pub mod run;
 #[cfg(target_os = "linux")]
 pub mod runtime;

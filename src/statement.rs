@@ -12,42 +12,58 @@ const RULES_MAX: usize = 1000;
 /// Rules of one kind in the note.
 const NOTED_MAX: usize = 24;
 
-/// The statement for a profile; without one there is no network. JSON, ASCII.
+/// The statement for a profile; without one there is no network. JSON, ASCII, one rule on a line.
 pub fn document(profile: Option<&Profile>) -> String {
-    let stated = match profile {
-        None => json!({
-            "about": "This sandbox has no network, and nothing inside can change that.",
-            "profile": ProfileName::offline(),
-            "default": "none",
-        }),
-        Some(profile) => {
-            let (names, more_names) = rules(listed(profile), name);
-            let (exceptions, more_exceptions) = rules(&profile.exceptions, exception);
-            let mut stated = json!({
-                "about": "What this sandbox's network allowed when it started. The host's firewall enforces it, and \
-                          nothing inside can change it; what was allowed for a while since then is not in here.",
-                "profile": profile.name,
-                "default": if matches!(profile.reach, Reach::Public) { "public" } else { "deny" },
-                "exceptions": exceptions,
-                "private": "denied but for the exceptions: private, link-local and metadata addresses, the host \
-                            itself, and whatever its LAN and VPNs lead to",
-                "denied": "Connections fail at once, and names that lead nowhere do not resolve. Neither retrying nor \
-                           another address, port or resolver helps.",
-                "ask": ask(&profile.name),
-            });
-            if matches!(profile.reach, Reach::Listed(_)) {
-                stated["names"] = names.into();
-            }
-            for (key, more) in [("more_names", more_names), ("more_exceptions", more_exceptions)] {
-                if more > 0 {
-                    stated[key] = more.into();
-                }
-            }
-            stated
-        }
+    let Some(profile) = profile else {
+        return object(&[
+            ("about", json!("This sandbox has no network, and nothing inside can change that.").to_string()),
+            ("profile", json!(ProfileName::offline()).to_string()),
+            ("default", json!("none").to_string()),
+        ]);
     };
-    // A JSON value of strings and numbers always has a text.
-    format!("{stated:#}\n")
+    let text = |text: &str| Value::from(text).to_string();
+    let denies = matches!(profile.reach, Reach::Listed(_));
+    let mut members = vec![
+        (
+            "about",
+            text(
+                "What this sandbox's network allowed when it started. The host's firewall enforces it, and nothing \
+                 inside can change it; what was allowed for a while since then is not in here.",
+            ),
+        ),
+        ("profile", text(profile.name.as_str())),
+        ("default", text(if denies { "deny" } else { "public" })),
+        (
+            "private",
+            text(
+                "denied but for the exceptions: private, link-local and metadata addresses, the host itself, and \
+                 whatever its LAN and VPNs lead to",
+            ),
+        ),
+        (
+            "denied",
+            text(
+                "Connections fail at once, and names that lead nowhere do not resolve. Neither retrying nor another \
+                 address, port or resolver helps.",
+            ),
+        ),
+        ("ask", text(&ask(&profile.name))),
+    ];
+    let (exceptions, more) = rules(&profile.exceptions, exception);
+    members.push(("exceptions", exceptions));
+    members.extend((more > 0).then(|| ("more_exceptions", more.to_string())));
+    if denies {
+        let (names, more) = rules(listed(profile), name);
+        members.push(("names", names));
+        members.extend((more > 0).then(|| ("more_names", more.to_string())));
+    }
+    object(&members)
+}
+
+/// Members with values that are JSON already.
+fn object(members: &[(&str, String)]) -> String {
+    let lines: Vec<String> = members.iter().map(|(key, value)| format!("  \"{key}\": {value}")).collect();
+    format!("{{\n{}\n}}\n", lines.join(",\n"))
 }
 
 /// The same in a few sentences, for the system context of an agent.
@@ -92,8 +108,11 @@ fn listed(profile: &Profile) -> &[Listed] {
     }
 }
 
-fn rules<T>(all: &[T], shown: impl Fn(&T) -> Value) -> (Vec<Value>, usize) {
-    (all.iter().take(RULES_MAX).map(shown).collect(), all.len().saturating_sub(RULES_MAX))
+/// A list of the first rules, and how many more there are.
+fn rules<T>(all: &[T], shown: impl Fn(&T) -> Value) -> (String, usize) {
+    let lines: Vec<String> = all.iter().take(RULES_MAX).map(|rule| format!("\n    {}", shown(rule))).collect();
+    let end = if lines.is_empty() { "" } else { "\n  " };
+    (format!("[{}{end}]", lines.join(",")), all.len().saturating_sub(RULES_MAX))
 }
 
 fn name(listed: &Listed) -> Value {

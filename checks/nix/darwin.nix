@@ -49,6 +49,10 @@ tested "darwin" {
       runs = true;
     };
   };
+  testTheJobTakesThePlaceOfInits = {
+    expr = plain.environment.launchDaemons ? "rcc-firewall.plist";
+    expected = true;
+  };
   testAnotherConfigurationIsAnotherJob = {
     expr =
       let

@@ -109,6 +109,16 @@ tested "module" {
       users.users.alice.autoSubUidGidRange;
     expected = false;
   };
+  testNobodyToRunSandboxesIsWorthAWord = {
+    expr = map (it: lib.any (lib.hasInfix "name your users there") it.warnings) [
+      two
+      (system { })
+    ];
+    expected = [
+      false
+      true
+    ];
+  };
   testRootMayBeAUser = {
     expr = refusals { services.rcc.users = [ "root" ]; };
     expected = [ ];

@@ -89,7 +89,7 @@ wait "$service" 2>/dev/null
 check "every change is on record: what was asked for" test "$(records requested)" -ge 9
 check "and that it was done" test "$(records done)" -ge 9
 check "nobody else can read the record" fails as-user dev cat /var/log/rcc/policy.log
-check "inside, the policy is told" says '"default": "public"' '"to": "10.1.2.3"' -- as-user dev rcc run -- cat /run/rcc/policy.json
+check "inside, the policy is told" says '"default": "public"' '"to":"10.1.2.3"' -- as-user dev rcc run -- cat /run/rcc/policy.json
 check "and cannot be changed" fails as-user dev rcc run -- bash -c 'echo {} >/run/rcc/policy.json'
 check "it holds no path or address of the host" \
     never_says '/etc|config.toml|192.168.77|/home' -- as-user dev rcc run -- cat /run/rcc/policy.json

@@ -5,8 +5,8 @@ use crate::config;
 use crate::enforcement;
 use crate::firewall::{self, ProfileCounters, State, nft, pf};
 use crate::output;
-use crate::policy::Policy;
 use crate::policy::ruleset::Ruleset;
+use crate::policy::{Policy, ProfileName};
 use clap::{Subcommand, ValueEnum};
 use miette::{IntoDiagnostic, WrapErr};
 use std::net::SocketAddr;
@@ -52,9 +52,13 @@ pub struct VerifyArguments {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// A public place to reach as well; nothing outside this machine is contacted otherwise
+    /// A public place to try as well, to be reached, or denied where the profile lists names;
+    /// nothing outside this machine is contacted otherwise
     #[arg(long, value_name = "ADDR:PORT")]
     pub public: Option<SocketAddr>,
+    /// The network profile to try
+    #[arg(long, value_name = "NAME", default_value = "public")]
+    pub profile: ProfileName,
 }
 
 /// Packet filters that rules can be rendered for.
@@ -160,10 +164,18 @@ fn render(backend: Backend, file: Option<&Path>) -> miette::Result<ExitCode> {
             let surroundings = firewall::gather().into_diagnostic()?;
             nft::json(&nft::replace(&ruleset, &nft::version(&ruleset), &surroundings))
         }
-        Backend::Pf => pf::render(&ruleset).into_bytes(),
+        Backend::Pf => pf_text(&ruleset)?.into_bytes(),
     };
     output::print(text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What would be loaded with one network for each profile.
+fn pf_text(ruleset: &Ruleset) -> miette::Result<String> {
+    let shared = firewall::gather().into_diagnostic()?;
+    let surroundings = pf::Surroundings { shared, ..pf::Surroundings::example(ruleset) };
+    let text = pf::Anchor::new(ruleset, &surroundings).text();
+    Ok(format!("# As for one network of sandboxes for each profile, at example addresses.\n{text}"))
 }
 
 fn owner(file: &Path) -> miette::Result<u32> {

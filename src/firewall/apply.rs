@@ -6,15 +6,15 @@ use super::kernel::{Nft, NftError};
 use super::loaded::Loaded;
 use super::netfilter::Netfilter;
 use super::nft;
+use super::run_directory::{self, RunError, directory, lock};
 use crate::policy::ruleset::{IdentityRange, Ruleset};
 use crate::policy::{Policy, Surroundings};
 use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fs::File;
-use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// Where locks and sessions live.
 pub(super) const RUN: &str = "/run/rcc";
@@ -26,15 +26,8 @@ pub enum ApplyError {
     #[error("the firewall belongs to root: run this with sudo")]
     NotRoot,
     /// A file or directory of ours.
-    #[error("cannot {attempt} {}: {source}", path.display())]
-    File {
-        /// What was tried.
-        attempt: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// A running sandbox would get another profile's rules.
     #[error(
         "user {uid} has a sandbox running as identity {identity}, which would move from the rules \
@@ -59,7 +52,7 @@ pub enum ApplyError {
     Nft(#[from] NftError),
     /// What the old rules hold for a while.
     #[error("cannot read the leases and open addresses that the new rules should keep: {0}")]
-    Held(#[source] io::Error),
+    Held(#[source] std::io::Error),
     /// The kernel's rules are not what was just loaded: somebody else changes them too.
     #[error("the rules were loaded but are not what the kernel lists now: is another program rewriting nft tables?")]
     Overwritten,
@@ -118,50 +111,9 @@ pub(super) fn require_root() -> Result<(), ApplyError> {
     if rustix::process::geteuid().is_root() { Ok(()) } else { Err(ApplyError::NotRoot) }
 }
 
-fn file_error(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ApplyError {
-    let path = path.to_owned();
-    move |source| ApplyError::File { attempt, path, source }
-}
-
-/// The lock that whoever changes the rules holds alone, and whoever adds to their sets shares.
-pub(super) const LOCK: &str = "firewall.lock";
-
-/// One apply at a time; the lock goes with the file.
-pub(super) fn lock(run: &Path) -> Result<File, ApplyError> {
-    let file = lock_file(run, LOCK)?;
-    let path = run.join(LOCK);
-    rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(|errno| file_error("lock", &path)(errno.into()))?;
-    Ok(file)
-}
-
 /// The service holds a lock on this file while it runs.
 pub(super) fn watch_lock(run: &Path) -> Result<File, ApplyError> {
-    lock_file(run, "firewall.watch")
-}
-
-pub(super) fn lock_file(run: &Path, name: &str) -> Result<File, ApplyError> {
-    directory(run, 0o755)?;
-    let path = run.join(name);
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600));
-    file.map(File::from).map_err(|errno| file_error("open", &path)(errno.into()))
-}
-
-/// Creates a directory of root's, or corrects the mode of one.
-fn directory(path: &Path, mode: u32) -> Result<(), ApplyError> {
-    match std::fs::DirBuilder::new().mode(mode).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(file_error("create", path)(error)),
-        _ => {}
-    }
-    let metadata = std::fs::symlink_metadata(path).map_err(file_error("inspect", path))?;
-    if !metadata.is_dir() {
-        return Err(file_error("use", path)(io::ErrorKind::NotADirectory.into()));
-    }
-    if metadata.mode() & 0o7777 != mode {
-        let permissions = std::fs::Permissions::from_mode(mode);
-        std::fs::set_permissions(path, permissions).map_err(file_error("set the mode of", path))?;
-    }
-    Ok(())
+    Ok(run_directory::watch_lock(run)?)
 }
 
 /// The user's own directory, where the user's locks and sessions live. Its parent is root's, so
@@ -169,12 +121,12 @@ fn directory(path: &Path, mode: u32) -> Result<(), ApplyError> {
 fn user_directory(run: &Path, uid: u32) -> Result<(), ApplyError> {
     let path = run.join(uid.to_string());
     directory(&path, 0o700)?;
-    let owner = std::fs::symlink_metadata(&path).map_err(file_error("inspect", &path))?.uid();
+    let owner = std::fs::symlink_metadata(&path).map_err(RunError::doing("inspect", &path))?.uid();
     // Without this test the service could not apply anything again where it has no CAP_CHOWN.
     if owner == uid {
         return Ok(());
     }
-    std::os::unix::fs::lchown(&path, Some(uid), None).map_err(file_error("give away", &path))
+    Ok(std::os::unix::fs::lchown(&path, Some(uid), None).map_err(RunError::doing("give away", &path))?)
 }
 
 /// The identities that running sandboxes hold, with their users.
@@ -227,13 +179,14 @@ fn chain_of(map: &[(IdentityRange, String)], identity: u32) -> Option<&str> {
 /// followed and nothing is read from it.
 pub(super) fn is_locked(run: &Path, uid: u32, identity: u32) -> Result<bool, ApplyError> {
     let path = run.join(format!("{uid}/slots/{identity}"));
-    let Some(slot) = open_slot(run, uid, identity).map_err(|errno| file_error("open", &path)(errno.into()))? else {
+    let Some(slot) = open_slot(run, uid, identity).map_err(|errno| RunError::doing("open", &path)(errno.into()))?
+    else {
         return Ok(false);
     };
     match rustix::fs::flock(&slot, FlockOperation::NonBlockingLockShared) {
         Ok(()) => Ok(false),
         Err(Errno::WOULDBLOCK) => Ok(true),
-        Err(errno) => Err(file_error("lock", &path)(errno.into())),
+        Err(errno) => Err(RunError::doing("lock", &path)(errno.into()).into()),
     }
 }
 

@@ -105,12 +105,14 @@ pub(super) fn lease_of(key: &HeldKey, comment: &str) -> Option<Lease> {
     Lease::new(LeaseTarget::Address(*address), *transport, ports, holder).ok()
 }
 
+type Port = (Transport, u16);
+
 /// An address, as the answer to a name by rules of one kind in one profile.
 type Answer = (ProfileName, NameKind, DomainName, IpAddr);
 
 /// Under the new rules, what was granted for names under the old ones.
 fn answers(held: &[Held], ruleset: &Ruleset) -> Vec<Held> {
-    let mut old: BTreeMap<Answer, BTreeMap<Option<(Transport, u16)>, Duration>> = BTreeMap::new();
+    let mut old: BTreeMap<Answer, BTreeMap<Option<Port>, Duration>> = BTreeMap::new();
     for Held { key, comment, remaining } in held {
         let HeldKey::Address { contents: Contents::Names { kind, profile, .. }, address, port, .. } = key else {
             continue;
@@ -127,14 +129,14 @@ fn answers(held: &[Held], ruleset: &Ruleset) -> Vec<Held> {
 
 fn granted(
     (profile, kind, name, address): &Answer,
-    ends: &BTreeMap<Option<(Transport, u16)>, Duration>,
+    ends: &BTreeMap<Option<Port>, Duration>,
     ruleset: &Ruleset,
 ) -> Vec<Held> {
     let of = |rules: &&ProfileRules| rules.name == *profile;
     let Some(rules) = ruleset.profiles.iter().find(of).and_then(|rules| kind.rules(rules)) else { return Vec::new() };
     // What was not open before lasts no longer than anything that was.
     let shortest = ends.values().min().copied().unwrap_or_default();
-    let places: BTreeSet<(Option<usize>, Option<(Transport, u16)>)> = rules
+    let places: BTreeSet<(Option<usize>, Option<Port>)> = rules
         .classes_of(name)
         .into_iter()
         .flat_map(|class| match each_port(&rules.classes[class]) {

@@ -1,6 +1,7 @@
 //! What the service waits for: changes of the network, of nft tables and of resolv.conf, and
 //! signals. Which event it was matters little: whoever is woken looks at the whole again.
 
+use super::{netfilter, nft};
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -9,7 +10,7 @@ use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Addresses and routes of both families (linux/rtnetlink.h, `RTNLGRP_*`).
 const ROUTE_GROUPS: [u32; 4] = [
@@ -28,10 +29,12 @@ const BURSTS_MAX: u32 = 10;
 /// What woke the service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Woken {
-    /// Addresses, routes or resolvers may have changed, or it is time to look again.
+    /// Addresses, routes or resolvers may have changed.
     pub(super) surroundings: bool,
-    /// Tables may have changed, or it is time to look again.
+    /// Tables may have changed.
     pub(super) tables: bool,
+    /// There are more leases, or fewer.
+    pub(super) leases: bool,
     /// SIGHUP.
     pub(super) reload: bool,
     /// SIGTERM or SIGINT.
@@ -39,7 +42,7 @@ pub(super) struct Woken {
 }
 
 impl Woken {
-    /// Whether anything but the end was asked for.
+    /// Whether the rules or what they follow may have changed.
     pub(super) fn any_change(self) -> bool {
         self.surroundings || self.tables || self.reload
     }
@@ -74,12 +77,16 @@ impl Events {
         Ok(Self { routes, tables, files, signals })
     }
 
-    /// Waits for an event and for the end of its burst; after `timeout` everything counts as
-    /// changed, for what was missed.
+    /// Waits for an event and for the end of its burst; nothing has changed if there is none.
     pub(super) fn wait(&self, timeout: Duration) -> io::Result<Woken> {
-        let mut woken = self.poll(timeout)?;
-        if woken == Woken::default() {
-            return Ok(Woken { surroundings: true, tables: true, ..woken });
+        let deadline = Instant::now() + timeout;
+        let mut woken = Woken::default();
+        while woken == Woken::default() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(woken);
+            }
+            woken = self.poll(left)?;
         }
         for _ in 0..BURSTS_MAX {
             let more = self.poll(BURST)?;
@@ -88,6 +95,7 @@ impl Events {
             }
             woken.surroundings |= more.surroundings;
             woken.tables |= more.tables;
+            woken.leases |= more.leases;
             woken.reload |= more.reload;
             woken.stop |= more.stop;
         }
@@ -106,14 +114,31 @@ impl Events {
             Err(errno) => return Err(errno.into()),
         }
         let [routed, tabled, filed, signalled] = fds.map(|fd| !fd.revents().is_empty());
-        for (ready, fd) in [(routed, routes), (tabled, tables), (filed, self.files.as_fd())] {
+        for (ready, fd) in [(routed, routes), (filed, self.files.as_fd())] {
             if ready {
-                drain(fd);
+                drain(fd, |_| {});
             }
+        }
+        let (mut changed, mut leased) = (false, false);
+        if tabled {
+            // The resolver adds addresses all day, and nobody needs to look at tables for that.
+            let lost = drain(tables, |datagram| {
+                for message in netfilter::messages(datagram) {
+                    changed |= !message.is_of_elements();
+                    leased |= message.set().is_some_and(|set| nft::is_of_leases(&set));
+                }
+            });
+            changed |= lost;
         }
         let signal = if signalled { read_signal(&self.signals)? } else { None };
         let stop = matches!(signal, Some(libc::SIGTERM | libc::SIGINT));
-        Ok(Woken { surroundings: routed || filed, tables: tabled, reload: signal == Some(libc::SIGHUP), stop })
+        Ok(Woken {
+            surroundings: routed || filed,
+            tables: changed,
+            leases: leased,
+            reload: signal == Some(libc::SIGHUP),
+            stop,
+        })
     }
 }
 
@@ -132,13 +157,20 @@ fn subscribe(protocol: isize, groups: &[u32]) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Reads until there is nothing more. An overrun (ENOBUFS) is an event like any other.
-fn drain(fd: impl AsFd) {
-    let mut buffer = [0_u8; 4096];
+/// Reads until there is nothing more. Tells whether something was lost: an overrun (ENOBUFS), or a
+/// message that is longer than any that is looked into.
+fn drain(fd: impl AsFd, mut each: impl FnMut(&[u8])) -> bool {
+    let mut buffer = [0_u8; 16 * 1024];
+    let mut lost = false;
     loop {
         match rustix::io::read(&fd, &mut buffer) {
-            Ok(1..) | Err(Errno::NOBUFS | Errno::INTR) => {}
-            Ok(0) | Err(_) => return,
+            Ok(length @ 1..) => {
+                lost |= length == buffer.len();
+                each(&buffer[..length]);
+            }
+            Err(Errno::NOBUFS) => lost = true,
+            Err(Errno::INTR) => {}
+            Ok(0) | Err(_) => return lost,
         }
     }
 }

@@ -8,7 +8,8 @@ use super::carry;
 use super::held;
 use super::netfilter::{self, Batch, Element, Netfilter};
 use super::nft::{Contents, Family, HeldKey, LEASED_NAMES, NameKind, each_port};
-use crate::policy::ruleset::{ADDRESS_LIFETIME, ProfileRules, Ruleset, Transport, Version};
+use super::run_directory;
+use crate::policy::ruleset::{ADDRESS_LIFETIME, ProfileRules, Ruleset, Version};
 use crate::policy::{DomainName, Holder, Lease, LeaseTarget};
 use rustix::fs::FlockOperation;
 use std::collections::BTreeMap;
@@ -99,7 +100,7 @@ impl Grants {
     /// [`Grants::open`] with another directory for the lock.
     pub(super) fn open_in(run: &Path) -> Result<Self, GrantError> {
         let kernel = Netfilter::open().map_err(|source| GrantError::Kernel { attempt: "reach", source })?;
-        Ok(Self { kernel, lock: apply::lock_file(run, apply::LOCK)? })
+        Ok(Self { kernel, lock: run_directory::lock_file(run, run_directory::LOCK).map_err(ApplyError::from)? })
     }
 
     /// Opens all of these or none, and returns when the kernel has them. `version` is that of the
@@ -112,10 +113,11 @@ impl Grants {
         for grant in grants {
             let refused = || GrantError::NoRule { name: grant.name.clone(), address: grant.address };
             let (places, comment, lifetime) = places(kernel, ruleset, grant)?.ok_or_else(refused)?;
-            for (contents, identity, port) in places {
-                let set = contents.set(Family::of(&grant.address), Some(version));
-                let key = HeldKey::Address { contents, identity, address: grant.address, port };
-                let element = Element { key: held::key(&key, ""), remaining: Some(lifetime), comment: comment.clone() };
+            for place in places {
+                let HeldKey::Address { contents, address, .. } = &place else { continue };
+                let set = contents.set(Family::of(address), Some(version));
+                let element =
+                    Element { key: held::key(&place, ""), remaining: Some(lifetime), comment: comment.clone() };
                 let longest = wanted.entry((set, element.key.clone())).or_insert_with(|| element.clone());
                 if longest.remaining < element.remaining {
                     *longest = element;
@@ -170,11 +172,11 @@ fn places(kernel: &mut Netfilter, ruleset: &Ruleset, grant: &Grant) -> Result<Op
     let comment = Some(grant.name.to_string()).filter(|name| name.len() <= COMMENT_MAX);
     match &grant.kind {
         GrantKind::Listed(class) => {
-            Ok(named(NameKind::Listed, *class, profile, &grant.name).map(|places| (places, comment, lifetime)))
+            Ok(named(NameKind::Listed, *class, profile, grant).map(|places| (places, comment, lifetime)))
         }
         _ if carry::is_never(&grant.address) => Ok(None),
         GrantKind::Excepted(class) => {
-            Ok(named(NameKind::Excepted, *class, profile, &grant.name).map(|places| (places, comment, lifetime)))
+            Ok(named(NameKind::Excepted, *class, profile, grant).map(|places| (places, comment, lifetime)))
         }
         GrantKind::Lease(lease) => {
             let ours = match &lease.holder {
@@ -183,7 +185,7 @@ fn places(kernel: &mut Netfilter, ruleset: &Ruleset, grant: &Grant) -> Result<Op
             };
             let left = time_left(kernel, lease)?.filter(|_| ours && covers(lease, &grant.name));
             let comment = Some(lease.to_string());
-            Ok(left.map(|left| (leased(lease), comment, lifetime.min(left))))
+            Ok(left.map(|left| (leased(lease, grant.address), comment, lifetime.min(left))))
         }
     }
 }
@@ -196,34 +198,35 @@ fn time_left(kernel: &mut Netfilter, lease: &Lease) -> Result<Option<Duration>, 
     Ok(element.filter(|element| element.comment.as_ref() == Some(&text)).and_then(|element| element.remaining))
 }
 
-/// Sets, and for each the identity and the port of the key; the comment; the lifetime.
-type Places = (Vec<(Contents, Option<u32>, Option<(Transport, u16)>)>, Option<String>, Duration);
+/// The keys of the elements, their comment and their lifetime.
+type Places = (Vec<HeldKey>, Option<String>, Duration);
 
-fn named(
-    kind: NameKind,
-    class: usize,
-    profile: &ProfileRules,
-    name: &DomainName,
-) -> Option<Vec<(Contents, Option<u32>, Option<(Transport, u16)>)>> {
+fn named(kind: NameKind, class: usize, profile: &ProfileRules, grant: &Grant) -> Option<Vec<HeldKey>> {
     let rules = kind.rules(profile)?;
-    if !rules.classes_of(name).contains(&class) {
+    if !rules.classes_of(&grant.name).contains(&class) {
         return None;
     }
-    let contents = |class| Contents::Names { kind, profile: profile.name.clone(), class };
+    let key = |class, port| {
+        let contents = Contents::Names { kind, profile: profile.name.clone(), class };
+        HeldKey::Address { contents, identity: None, address: grant.address, port }
+    };
     Some(match each_port(&rules.classes[class]) {
-        Some(ports) => ports.into_iter().map(|port| (contents(None), None, Some(port))).collect(),
-        None => vec![(contents(Some(class)), None, None)],
+        Some(ports) => ports.into_iter().map(|port| key(None, Some(port))).collect(),
+        None => vec![key(Some(class), None)],
     })
 }
 
-/// The elements of a lease, by whichever target.
-pub(super) fn leased(lease: &Lease) -> Vec<(Contents, Option<u32>, Option<(Transport, u16)>)> {
+/// The elements that a lease has at an address.
+pub(super) fn leased(lease: &Lease, address: IpAddr) -> Vec<HeldKey> {
     let identity = match lease.holder {
         Holder::Profile(_) => None,
         Holder::Identity(identity) => Some(identity),
     };
-    let ports = lease.ports.first()..=lease.ports.last();
-    ports.map(|port| (Contents::of_lease(lease), identity, Some((lease.transport, port)))).collect()
+    let key = |port| {
+        let port = Some((lease.transport, port));
+        HeldKey::Address { contents: Contents::of_lease(lease), identity, address, port }
+    };
+    (lease.ports.first()..=lease.ports.last()).map(key).collect()
 }
 
 fn covers(lease: &Lease, name: &DomainName) -> bool {

@@ -8,6 +8,7 @@ use super::held;
 use super::netfilter::{self, Batch, Element, Netfilter};
 use super::nft::{Contents, Family, HeldKey, LEASED_NAMES};
 use super::onlink::{self, OnLinkError};
+use super::run_directory;
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Holder, Lease, LeaseTarget, Policy};
 use std::collections::BTreeMap;
@@ -104,7 +105,7 @@ impl Leases {
         if let LeaseTarget::Address(address) = lease.target {
             refuse_reserved(address)?;
         }
-        let _lock = apply::lock(&self.run)?;
+        let _lock = run_directory::lock(&self.run).map_err(ApplyError::from)?;
         let element = |key: &HeldKey| {
             let comment = lease.to_string();
             Element { key: held::key(key, &comment), remaining: Some(time), comment: Some(comment) }
@@ -114,10 +115,7 @@ impl Leases {
             LeaseTarget::Name(_) => batch.put(LEASED_NAMES, &[element(&HeldKey::LeasedName)]),
             LeaseTarget::Address(address) => {
                 let set = Contents::of_lease(lease).set(Family::of(&address), None);
-                let places = leased(lease).into_iter();
-                let keys =
-                    places.map(|(contents, identity, port)| HeldKey::Address { contents, identity, address, port });
-                batch.put(&set, &keys.map(|key| element(&key)).collect::<Vec<_>>());
+                batch.put(&set, &leased(lease, address).iter().map(element).collect::<Vec<_>>());
             }
         }
         self.kernel.execute(&batch).map_err(|error| failure("add", error))
@@ -144,14 +142,14 @@ impl Leases {
     /// Revokes a lease and closes what was opened by it; flows that used it are cut at their next
     /// packet. Tells whether there was any.
     pub fn revoke(&mut self, lease: &Lease) -> Result<bool, LeaseError> {
-        let _lock = apply::lock(&self.run)?;
+        let _lock = run_directory::lock(&self.run).map_err(ApplyError::from)?;
         self.remove(|own| own == lease)
     }
 
     /// Revokes the leases of sessions that have ended, so that nobody who gets their identity next
     /// inherits them. Tells whether there were any.
     pub fn revoke_ended(&mut self, policy: &Policy) -> Result<bool, LeaseError> {
-        let _lock = apply::lock(&self.run)?;
+        let _lock = run_directory::lock(&self.run).map_err(ApplyError::from)?;
         let mut ended = Vec::new();
         for Remaining { lease, .. } in self.list()? {
             if let Holder::Identity(identity) = lease.holder

@@ -7,6 +7,7 @@
 mod golden;
 pub mod nft;
 pub mod pf;
+mod run_directory;
 mod state;
 mod surroundings;
 
@@ -42,8 +43,9 @@ mod reload;
 mod status;
 
 #[cfg(target_os = "macos")]
-mod macos;
+pub mod macos;
 
+pub use run_directory::RunError;
 pub use state::{Counter, ProfileCounters, State, Status};
 pub use surroundings::gather;
 

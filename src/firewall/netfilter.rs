@@ -18,10 +18,10 @@ const NFNL_MSG_BATCH_END: u16 = 0x11;
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const NFT_MSG_NEWSET: u8 = 9;
 const NFT_MSG_GETSET: u8 = 10;
-pub(super) const NFT_MSG_NEWSETELEM: u8 = 12;
+const NFT_MSG_NEWSETELEM: u8 = 12;
 const NFT_MSG_GETSETELEM: u8 = 13;
-pub(super) const NFT_MSG_DELSETELEM: u8 = 14;
-pub(super) const NFT_MSG_NEWGEN: u8 = 15;
+const NFT_MSG_DELSETELEM: u8 = 14;
+const NFT_MSG_NEWGEN: u8 = 15;
 
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_ACK: u16 = 0x4;
@@ -37,7 +37,7 @@ const NLA_TYPE_MASK: u16 = 0x3fff;
 const NFTA_SET_TABLE: u16 = 1;
 const NFTA_SET_NAME: u16 = 2;
 const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
-pub(super) const NFTA_SET_ELEM_LIST_SET: u16 = 2;
+const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_SET_ELEM_KEY: u16 = 1;
@@ -364,12 +364,24 @@ pub(super) struct Message<'a> {
 
 impl<'a> Message<'a> {
     /// Whether this is a message of nf_tables of this kind.
-    pub(super) fn is(&self, kind: u8) -> bool {
+    fn is(&self, kind: u8) -> bool {
         self.kind == subsystem(kind)
     }
 
+    /// Whether this tells of elements only, or of the end of a transaction.
+    pub(super) fn is_of_elements(&self) -> bool {
+        [NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM, NFT_MSG_NEWGEN].into_iter().any(|kind| self.is(kind))
+    }
+
+    /// The set whose elements this tells of.
+    pub(super) fn set(&self) -> Option<String> {
+        let of_elements = self.is(NFT_MSG_NEWSETELEM) || self.is(NFT_MSG_DELSETELEM);
+        let name = attributes(self.content()).find(|(kind, _)| *kind == NFTA_SET_ELEM_LIST_SET)?.1;
+        if of_elements { text(name) } else { None }
+    }
+
     /// Behind the `nfgenmsg`.
-    pub(super) fn content(&self) -> &'a [u8] {
+    fn content(&self) -> &'a [u8] {
         self.body.get(4..).unwrap_or_default()
     }
 
@@ -392,7 +404,7 @@ pub(super) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Message<'_>>
 }
 
 /// Types and contents, as far as their lengths are possible.
-pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16::from_ne_bytes(*bytes.first_chunk()?));
         let kind = u16::from_ne_bytes([*bytes.get(2)?, *bytes.get(3)?]) & NLA_TYPE_MASK;
@@ -403,7 +415,7 @@ pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])>
 }
 
 /// A string that ends with NUL.
-pub(super) fn text(bytes: &[u8]) -> Option<String> {
+fn text(bytes: &[u8]) -> Option<String> {
     let (last, text) = bytes.split_last()?;
     (*last == 0 && !text.contains(&0)).then(|| String::from_utf8(text.to_vec()).ok())?
 }

@@ -4,21 +4,25 @@
 use super::apply::{self, ApplyError};
 use super::events::Events;
 use super::kernel::{Nft, NftError};
+use super::leases::Leases;
 use super::loaded::Loaded;
 use super::nft;
 use super::onlink::OnLinkError;
 use super::surroundings::{self, RESOLV_CONF};
 use crate::policy::ruleset::{Ruleset, Version};
-use crate::policy::{Policy, Surroundings};
+use crate::policy::{Holder, Policy, Surroundings};
 use rustix::fs::{FlockOperation, flock};
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an event may go unnoticed if the kernel's notice of it was lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How soon it looks again for what nothing announces: the end of a session that has leases (which
+/// its identity's next holder would inherit), or that the resolver can start after all.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Why the service ended. The rules that were loaded stay loaded.
 #[derive(Debug, thiserror::Error)]
@@ -82,8 +86,13 @@ pub(super) fn watch_in(run: &Path, resolv_conf: &Path, load: Load<'_>, tell: Tel
     let mut watched = Watched::load(run, resolv_conf, load)?;
     let mut told = watched.tell(tell);
     notify_ready();
+    let mut looked = Instant::now();
     loop {
-        let woken = events.wait(LOOK_AGAIN).map_err(WatchError::Events)?;
+        let patience = if watched.end_sessions() || !told { SOON } else { LOOK_AGAIN };
+        let mut woken = events.wait(patience).map_err(WatchError::Events)?;
+        if looked.elapsed() >= LOOK_AGAIN {
+            (woken.surroundings, woken.tables, looked) = (true, true, Instant::now());
+        }
         if woken.stop {
             return Ok(());
         }
@@ -162,6 +171,24 @@ impl<'a> Watched<'a> {
         }
         self.surroundings = surroundings;
         Ok(())
+    }
+
+    /// Revokes the leases of sessions that have ended. Tells whether there are others left, whose
+    /// end nothing announces.
+    fn end_sessions(&self) -> bool {
+        let ended = Leases::open_in(self.run).and_then(|mut leases| {
+            if leases.revoke_ended(&self.policy)? {
+                tracing::info!("leases of sessions that have ended are revoked");
+            }
+            leases.list()
+        });
+        match ended {
+            Ok(left) => left.iter().any(|left| matches!(left.lease.holder, Holder::Identity(_))),
+            Err(error) => {
+                tracing::error!("leases of ended sessions may still hold: {error}");
+                true
+            }
+        }
     }
 
     /// Whether it was heard.

@@ -68,6 +68,12 @@ pub enum PermitError {
     },
 }
 
+/// A warning without its place.
+fn said(warning: &Problem) -> String {
+    let text = warning.to_string();
+    text.strip_prefix(warning.key()).map(str::to_owned).unwrap_or(text)
+}
+
 fn shown(path: &Path) -> String {
     printable(&path.to_string_lossy()).into_owned()
 }
@@ -123,8 +129,11 @@ impl RootFile<'_> {
             tracing::warn!("{error}");
         }
         done?;
-        let known: Vec<String> = before.warnings.iter().map(ToString::to_string).collect();
-        Ok(Some(admin.warnings.into_iter().filter(|warning| !known.contains(&warning.to_string())).collect()))
+        // The places of the others have moved; what is taken brings none.
+        let new = admin.warnings.len().saturating_sub(before.warnings.len());
+        let before: Vec<String> = before.warnings.iter().map(said).collect();
+        let others = admin.warnings.into_iter().filter(|warning| !before.contains(&said(warning)));
+        Ok(Some(others.take(new).collect()))
     }
 
     fn tightens(&self, wanted: &FileChange) -> bool {

@@ -124,6 +124,12 @@ impl Question<'_> {
             Some("onion" | "invalid" | "alt") => return Some(Outcome::NoName),
             _ => {}
         }
+        // RFC 9462, and Mozilla's canary for DNS over HTTPS: they would lead past the resolver.
+        let within =
+            |above: &str| name.as_str().strip_suffix(above).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        if within("resolver.arpa") || within("use-application-dns.net") {
+            return Some(Outcome::NoName);
+        }
         if self.is_ruled(name) {
             return None;
         }
@@ -208,7 +214,7 @@ impl Question<'_> {
             return Some(Outcome::OnLink { net });
         }
         let interface = place.interface.as_ref()?;
-        let pattern = self.policy.vpn_interfaces.iter().find(|pattern| pattern.covers(interface))?;
+        let pattern = self.policy.vpn_interfaces.iter().find(|pattern| pattern.matches(interface))?;
         Some(Outcome::Vpn { pattern: pattern.clone(), interface: interface.clone() })
     }
 

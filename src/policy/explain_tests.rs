@@ -189,6 +189,8 @@ fn a_name_is_explained_for_public_and_for_private_answers() {
         ("localhost tcp 80", "Loopback", "Loopback"),
         ("x.localhost tcp 80", "Loopback", "Loopback"),
         ("x.onion tcp 80", "NoName", "NoName"),
+        ("dns.resolver.arpa tcp 80", "NoName", "NoName"),
+        ("use-application-dns.net tcp 80", "NoName", "NoName"),
     ] {
         assert_eq!(rule(Reach::Public, asked, &Place::default()), public, "{asked}");
         assert_eq!(rule(listing(), asked, &Place::default()), listed, "{asked}");

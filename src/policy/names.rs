@@ -156,10 +156,10 @@ impl InterfacePattern {
     }
 
     /// Whether an interface of this name is meant.
-    pub fn covers(&self, interface: &str) -> bool {
+    pub fn matches(&self, name: &str) -> bool {
         match self.0.strip_suffix('*') {
-            Some(stem) => interface.starts_with(stem),
-            None => interface == self.0,
+            Some(stem) => name.starts_with(stem),
+            None => name == self.0,
         }
     }
 }
@@ -218,6 +218,9 @@ mod tests {
         for text in ["", "*", "eth0;", "a b", "\"", "averyveryverylongname", "a*b"] {
             assert_eq!(InterfacePattern::new(text), Err(BadName::Interface), "{text:?}");
         }
-        assert_eq!(InterfacePattern::new("wg*").unwrap().as_str(), "wg*");
+        let pattern = InterfacePattern::new("wg*").unwrap();
+        assert_eq!(pattern.as_str(), "wg*");
+        assert!(pattern.matches("wg0") && pattern.matches("wg") && !pattern.matches("awg0"));
+        assert!(!InterfacePattern::new("wg").unwrap().matches("wg0"));
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 /// Addresses that are kept of one answer: each is opened in the kernel, and nobody tries more.
-pub const ADDRESSES_MAX: usize = 64;
+pub const ADDRESSES_MAX: usize = 32;
 /// Other records that are kept of one answer.
 const RECORDS_MAX: usize = 512;
 /// Aliases that are followed; BIND and Unbound stop at 11 to 16.

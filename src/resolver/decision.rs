@@ -1,10 +1,12 @@
 //! What becomes of a question: the whole policy of names in one pure function.
 
+use super::hosts::Hosts;
 use super::space::{Ranges, Space};
-use crate::policy::ruleset::{ProfileRules, Ruleset};
+use crate::policy::ruleset::{ProfileRules, Ruleset, Version};
 use crate::policy::{DomainName, Holder, Lease, LeaseTarget};
 use hickory_proto::rr::{Name, RecordType};
 use ipnet::IpNet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,17 +19,32 @@ pub struct Asker {
     pub profile: usize,
 }
 
+/// What is loaded.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The rules.
+    pub ruleset: Arc<Ruleset>,
+    /// Their version, [`crate::firewall::nft::version`].
+    pub version: Version,
+    /// What is next to the host.
+    pub on_link: Vec<IpNet>,
+}
+
 /// The policy at one moment, ready to be asked.
 #[derive(Debug)]
 pub struct View {
     /// The rules that are loaded.
     pub ruleset: Arc<Ruleset>,
+    /// Their version, [`crate::firewall::nft::version`].
+    pub version: Version,
     /// Denied space.
     pub space: Space,
     /// For each profile, the private addresses that it reaches whatever they are called.
     excepted: Vec<Ranges>,
     /// Leases by name, and when they end.
     pub leases: Vec<(Lease, Instant)>,
+    /// What the host calls addresses itself.
+    pub hosts: Hosts,
 }
 
 /// What becomes of a question.
@@ -79,19 +96,28 @@ impl Scope {
 }
 
 impl View {
-    /// `on_link` is what is next to the host; `leases` may name addresses too, which are left out.
-    pub fn new(ruleset: Arc<Ruleset>, on_link: &[IpNet], leases: Vec<(Lease, Instant)>) -> Self {
+    /// `leases` may name addresses too, which are left out.
+    pub fn new(rules: &Rules, leases: Vec<(Lease, Instant)>, hosts: Hosts) -> Self {
+        let ruleset = Arc::clone(&rules.ruleset);
         let excepted = ruleset.profiles.iter().map(|profile| {
             let openings = profile.hosts.iter().chain(&profile.prefixes);
             Ranges::new(openings.map(|opening| opening.net))
         });
         let by_name = |(lease, _): &(Lease, Instant)| matches!(lease.target, LeaseTarget::Name(_));
         Self {
-            space: Space::new(&ruleset.denied, on_link),
+            space: Space::new(&ruleset.denied, &rules.on_link),
             excepted: excepted.collect(),
             leases: leases.into_iter().filter(by_name).collect(),
+            hosts,
+            version: rules.version,
             ruleset,
         }
+    }
+
+    /// The addresses that the host's own file has for a name, if this question may lead there.
+    pub fn hosts(&self, scope: &Scope) -> Option<&[IpAddr]> {
+        let name = scope.name.as_ref().filter(|_| scope.reaches_private())?;
+        self.hosts.get(name).map(Vec::as_slice)
     }
 
     /// Which profile an identity asks for; `None` if it is no network identity.

@@ -7,8 +7,8 @@ use crate::firewall::grants::{Grant, GrantKind};
 use crate::policy::DomainName;
 use crate::policy::ruleset::{ADDRESS_LIFETIME, TTL_MAX};
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::rdata::svcb::{SVCB, SvcParamKey, SvcParamValue};
 use hickory_proto::rr::rdata::HTTPS;
+use hickory_proto::rr::rdata::svcb::{SVCB, SvcParamKey, SvcParamValue};
 use hickory_proto::rr::{RData, Record};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -44,8 +44,8 @@ pub fn present(view: &View, asker: Asker, scope: &Scope, answer: &Answer, left: 
     };
     for record in &answer.records {
         let kept = match &record.data {
-            RData::A(address) => keep(&mut presented, view, asker, scope, (*address).0.into()).then(|| record.clone()),
-            RData::AAAA(address) => keep(&mut presented, view, asker, scope, (*address).0.into()).then(|| record.clone()),
+            RData::A(address) => keep(&mut presented, view, asker, scope, address.0.into()).then(|| record.clone()),
+            RData::AAAA(address) => keep(&mut presented, view, asker, scope, address.0.into()).then(|| record.clone()),
             RData::SVCB(service) => with_service(view, asker, record, service, now, RData::SVCB),
             RData::HTTPS(service) => with_service(view, asker, record, service, now, |svcb| RData::HTTPS(HTTPS(svcb))),
             _ => Some(record.clone()),
@@ -99,9 +99,10 @@ fn with_service(
         return None;
     }
     let is_hint = |key: &SvcParamKey| matches!(key, SvcParamKey::Ipv4Hint | SvcParamKey::Ipv6Hint);
-    let needs_hints = service.svc_params.iter().any(|(_, value)| {
-        matches!(value, SvcParamValue::Mandatory(mandatory) if mandatory.0.iter().any(is_hint))
-    });
+    let needs_hints = service
+        .svc_params
+        .iter()
+        .any(|(_, value)| matches!(value, SvcParamValue::Mandatory(mandatory) if mandatory.0.iter().any(is_hint)));
     if needs_hints {
         return None;
     }

@@ -10,7 +10,7 @@ use hickory_proto::rr::{RData, Record, RecordType};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// What we take of a sandbox over UDP, and say so. One packet on an Ethernet (DNS flag day 2020).
-const UDP_SIZE: u16 = 1232;
+pub(super) const UDP_SIZE: u16 = 1232;
 /// Octets of an answer over TCP (RFC 1035, 4.2.2).
 const TCP_SIZE: usize = 65_535;
 /// Code of the option that explains a response code (RFC 8914, 2).

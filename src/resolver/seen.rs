@@ -14,9 +14,9 @@ const NAMES_MAX: usize = 4;
 /// Identities of which anything is remembered.
 const IDENTITIES_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 /// Names that are counted between two times that the denials are taken, for one identity.
-const DENIALS_MAX: usize = 256;
+const DENIALS_MAX: usize = 64;
 /// Identities whose denials are counted.
-const DENIED_MAX: usize = 1024;
+const DENIED_MAX: usize = 256;
 
 /// A name that somebody was denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +47,11 @@ pub enum Denied {
 #[derive(Debug)]
 pub struct Seen {
     names: LruCache<u32, LruCache<IpAddr, Vec<String>>>,
-    denials: HashMap<u32, HashMap<(String, Denied), (u64, SystemTime)>>,
+    denials: HashMap<u32, Counted>,
 }
+
+/// How often each name was denied for what reason, and when last.
+type Counted = HashMap<(String, Denied), (u64, SystemTime)>;
 
 impl Default for Seen {
     fn default() -> Self {

@@ -144,9 +144,13 @@ mod tests {
     #[test]
     fn a_prefix_is_denied_only_as_a_whole() {
         let space = space();
-        for (net, denied) in
-            [("10.0.0.0/8", true), ("10.1.0.0/16", true), ("192.0.0.0/8", false), ("0.0.0.0/0", false), ("fd00::/8", true)]
-        {
+        for (net, denied) in [
+            ("10.0.0.0/8", true),
+            ("10.1.0.0/16", true),
+            ("192.0.0.0/8", false),
+            ("0.0.0.0/0", false),
+            ("fd00::/8", true),
+        ] {
             assert_eq!(space.denies_all_of(&net.parse().unwrap()), denied, "{net}");
         }
     }

@@ -2,9 +2,10 @@
 //! effect can be repeated.
 
 use super::Failure;
-use super::durable::{self, Attributes, FileError};
+use super::durable::FileError;
 use super::gc_root;
 use super::identities::{self, IdentityError};
+use super::install::{self, CopyError};
 use super::layout::Layout;
 use super::program::{self, Program};
 use super::unit;
@@ -41,9 +42,12 @@ pub enum InitError {
     /// One of rcc's own files.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The directory of the root-owned copy is open to others.
-    #[error("{} can be changed by others than root, so no root service may run from it: make it and the directories above it root's own", .0.display())]
-    Unguarded(PathBuf),
+    /// The root-owned copy.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// What the program loads from the Nix store is open to others, wherever a copy of it lies.
+    #[error("the Nix store belongs to another user than root, who could change what {} loads, so no root service may run it: install Nix with its daemon (multi-user), or build rcc outside of the store", .0.display())]
+    OpenStore(PathBuf),
     /// The ruleset.
     #[error("cannot load the firewall rules: {0}")]
     Apply(#[source] Failure),
@@ -83,6 +87,10 @@ impl Plan {
         if users.is_empty() {
             return Err(InitError::NoUser);
         }
+        let in_store = gc_root::store_object(running).is_some() && *layout == Layout::host();
+        if in_store && !program::is_guarded(running) {
+            return Err(InitError::OpenStore(running.to_owned()));
+        }
         identities::check_editable(layout)?;
         let chosen = Program::choose(layout, running);
         let mut apparmor = Vec::new();
@@ -114,7 +122,7 @@ impl Plan {
 /// The first failure. What was done before stays and is complete in itself.
 pub fn execute(plan: &Plan, layout: &Layout, image: &Path, hooks: Hooks) -> Result<(), InitError> {
     if plan.write_config {
-        write(&layout.config(), unit::CONFIG_TEMPLATE, hooks)?;
+        install::write(&layout.config(), unit::CONFIG_TEMPLATE, hooks.say)?;
     }
     let (ranges, changed) = identities::allot(layout, &plan.users)?;
     for range in ranges {
@@ -122,7 +130,7 @@ pub fn execute(plan: &Plan, layout: &Layout, image: &Path, hooks: Hooks) -> Resu
         (hooks.say)(&format!("{verb} network identities of uid {}: from {}", range.uid, range.start));
     }
     if plan.copy {
-        install_copy(layout, image, hooks)?;
+        install::copy(layout, image, hooks.say)?;
     }
     if let Some(object) = &plan.store_object
         && gc_root::keep(layout, object)?
@@ -137,37 +145,17 @@ pub fn execute(plan: &Plan, layout: &Layout, image: &Path, hooks: Hooks) -> Resu
     if plan.unit { install_unit(plan, layout, hooks) } else { explain_boot(plan, hooks) }
 }
 
-fn install_copy(layout: &Layout, image: &Path, hooks: Hooks) -> Result<(), InitError> {
-    let copy = layout.copy();
-    let directory = copy.parent().unwrap_or(Path::new("/"));
-    program::create_directory(directory)?;
-    let host = layout.on_host(directory);
-    if host == directory && !program::is_guarded(directory) {
-        return Err(InitError::Unguarded(host));
-    }
-    if program::install_copy(layout, image)? {
-        (hooks.say)(&format!("installed {}", copy.display()));
-    }
-    let link = layout.link();
-    if program::link_copy(layout)? {
-        (hooks.say)(&format!("linked {} to it", link.display()));
-    } else if !program::is_linked(layout) {
-        (hooks.say)(&format!("left {} alone, which is not ours", link.display()));
-    }
-    Ok(())
-}
-
 fn install_profile(plan: &Plan, layout: &Layout, hooks: Hooks) -> Result<(), InitError> {
     let programs: Vec<&Path> = plan.apparmor.iter().map(PathBuf::as_path).collect();
     let path = layout.apparmor_profile();
-    write(&path, &unit::apparmor(&programs), hooks)?;
+    install::write(&path, &unit::apparmor(&programs), hooks.say)?;
     let path = path.display().to_string();
     (hooks.command)("apparmor_parser", &["--replace", "--write-cache", &path])
         .map_err(|source| InitError::Command { doing: "load the AppArmor profile", source })
 }
 
 fn install_unit(plan: &Plan, layout: &Layout, hooks: Hooks) -> Result<(), InitError> {
-    write(&layout.unit(), &unit::systemd(&plan.program), hooks)?;
+    install::write(&layout.unit(), &unit::systemd(&plan.program), hooks.say)?;
     let systemctl = |doing, arguments: &[&str]| {
         (hooks.command)("systemctl", arguments).map_err(|source| InitError::Command { doing, source })
     };
@@ -184,18 +172,5 @@ fn explain_boot(plan: &Plan, hooks: Hooks) -> Result<(), InitError> {
          and before any login: {} firewall apply --watch",
         plan.program.display()
     ));
-    Ok(())
-}
-
-/// Writes one of our own files unless it says this already.
-fn write(path: &Path, text: &str, hooks: Hooks) -> Result<(), FileError> {
-    let current = durable::read(path, 1 << 20)?;
-    let wanted = Attributes::mode(0o644);
-    if current.is_some_and(|(content, found)| content == text.as_bytes() && found.mode == wanted.mode) {
-        return Ok(());
-    }
-    program::create_directory(path.parent().unwrap_or(Path::new("/")))?;
-    durable::replace(path, text.as_bytes(), wanted)?;
-    (hooks.say)(&format!("wrote {}", path.display()));
     Ok(())
 }

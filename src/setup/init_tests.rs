@@ -253,3 +253,9 @@ fn a_program_of_the_nix_store_is_kept_until_it_is_undone() {
     host.undo(Scope::default()).unwrap();
     assert_eq!(host.contents(), before);
 }
+
+#[test]
+fn a_program_whose_libraries_others_can_change_is_refused() {
+    let refused = Plan::new(&Layout::host(), Path::new("/nix/store/not-roots-own/bin/rcc"), &[1000]);
+    assert!(matches!(refused, Err(InitError::OpenStore(_))));
+}

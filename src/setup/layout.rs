@@ -74,6 +74,16 @@ impl Layout {
         self.at("etc/systemd/system").join(super::unit::NAME)
     }
 
+    /// Locks and pf's token on macOS, which empties /var/run at boot.
+    pub fn var_run(&self) -> PathBuf {
+        self.at("var/run/rcc")
+    }
+
+    /// launchd's property list, launchd.plist(5).
+    pub fn plist(&self) -> PathBuf {
+        self.at("Library/LaunchDaemons").join(format!("{}.plist", super::unit::LABEL))
+    }
+
     /// The AppArmor profile.
     pub fn apparmor_profile(&self) -> PathBuf {
         self.at("etc/apparmor.d/rcc")

@@ -1,11 +1,15 @@
-//! Preparing a host: what it lacks (`doctor`), the privileged step (`init`, `undo`) and the agent's
-//! own program ([`agent`]).
+//! Preparing a host: what it lacks (`doctor`), the privileged step (`init` and `undo`, on macOS
+//! [`launchd`]) and the agent's own program ([`agent`]).
 
 pub mod account;
 pub mod agent;
 pub mod durable;
+pub mod gc_root;
+pub mod install;
+pub mod launchd;
 pub mod layout;
 pub mod packages;
+pub mod pf_doctor;
 pub mod privilege;
 pub mod program;
 pub mod report;
@@ -17,8 +21,6 @@ pub mod version;
 pub mod cgroup;
 #[cfg(target_os = "linux")]
 pub mod doctor;
-#[cfg(target_os = "linux")]
-pub mod gc_root;
 #[cfg(target_os = "linux")]
 pub mod identities;
 #[cfg(target_os = "linux")]

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The running program's file.
+/// The running program's file: an absolute path without symbolic links.
 ///
 /// # Errors
 /// If it was replaced since it was started, so that its path names another file or none.
@@ -16,7 +16,8 @@ pub fn running_program() -> Result<PathBuf, Failure> {
     if replaced {
         return Err("rcc's program was replaced while it ran: start it again".into());
     }
-    Ok(path)
+    // macOS names it as it was called, by a link perhaps.
+    Ok(std::fs::canonicalize(path)?)
 }
 
 /// The command that does `arguments` as root. `interactive`: whether sudo may ask for a password.

@@ -54,15 +54,18 @@ pub fn is_guarded(path: &Path) -> bool {
 /// Makes the copy equal to the image; says whether it had to be written.
 pub fn install_copy(layout: &Layout, image: &Path) -> Result<bool, FileError> {
     let copy = layout.copy();
-    if let (Ok(installed), Ok(running)) = (digest(&copy), digest(image))
-        && installed == running
-    {
+    if is_same(&copy, image) {
         return Ok(false);
     }
     create_directory(copy.parent().unwrap_or(Path::new("/")))?;
     let mut image_file = File::open(image).map_err(FileError::doing("open", image))?;
     durable::replace_from(&copy, &mut image_file, Attributes::mode(0o755))?;
     Ok(true)
+}
+
+/// Whether both files can be read and have the same content.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    matches!((digest(one), digest(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Makes the copy a command, unless something else has that name; says whether it did.

@@ -4,11 +4,10 @@ use super::Failure;
 use super::durable;
 use super::identities;
 use super::init::Hooks;
+use super::install;
 use super::layout::Layout;
-use super::program;
 use super::unit;
 use std::io::ErrorKind;
-use std::path::Path;
 
 /// Why traces are left.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +53,9 @@ pub fn execute(layout: &Layout, scope: Scope, hooks: Hooks) -> Result<(), UndoEr
         ("the network identities", &|| identities(layout, hooks)),
         ("the run-time directory", &|| run_directory(layout, had_run_directory, hooks)),
         ("the AppArmor profile", &|| profile(layout, hooks)),
-        ("the root-owned copy", &|| copy(layout, hooks)),
-        ("the link that kept rcc in the Nix store", &|| remove_file(&layout.gc_root(), hooks)),
-        ("the configuration", &|| config(layout, scope.purge, hooks)),
+        ("the root-owned copy", &|| install::remove_copy(layout, hooks.say)),
+        ("the link that kept rcc in the Nix store", &|| install::remove(&layout.gc_root(), hooks.say)),
+        ("the configuration", &|| install::remove_config(layout, scope.purge, hooks.say)),
     ];
     let failed = steps.iter().filter_map(|(name, step)| step().err().map(|error| format!("{name}: {error}")));
     let failures: Vec<String> = failed.collect();
@@ -73,7 +72,7 @@ fn service(layout: &Layout, hooks: Hooks) -> Result<(), Failure> {
         true => (hooks.command)("systemctl", &["disable", "--now", unit::NAME]),
         false => Ok(()),
     };
-    remove_file(&unit, hooks)?;
+    install::remove(&unit, hooks.say)?;
     durable::remove(&unit.with_file_name("sysinit.target.wants").join(unit::NAME))?;
     durable::remove_if_empty(&unit.with_file_name("sysinit.target.wants"))?;
     if layout.has_systemd() {
@@ -112,37 +111,6 @@ fn profile(layout: &Layout, hooks: Hooks) -> Result<(), Failure> {
         return Ok(());
     }
     let unloaded = (hooks.command)("apparmor_parser", &["--remove", &path.display().to_string()]);
-    remove_file(&path, hooks)?;
+    install::remove(&path, hooks.say)?;
     unloaded
-}
-
-fn copy(layout: &Layout, hooks: Hooks) -> Result<(), Failure> {
-    let copy = layout.copy();
-    if program::is_linked(layout) {
-        remove_file(&layout.link(), hooks)?;
-    }
-    remove_file(&copy, hooks)?;
-    for directory in copy.ancestors().skip(1).take(2) {
-        durable::remove_if_empty(directory)?;
-    }
-    Ok(())
-}
-
-fn config(layout: &Layout, purge: bool, hooks: Hooks) -> Result<(), Failure> {
-    let path = layout.config();
-    let content = if purge { None } else { durable::read(&path, 16 << 20)? };
-    if content.is_some_and(|(content, _)| content != unit::CONFIG_TEMPLATE.as_bytes()) {
-        (hooks.say)(&format!("kept {}, which was edited; --purge removes it too", path.display()));
-        return Ok(());
-    }
-    remove_file(&path, hooks)?;
-    durable::remove_if_empty(path.parent().unwrap_or(Path::new("/")))?;
-    Ok(())
-}
-
-fn remove_file(path: &Path, hooks: Hooks) -> Result<(), Failure> {
-    if durable::remove(path)? {
-        (hooks.say)(&format!("removed {}", path.display()));
-    }
-    Ok(())
 }

@@ -1,10 +1,13 @@
-//! Text of the files that `init` writes: the systemd unit, the AppArmor profile, the
-//! configuration's template. Pure.
+//! Text of the files that `init` writes: the systemd unit, launchd's property list, the AppArmor
+//! profile, the configuration's template. Pure.
 
 use std::path::Path;
 
 /// Name of the systemd unit.
 pub const NAME: &str = "rcc-firewall.service";
+
+/// The label of launchd's daemon.
+pub const LABEL: &str = "rcc-firewall";
 
 /// What `/etc/rcc/config.toml` says when `init` creates it: nothing but comments, so the defaults hold.
 pub const CONFIG_TEMPLATE: &str = include_str!("config.template.toml");
@@ -88,6 +91,59 @@ WantedBy=sysinit.target
     )
 }
 
+/// Whether a path can stand in a property list: XML has no way to write most control characters.
+pub fn is_text(path: &Path) -> bool {
+    path.is_absolute() && path.to_str().is_some_and(|text| !text.contains(|c: char| c.is_control() || c >= '\u{fffe}'))
+}
+
+/// The daemon that keeps the rules loaded and current on macOS, launchd.plist(5).
+///
+/// Stopping it leaves the rules. `ProcessType` keeps the system from throttling it; it starts again
+/// ten seconds after it failed, which is launchd's own pace.
+///
+/// # Panics
+/// If the path is not [text](is_text).
+pub fn launchd(rcc: &Path) -> String {
+    assert!(is_text(rcc), "{} can't stand in a property list", rcc.display());
+    let rcc = escaped(&rcc.to_string_lossy());
+    format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+<!-- The boot service of rcc. Where `rcc init` wrote this file, it also removes it, by its option undo. -->
+<plist version="1.0">
+<dict>
+	<key>Label</key>
+	<string>{LABEL}</string>
+	<key>ProgramArguments</key>
+	<array>
+		<string>{rcc}</string>
+		<string>firewall</string>
+		<string>apply</string>
+		<string>--watch</string>
+	</array>
+	<key>RunAtLoad</key>
+	<true/>
+	<key>KeepAlive</key>
+	<true/>
+	<key>ProcessType</key>
+	<string>Interactive</string>
+	<key>Umask</key>
+	<integer>18</integer>
+	<key>WorkingDirectory</key>
+	<string>/</string>
+	<key>StandardErrorPath</key>
+	<string>/var/log/rcc-firewall.log</string>
+</dict>
+</plist>
+"#
+    )
+}
+
+/// Text as the content of an XML element (XML 1.0, 2.4).
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 /// An AppArmor profile that confines nothing and allows these programs to create user namespaces,
 /// for kernels that otherwise refuse them (Ubuntu 23.10 and later).
 ///
@@ -131,6 +187,22 @@ mod tests {
         assert!(ordered("After=").contains("nftables.service"));
         assert!(!ordered("Before=").contains("sysinit.target"), "nftables.service of NixOS starts after it");
         assert!(ordered("Before=").contains("network-pre.target systemd-user-sessions.service"));
+    }
+
+    #[test]
+    fn the_property_list_is_as_it_was() {
+        assert_eq!(launchd(Path::new("/usr/local/libexec/rcc/rcc")), include_str!("launchd.golden.plist"));
+    }
+
+    #[test]
+    fn no_path_can_add_a_key_to_the_property_list() {
+        let hostile = "/a</string><string>-x</string>&amp;/rcc";
+        let list = launchd(Path::new(hostile));
+        assert!(list.contains("<string>/a&lt;/string&gt;&lt;string&gt;-x&lt;/string&gt;&amp;amp;/rcc</string>"));
+        assert_eq!(list.matches("<string>").count(), launchd(Path::new("/rcc")).matches("<string>").count());
+        for path in ["relative", "/a\nb", "/a\u{1b}", "/a\0", "/a\u{fffe}"] {
+            assert!(!is_text(Path::new(path)), "{path:?}");
+        }
     }
 
     #[test]

@@ -14,7 +14,9 @@
         return int(machine.succeed(f"systemctl show -P ActiveEnterTimestampMonotonic {unit}"))
 
     def in_force():
-        machine.succeed("rcc firewall status")
+        machine.succeed("nft list table inet rcc")
+        # The service may be about to follow the network's last change.
+        machine.wait_until_succeeds("rcc firewall status", timeout=20)
 
     def check_boot():
         machine.wait_for_unit("multi-user.target")

@@ -12,9 +12,11 @@
   testScript = ''
     start_all()
     for machine in [iptables, nftables]:
+        machine.systemctl("start network-online.target")
+        machine.wait_for_unit("network-online.target")
         machine.wait_for_unit("multi-user.target")
         machine.fail("journalctl --boot | grep --ignore-case 'ordering cycle'")
-        machine.succeed("rcc firewall status")
+        machine.wait_until_succeeds("rcc firewall status", timeout=20)
         machine.succeed("iptables -nL || nft list table inet nixos-fw")
 
         with subtest("a user's sandbox starts, as the module declared it"):

@@ -34,9 +34,12 @@ struct NotRoot;
 
 /// Nothing names the port.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("which port of {0} is to be allowed?")]
-#[diagnostic(help("write HOST:PORT, like {0}:443, or a range of ports, like {0}:8000-8100"))]
-struct NoPort(String);
+#[error("which port of {host} is to be allowed?")]
+#[diagnostic(help("write HOST:PORT, or a range of ports, like {example}; an IPv6 address goes into brackets"))]
+struct NoPort {
+    host: String,
+    example: String,
+}
 
 /// A lease is an entry of a set of addresses.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -119,7 +122,8 @@ impl Now {
                         DomainName::new(&format!("any.{name}")).unwrap_or_else(|_| name.clone())
                     }
                 };
-                question.of_name(&name).unwrap_or_else(|| question.outcome(Some(&name), To::Public))
+                let to = if name.is_private() { To::Private } else { To::Public };
+                question.of_name(&name).unwrap_or_else(|| question.outcome(Some(&name), to))
             }
         })
     }
@@ -129,7 +133,8 @@ impl AllowArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         let now = Now::look(self.profile.as_ref(), self.session.as_deref())?;
         let target = &self.destination.target;
-        let ports = self.destination.ports.ok_or_else(|| NoPort(shown::target(target)))?;
+        let no_port = || NoPort { host: shown::target(target), example: destination::typed(target, "8000-8100") };
+        let ports = self.destination.ports.ok_or_else(no_port)?;
         let typed = destination::plain(target, ports);
         if self.is_public_anyway(&now, ports)? {
             let told = format!("{typed} is public, and {} reaches it already: nothing to change", now.profile);
@@ -284,7 +289,7 @@ impl DenyArguments {
         holder && target && protocol && lease.ports.first() <= ports.last() && ports.first() <= lease.ports.last()
     }
 
-    /// Exit status 1 if it is reached all the same.
+    /// Exit status 1 if nothing was taken back and it is reached.
     fn tell(&self, taken: &[String], ports: PortRange, typed: &str) -> miette::Result<ExitCode> {
         let after = Now::look(self.profile.as_ref(), self.session.as_deref())?;
         let held = Leases::open().and_then(|mut kernel| kernel.list()).into_diagnostic()?;
@@ -293,11 +298,12 @@ impl DenyArguments {
         let transport = transports(self.protocol.into())[0];
         let outcome = after.outcome(&self.destination.target, transport, port, &leases)?;
         let still = outcome.is_allowed();
+        let status = if still && taken.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         if self.json {
             output::print_json(&serde_json::json!({
                 "taken": taken, "profile": after.profile, "allowed": still, "outcome": outcome,
             }))?;
-            return Ok(if still { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+            return Ok(status);
         }
         let what = if taken.is_empty() {
             "nothing allowed it by itself".to_owned()
@@ -314,7 +320,7 @@ impl DenyArguments {
             );
         }
         output::print(told)?;
-        Ok(if still { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(status)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::firewall::{self, Status, onlink};
 use crate::network::{pasta, proc_routes};
 use crate::output;
 use crate::policy::ruleset::Ruleset;
-use crate::policy::{Policy, ProfileName};
+use crate::policy::{Policy, ProfileName, Reach};
 use crate::project::Project;
 use crate::run::{self, Body, Prepared, Task};
 use crate::settings::Environment;
@@ -72,7 +72,7 @@ fn try_all(arguments: &VerifyArguments) -> miette::Result<Table> {
     let listeners = Listeners::open(secret).into_diagnostic().wrap_err("cannot listen on this host")?;
     let attempts = battery::attempts(&host_view(&facts, &listeners, arguments)?);
     let project = Project::find(&facts).into_diagnostic()?;
-    let loaded = config::load(&Sources::new(&facts, &project.root, Some(ProfileName::public())))?;
+    let loaded = config::load(&Sources::new(&facts, &project.root, Some(arguments.profile.clone())))?;
     let task = Task {
         command: vec!["(rcc firewall verify)".into()],
         programs: Vec::new(),
@@ -102,6 +102,8 @@ fn attempt(prepared: &Prepared, attempts: &[Attempt], secret: u64) -> miette::Re
 fn host_view(facts: &Facts, listeners: &Listeners, arguments: &VerifyArguments) -> miette::Result<HostView> {
     let surroundings = firewall::gather().into_diagnostic()?;
     let routes = proc_routes::read().into_diagnostic().wrap_err("cannot read the routes of this host")?;
+    let policy = enforcement::current()?;
+    let listed = policy.profile(&arguments.profile).is_some_and(|(_, profile)| profile.reach != Reach::Public);
     let agent = facts.variable("SSH_AUTH_SOCK").map(PathBuf::from);
     Ok(HostView {
         links: onlink::read().into_diagnostic()?,
@@ -116,6 +118,7 @@ fn host_view(facts: &Facts, listeners: &Listeners, arguments: &VerifyArguments) 
         sockets: SOCKETS.iter().map(PathBuf::from).chain(agent).collect(),
         dns: Some(IpAddr::V4(pasta::DNS)),
         public: arguments.public,
+        listed,
     })
 }
 

@@ -1,6 +1,7 @@
 //! What the commands do on macOS, which has no runtime yet: the firewall and its set-up.
 
 mod init;
+mod launchctl;
 mod setup;
 
 use super::firewall::VerifyArguments;

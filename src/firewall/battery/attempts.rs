@@ -27,6 +27,8 @@ pub struct HostView {
     pub dns: Option<IpAddr>,
     /// A public place that may be contacted, if the user names one.
     pub public: Option<SocketAddr>,
+    /// Whether the profile reaches listed names only.
+    pub listed: bool,
 }
 
 /// A port for places without listeners of ours: HTTP, which metadata services and most appliances
@@ -58,8 +60,11 @@ pub fn attempts(host: &HostView) -> Vec<Attempt> {
         let to: IpAddr = group.parse().expect("a literal address");
         attempts.push(denied("multicast", format!("udp to {group}"), Action::Udp((to, 5353).into())));
     }
-    for resolver in host.resolvers.iter().filter(|resolver| !resolver.is_loopback()) {
-        attempts.extend(probes("dns", &format!("the DNS server {resolver} on another port"), *resolver, ANY_PORT));
+    // The sandbox's own loopback answers for the host's, and a public server is as public as anything.
+    let asked = |resolver: &&IpAddr| !resolver.is_loopback() && (host.listed || is_private(host, resolver));
+    for resolver in host.resolvers.iter().filter(asked) {
+        attempts.extend(probes("dns", &format!("the host's DNS server {resolver}"), *resolver, 53));
+        attempts.extend(probes("dns", &format!("the host's DNS server {resolver} by DoT"), *resolver, 853));
     }
     attempts.push(denied("canary", format!("tcp to {CANARY}"), Action::Tcp((CANARY, host.port).into())));
     attempts.extend(escapes(host));
@@ -129,6 +134,11 @@ fn neighbours(host: &HostView) -> Vec<(IpNet, IpAddr)> {
     routable.filter_map(free).collect()
 }
 
+/// Whether the rules deny an address whatever the profile.
+fn is_private(host: &HostView, address: &IpAddr) -> bool {
+    ranges::denied().iter().chain(&host.links.on_link).any(|net| net.contains(address))
+}
+
 fn is_link_local(net: &IpNet) -> bool {
     matches!(net.addr(), IpAddr::V6(address) if address.is_unicast_link_local())
 }
@@ -154,6 +164,43 @@ fn positives(host: &HostView) -> Vec<Attempt> {
     let reached = |class, description, action| Attempt { class, description, action, expected: Expected::Reached };
     let dns =
         host.dns.map(|address| reached("dns", format!("a query to {address}"), Action::Udp((address, 53).into())));
-    let public = host.public.map(|to| reached("public", format!("tcp to {to}"), Action::Tcp(to)));
+    let public = host.public.map(|to| {
+        let (description, action) = (format!("tcp to {to}"), Action::Tcp(to));
+        if host.listed { denied("unlisted", description, action) } else { reached("public", description, action) }
+    });
     dns.into_iter().chain(public).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(host: &HostView) -> Vec<(&'static str, Action, Expected)> {
+        attempts(host).into_iter().map(|attempt| (attempt.class, attempt.action, attempt.expected)).collect()
+    }
+
+    #[test]
+    fn the_hosts_resolvers_are_denied_where_they_are_private_and_everywhere_under_a_list() {
+        let resolvers = ["192.168.1.1", "9.9.9.9", "127.0.0.53"].map(|text| text.parse().unwrap()).to_vec();
+        let mut host = HostView { resolvers, ..HostView::default() };
+        let asks = |host: &HostView, to: &str| {
+            let to: SocketAddr = to.parse().unwrap();
+            [Action::Udp(to), Action::Tcp(to)]
+                .into_iter()
+                .all(|action| made(host).contains(&("dns", action, Expected::Denied)))
+        };
+        assert!(asks(&host, "192.168.1.1:53") && asks(&host, "192.168.1.1:853"));
+        assert!(!asks(&host, "9.9.9.9:53") && !asks(&host, "127.0.0.53:53"));
+        host.listed = true;
+        assert!(asks(&host, "9.9.9.9:53") && asks(&host, "9.9.9.9:853"));
+    }
+
+    #[test]
+    fn a_public_place_is_to_be_reached_and_under_a_list_denied() {
+        let to: SocketAddr = "203.0.113.7:443".parse().unwrap();
+        let mut host = HostView { public: Some(to), ..HostView::default() };
+        assert!(made(&host).contains(&("public", Action::Tcp(to), Expected::Reached)));
+        host.listed = true;
+        assert!(made(&host).contains(&("unlisted", Action::Tcp(to), Expected::Denied)));
+    }
 }

@@ -1,45 +1,19 @@
-//! Applying on macOS.
+//! Loads the rules into pf, as root. The kernel is the only state.
+//!
+//! One anchor, `rcc`, is ours; nothing else of pf is touched but the reference to it in the main
+//! ruleset. That one is never removed at run time: DIOCDELETERULE takes away *every* rule without
+//! an owner, of everybody, when it is asked to remove a rule that came from pf.conf. A reference to
+//! an empty anchor does nothing, and is gone with the next boot.
 
+mod apply;
+pub mod conf;
+mod device;
+mod events;
+mod links;
 pub(super) mod onlink;
+mod pfctl;
+mod token;
+mod watch;
 
-use super::Status;
-use crate::policy::ruleset::Ruleset;
-use crate::policy::{Policy, Surroundings};
-
-/// Why the rules were not loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// Nothing is loaded by this version.
-    #[error("this version of rcc cannot load rules on macOS")]
-    Unsupported,
-}
-
-/// Why the service ended.
-pub type WatchError = ApplyError;
-
-type Load<'a> = &'a dyn Fn() -> Result<Policy, Box<dyn std::error::Error + Send + Sync>>;
-
-/// Replaces the anchor.
-pub fn apply(_: &Policy, _: &Surroundings) -> Result<(), ApplyError> {
-    Err(ApplyError::Unsupported)
-}
-
-/// As [`apply`].
-pub fn reload(_: &Policy) -> Result<(), ApplyError> {
-    Err(ApplyError::Unsupported)
-}
-
-/// Removes the anchor.
-pub fn reset() -> Result<(), ApplyError> {
-    Err(ApplyError::Unsupported)
-}
-
-/// Stays.
-pub fn watch(_: Load<'_>) -> Result<(), WatchError> {
-    Err(ApplyError::Unsupported)
-}
-
-/// Compares.
-pub fn status(_: &Ruleset) -> Result<Status, ApplyError> {
-    Err(ApplyError::Unsupported)
-}
+pub use apply::{ApplyError, Inspection, apply, apply_in, inspect, reload, reset, reset_in, status};
+pub use watch::{WatchError, watch};

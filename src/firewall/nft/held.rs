@@ -140,6 +140,11 @@ impl Contents {
     }
 }
 
+/// Whether a set holds leases, and not what was opened by them.
+pub(in crate::firewall) fn is_of_leases(set: &str) -> bool {
+    set == LEASED_NAMES || matches!(Contents::parse(set), Some((Contents::Leases(_), _)))
+}
+
 /// The ports of a class as elements, or nothing if they are too many for that.
 pub(in crate::firewall) fn each_port(class: &[(Transport, PortRange)]) -> Option<Vec<(Transport, u16)>> {
     let count: u32 = class.iter().map(|(_, ports)| u32::from(ports.last() - ports.first()) + 1).sum();

@@ -20,7 +20,7 @@ use std::io;
 use std::io::Write;
 
 pub(super) use held::{
-    ADDRESSES_MAX, Contents, Held, HeldKey, LEASED_NAMES, LEASES_MAX, NameKind, Shape, digest, each_port,
+    ADDRESSES_MAX, Contents, Held, HeldKey, LEASED_NAMES, LEASES_MAX, NameKind, Shape, digest, each_port, is_of_leases,
 };
 pub use rules::Class;
 pub(super) use rules::{PROBE_PORT, canary_chain, is_canary_chain, passed, profile_chain};
