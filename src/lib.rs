@@ -32,6 +32,7 @@ pub mod policy;
 pub mod project;
 #[cfg(target_os = "linux")]
 pub mod resolver;
+#[cfg(target_os = "linux")]
 pub mod run;
 #[cfg(target_os = "linux")]
 pub mod runtime;
