@@ -18,17 +18,21 @@ pub mod cli;
 pub mod config;
 pub mod enforcement;
 pub mod environment;
+pub mod explained;
 pub mod facts;
 pub mod firewall;
 #[cfg(test)]
 mod golden;
 pub mod network;
 pub mod output;
+#[cfg(target_os = "linux")]
+pub mod permit;
 pub mod plan;
 pub mod policy;
 pub mod project;
 #[cfg(target_os = "linux")]
 pub mod resolver;
+#[cfg(target_os = "linux")]
 pub mod run;
 #[cfg(target_os = "linux")]
 pub mod runtime;
@@ -37,5 +41,6 @@ pub mod session;
 pub mod settings;
 pub mod setup;
 pub mod shown;
+pub mod statement;
 pub mod terminal;
 pub mod view;

@@ -1,5 +1,6 @@
 //! How paths are shown to people: in JSON, on a terminal.
 
+use crate::policy::Target;
 use serde::Serializer;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,15 @@ pub fn maybe_lossy<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Resu
 /// A path for a terminal, see [`text`].
 pub fn terminal(path: &Path) -> String {
     text(&path.to_string_lossy())
+}
+
+/// A target as it is typed, without ports; its names are ASCII.
+pub fn target(target: &Target) -> String {
+    match target {
+        Target::Address(net) if net.prefix_len() == net.max_prefix_len() => net.addr().to_string(),
+        Target::Address(net) => net.to_string(),
+        Target::Domain(pattern) => pattern.to_string(),
+    }
 }
 
 /// Text for a terminal. An agent chooses file names and more: control characters (escape

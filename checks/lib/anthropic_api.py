@@ -3,6 +3,7 @@
 SCRIPT is a JSON list of tool calls `{"name": ..., "input": {...}}`. Each request that offers tools
 is answered by the next call, and by the text "done" when none is left. What the client's tools
 answered is appended to RESULTS, one JSON line `{"call": from 1, "error": bool, "text": ...}` a call.
+What it was told before the conversation is in RESULTS.system.
 """
 
 import http.server
@@ -35,6 +36,7 @@ def next_block(request):
     if not request.get("tools"):  # a title, a summary: not the conversation
         return {"type": "text", "text": "{}"}
     note_results(request)
+    results.with_name(results.name + ".system").write_text(text(request.get("system")), encoding="utf-8")
     if not calls:
         return {"type": "text", "text": "done"}
     number, call = calls.pop(0)

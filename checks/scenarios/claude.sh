@@ -31,17 +31,20 @@ for r in map(json.loads, open("/run/results")):
 }
 claude() {
     as-user "$1" env ANTHROPIC_BASE_URL=http://203.0.113.20:8000 ANTHROPIC_API_KEY=sk-ant-checks-0000 \
-        timeout 90 rcc claude -p "do what you are told" </dev/null
+        timeout 90 rcc claude -p --append-system-prompt "the user's own word" "do what you are told" </dev/null
 }
 
 for user in dev root; do
     home=$(getent passwd $user | cut -d: -f6)
     script "$home" >/run/script.json
-    rm -f /run/results
+    rm -f /run/results /run/results.system
     ip netns exec outside python3 "$lib/anthropic_api.py" 8000 /run/script.json /run/results &
     api=$!
     within 5 test -e /run/results
     check "$user: a session in print mode runs to its end" says '^done$' -- claude $user
+    check "$user: it was told what the network allows, behind the user's own words" \
+        says "the user's own word Network: this session runs in a sandbox. It reaches all of the public internet" -- \
+        cat /run/results.system
     check "$user: every step was made" says '^8$' -- bash -c 'wc -l </run/results'
     check "$user: it edited a file of the project" says edited -- cat "$home/project/src/main.py"
     check "$user: as that user" says "^$user$" -- stat -c %U "$home/project/src/main.py"

@@ -14,7 +14,7 @@ pub struct InitArgs {
     /// Undo although sandboxes are running, which cuts their network
     #[arg(long, requires = "undo")]
     pub force: bool,
-    /// Remove /etc/rcc/config.toml too, although it was edited
+    /// Remove /etc/rcc/config.toml too, although it was edited, and the record in /var/log/rcc
     #[arg(long, requires = "undo")]
     pub purge: bool,
     /// Print the boot service's unit for this program and change nothing (anyone; for packages)

@@ -3,12 +3,15 @@
 #[cfg(test)]
 mod commands_page;
 pub mod config;
+mod destination;
 pub mod firewall;
 mod init;
+mod permit;
 mod ps;
 mod run;
 mod setup;
 mod table;
+mod why;
 
 #[cfg(target_os = "linux")]
 #[path = "linux/mod.rs"]
@@ -56,6 +59,14 @@ enum Command {
     /// Load, show and verify the rules that hold every sandbox's network
     #[command(subcommand)]
     Firewall(firewall::FirewallCommand),
+    /// Explain what a sandbox reaches: exit status 0 if it is allowed, 1 if it is denied
+    Why(why::WhyArguments),
+    /// Allow a destination, for a while or for good (root)
+    Allow(permit::AllowArguments),
+    /// Take back what was allowed, at once (root)
+    Deny(permit::DenyArguments),
+    /// List what is allowed beside each profile's default, and for how long
+    Allowed(permit::AllowedArguments),
     /// Check configuration files, or show what holds
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -106,6 +117,14 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
             // Outside of a project the directory itself stands for one.
             let project = Project::find(&facts).map_or_else(|_| facts.cwd.clone(), |project| project.root);
             command.run(&facts, &project)
+        }
+        Command::Allow(arguments) => arguments.run(),
+        Command::Deny(arguments) => arguments.run(),
+        Command::Allowed(arguments) => arguments.run(),
+        Command::Why(arguments) => {
+            let facts = gather()?;
+            let project = Project::find(&facts).ok().map(|project| project.root);
+            arguments.run(&facts, project.as_deref())
         }
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -1,12 +1,14 @@
 //! `/etc/rcc/config.toml`: what root decides.
 
 use super::exceptions;
+use super::groups::{self, Group};
 use super::problem::{Document, Problem};
+use super::profiles::{self, Origins};
 use super::reader::{Mistakes, Report, Sourced, Table, Value};
 use super::show::{Entry, Origin};
 use super::values::LimitsSection;
-use crate::policy::identity::{PROFILES_MAX, UserRange};
-use crate::policy::{Exception, InterfacePattern, Policy, Profile, ProfileName, Reach, Target};
+use crate::policy::identity::UserRange;
+use crate::policy::{Exception, InterfacePattern, Listed, Policy, Profile, ProfileName, Reach, Target};
 use crate::settings::Limits;
 use ipnet::IpNet;
 use serde::Serialize;
@@ -41,8 +43,13 @@ impl std::fmt::Display for UserRef {
 pub struct Admin {
     /// Who may run sandboxes with a network; without duplicates, in the order of the file.
     pub users: Vec<UserRef>,
-    /// `public` first, then in the order of the file: the position decides the identities.
+    /// `public` and `allowlist` first, then in the order of the file: the position decides the
+    /// identities.
     pub profiles: Vec<Profile>,
+    /// Where the parts of each profile are decided.
+    pub origins: Vec<Origins>,
+    /// The groups of names that profiles may take.
+    pub groups: Vec<Group>,
     /// Prefixes that are denied beside the private ranges.
     pub private: Vec<IpNet>,
     /// Interfaces whose routes are denied.
@@ -64,22 +71,23 @@ pub(super) struct Lines {
     pub memory: Option<usize>,
     pub pids: Option<usize>,
     pub cpus: Option<usize>,
-    /// One for each profile.
-    pub profiles: Vec<Option<usize>>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
         let vpn_interfaces = VPN_INTERFACES.iter().filter_map(|pattern| pattern.parse().ok()).collect();
-        let public = Profile { name: ProfileName::public(), exceptions: Vec::new(), reach: Reach::Public };
+        let groups = groups::built_in();
+        let (profiles, origins) = profiles::built_in(&groups).into_iter().unzip();
         Self {
             users: Vec::new(),
-            profiles: vec![public],
+            profiles,
+            origins,
+            groups,
             private: Vec::new(),
             vpn_interfaces,
             limits: Limits::default(),
             warnings: Vec::new(),
-            lines: Lines { profiles: vec![None], ..Lines::default() },
+            lines: Lines::default(),
         }
     }
 }
@@ -106,25 +114,55 @@ impl Admin {
         format!("known profiles: offline, {}", names.join(", "))
     }
 
+    /// Where a part of it is decided, in `file`.
+    ///
+    /// # Panics
+    /// If there is no such part.
+    pub fn origin(&self, file: &Path, part: Part) -> Origin {
+        origin(
+            file,
+            match part {
+                Part::Private => self.lines.private,
+                Part::VpnInterfaces => self.lines.vpn_interfaces,
+                Part::Default(profile) => self.origins[profile].default.or(self.origins[profile].section),
+                Part::Exception(profile, at) => Some(self.origins[profile].exceptions[at]),
+                Part::Listed(profile, at) => self.origins[profile].listed[at].line,
+            },
+        )
+    }
+
     /// What root decided about the network, with its origin in `file`.
     pub fn entries(&self, file: &Path) -> Vec<Entry> {
-        let origin = |line: Option<usize>| match line {
-            Some(line) => Origin::File { path: file.to_owned(), line },
-            None => Origin::Default,
-        };
+        let origin = |line: Option<usize>| origin(file, line);
         let lines = &self.lines;
         let mut entries = vec![
             Entry::new("users", json!(self.users), origin(lines.users)),
             Entry::new("network.private", json!(self.private), origin(lines.private)),
             Entry::new("network.vpn_interfaces", json!(self.vpn_interfaces), origin(lines.vpn_interfaces)),
         ];
-        for (profile, line) in self.profiles.iter().zip(&lines.profiles) {
-            let key = format!("profiles.{}.allow", profile.name);
-            if profile.exceptions.is_empty() {
-                entries.push(Entry::new(&key, json!([]), origin(*line)));
+        for (profile, from) in self.profiles.iter().zip(&self.origins) {
+            let key = |last: &str| format!("profiles.{}.{last}", profile.name);
+            let denies = matches!(profile.reach, Reach::Listed(_));
+            let default = if denies { "deny" } else { "public" };
+            entries.push(Entry::new(key("default"), default, origin(from.default)));
+            if denies {
+                entries.push(Entry::new(key("groups"), json!(from.group_names), origin(from.groups)));
             }
-            let key = format!("{key}[]");
-            entries.extend(profile.exceptions.iter().map(|allowed| Entry::new(&key, shown(allowed), origin(*line))));
+            if let Reach::Listed(listed) = &profile.reach {
+                let own = listed.iter().zip(&from.listed).filter(|(_, from)| from.group.is_none());
+                entries.extend(own.map(|(name, from)| Entry::new(key("names[]"), shown_name(name), origin(from.line))));
+            }
+            if profile.exceptions.is_empty() {
+                entries.push(Entry::new(key("allow"), json!([]), origin(from.section)));
+            }
+            let exceptions = profile.exceptions.iter().zip(&from.exceptions);
+            entries.extend(
+                exceptions.map(|(allowed, line)| Entry::new(key("allow[]"), shown(allowed), origin(Some(*line)))),
+            );
+        }
+        for group in &self.groups {
+            let names: Vec<serde_json::Value> = group.names.iter().map(shown_name).collect();
+            entries.push(Entry::new(format!("groups.{}.names", group.name), names, origin(group.line)));
         }
         entries
     }
@@ -143,14 +181,8 @@ impl Admin {
         if let Some(Sourced { value, span }) = file.vpn_interfaces {
             (admin.vpn_interfaces, admin.lines.vpn_interfaces) = (value, line(span.start));
         }
-        for Sourced { value, span } in file.profiles {
-            if value.name == ProfileName::public() {
-                (admin.profiles[0], admin.lines.profiles[0]) = (value, line(span.start));
-            } else {
-                admin.profiles.push(value);
-                admin.lines.profiles.push(line(span.start));
-            }
-        }
+        admin.groups = file.groups;
+        (admin.profiles, admin.origins) = file.profiles.into_iter().unzip();
         let LimitsSection { memory, pids, cpus } = file.limits;
         admin.lines.memory = memory.as_ref().and_then(|memory| line(memory.span.start));
         admin.lines.pids = pids.as_ref().and_then(|pids| line(pids.span.start));
@@ -164,6 +196,28 @@ impl Admin {
     }
 }
 
+/// A part of root's file that decides about a destination; profiles and their parts by position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `network.private`.
+    Private,
+    /// `network.vpn_interfaces`.
+    VpnInterfaces,
+    /// `default` of a profile.
+    Default(usize),
+    /// One of its exceptions.
+    Exception(usize, usize),
+    /// One of its listed names.
+    Listed(usize, usize),
+}
+
+fn origin(file: &Path, line: Option<usize>) -> Origin {
+    match line {
+        Some(line) => Origin::File { path: file.to_owned(), line },
+        None => Origin::Default,
+    }
+}
+
 /// An exception as the file has it.
 fn shown(exception: &Exception) -> serde_json::Value {
     let ports = &exception.ports;
@@ -173,12 +227,22 @@ fn shown(exception: &Exception) -> serde_json::Value {
     }
 }
 
+/// A listed name as the file has it; without ports where it could be written so.
+fn shown_name(listed: &Listed) -> serde_json::Value {
+    let Listed { pattern, ports, protocol } = listed;
+    if json!(ports) == json!(["443"]) && json!(protocol) == json!("tcp") {
+        return json!(pattern);
+    }
+    json!({ "name": pattern, "ports": ports, "protocol": protocol })
+}
+
 /// The file as it was written.
 struct AdminFile {
     users: Option<Sourced<Vec<UserRef>>>,
     private: Option<Sourced<Vec<IpNet>>>,
     vpn_interfaces: Option<Sourced<Vec<InterfacePattern>>>,
-    profiles: Vec<Sourced<Profile>>,
+    groups: Vec<Group>,
+    profiles: Vec<(Profile, Origins)>,
     limits: LimitsSection,
 }
 
@@ -204,22 +268,11 @@ impl AdminFile {
                 })
             });
         });
-        let mut profiles = Vec::new();
-        file.take("profiles", |value| {
-            let mut others = 0;
-            value.table()?.each(|name, value| {
-                others += usize::from(name != "public");
-                // One place is kept for `public`, whether the file has it or not.
-                if others == PROFILES_MAX {
-                    value.error("one profile too many", format_args!("at most {PROFILES_MAX}, public included"));
-                }
-                profiles.extend(profile(name, value));
-            });
-            Some(())
-        });
+        let groups = groups::take(file);
+        let profiles = profiles::take(file, &groups);
         let limits = LimitsSection::take(file);
         file.finish();
-        Self { users, private, vpn_interfaces, profiles, limits }
+        Self { users, private, vpn_interfaces, groups, profiles, limits }
     }
 }
 
@@ -240,25 +293,4 @@ fn user_ref(value: &Value<'_, '_>) -> Option<UserRef> {
                  letter or '_'; write a uid as a number without quotes")
         }
     })
-}
-
-fn profile(name: &str, value: Value<'_, '_>) -> Option<Sourced<Profile>> {
-    let span = value.span();
-    let name = match ProfileName::new(name) {
-        Ok(name) if name.is_offline() => {
-            value.error("this profile cannot be changed", crate::policy::BadName::Reserved);
-            return None;
-        }
-        Ok(name) => name,
-        Err(reason) => {
-            value.error("not the name of a profile", reason);
-            return None;
-        }
-    };
-    let mut table = value.table()?;
-    let exceptions = table.take("allow", |value| {
-        value.list("a list like [{ address = \"10.1.2.3\", ports = [443] }]", exceptions::exception)
-    });
-    table.finish();
-    Some(Sourced { value: Profile { name, exceptions: exceptions.unwrap_or_default(), reach: Reach::Public }, span })
 }

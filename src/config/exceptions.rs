@@ -2,7 +2,7 @@
 
 use super::reader::{Table, Value};
 use crate::policy::ranges::behind_nat64;
-use crate::policy::{BadPorts, DomainName, Exception, NamePattern, PortRange, Ports, Protocol, Target};
+use crate::policy::{BadPorts, Exception, NamePattern, PortRange, Ports, Protocol, Target};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -114,16 +114,16 @@ fn target(table: &mut Table<'_, '_>) -> Option<Target> {
     let given = (table.has("address"), table.has("domain"));
     let address = table.take("address", |value| {
         let net = value.parse("an address or prefix that can be allowed", reachable)?;
-        let metadata =
-            METADATA.iter().find(|address| net.prefix_len() < net.max_prefix_len() && net.contains(*address));
-        if let Some(metadata) = metadata {
-            let advice = "where a cloud answers there, it gives credentials away: allow a narrower prefix";
-            value.warn(format_args!("{net} holds {metadata}, a metadata service of some clouds"), advice);
-        }
+        warn_of_address(&value, net);
         Some(Target::Address(net))
     });
     let domain = table.take("domain", |value| {
-        value.parse("a domain name", DomainName::new).map(|name| Target::Domain(NamePattern::Exact(name)))
+        let pattern = value.parse("a domain name or a pattern of names", NamePattern::new)?;
+        if pattern.is_broad() && !pattern.is_private() {
+            let message = format_args!("whoever registers a name under {pattern} can point it into your network");
+            value.warn(message, "name the hosts that are needed");
+        }
+        Some(Target::Domain(pattern))
     });
     match given {
         (true, true) => {
@@ -141,11 +141,28 @@ fn target(table: &mut Table<'_, '_>) -> Option<Target> {
     }
 }
 
+/// What can be allowed, and gives away more than it seems to.
+fn warn_of_address(value: &Value<'_, '_>, net: IpNet) {
+    const CREDENTIALS: &str = "where a cloud answers there, it gives credentials away";
+    let single = net.prefix_len() == net.max_prefix_len();
+    let trusting = sensitive().into_iter().find(|(range, _)| single && range.contains(&net));
+    if let Some(metadata) = METADATA.iter().find(|address| net.contains(*address)) {
+        let message = format_args!("{net} holds {metadata}, a metadata service of some clouds");
+        let narrower = if single { "" } else { ": allow a narrower prefix" };
+        value.warn(message, format_args!("{CREDENTIALS}{narrower}"));
+    } else if let Some((_, "loopback")) = trusting {
+        let advice = "whatever listens there takes its callers for this machine's own; allow no more ports than needed";
+        value.warn(format_args!("{net} is this machine itself"), advice);
+    } else if let Some((_, what)) = trusting {
+        value.warn(format_args!("{net} belongs to the {what}"), CREDENTIALS);
+    }
+}
+
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("expected \"tcp\" (the default), \"udp\" or \"any\"")]
-struct BadProtocol;
+pub(super) struct BadProtocol;
 
-fn protocol(text: &str) -> Result<Protocol, BadProtocol> {
+pub(super) fn protocol(text: &str) -> Result<Protocol, BadProtocol> {
     match text {
         "tcp" => Ok(Protocol::Tcp),
         "udp" => Ok(Protocol::Udp),
@@ -154,7 +171,7 @@ fn protocol(text: &str) -> Result<Protocol, BadProtocol> {
     }
 }
 
-fn ports(value: Value<'_, '_>) -> Option<Ports> {
+pub(super) fn ports(value: Value<'_, '_>) -> Option<Ports> {
     const EXPECTED: &str = "a list of ports like [443, \"8000-8100\"]";
     if value.list_is_empty() {
         value.error("the list of ports is empty", format_args!("expected {EXPECTED}"));

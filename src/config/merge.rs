@@ -122,8 +122,8 @@ impl Layers<'_> {
         } else {
             let message = format_args!("'{wanted}' reaches what '{chosen}' ({origin}) does not");
             let allowed = format_args!(
-                "a project can only choose 'offline' or a profile whose exceptions are among those of '{chosen}'; to \
-                 use it, run rcc with --profile {wanted}, or write profile = \"{wanted}\" into the user's file, {}",
+                "a project can only choose 'offline' or a profile that reaches no more than '{chosen}', name by name \
+                 and exception by exception; to use it, run rcc with --profile {wanted}, or write profile = \"{wanted}\" into the user's file, {}",
                 self.user.document.path.display()
             );
             Err(self.project.error(self.project.problem(span, "profile", message, allowed)))

@@ -7,12 +7,16 @@
 //! | `<project>/.rcc.toml` | writable by the agent | only tighten |
 
 mod admin;
+pub mod amend;
 mod error;
 mod exceptions;
 mod excludes;
 mod files;
+mod groups;
+mod listed;
 mod merge;
 mod problem;
+mod profiles;
 mod project;
 mod reader;
 pub mod schema;
@@ -21,12 +25,14 @@ mod stricter;
 mod user;
 mod values;
 
-pub use admin::{Admin, UserRef};
+pub use admin::{Admin, Part, UserRef};
 pub use error::ConfigError;
 pub use exceptions::BadAddress;
 pub use excludes::DEFAULT_EXCLUDES;
 pub use files::FileError;
+pub use groups::{BadGroup, Group};
 pub use problem::{Problem, printable};
+pub use profiles::{ListedOrigin, Origins};
 pub use show::{Entry, Origin};
 pub use values::{BadPath, BadPattern, BadSize, BadVariable};
 
@@ -146,6 +152,23 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let Merged { settings, entries, warnings } = layers.merge()?;
     let warnings = admin.warnings.iter().cloned().chain(user_warnings).chain(project_warnings).chain(warnings);
     Ok(Loaded { settings, warnings: warnings.collect(), entries, admin })
+}
+
+/// Root's configuration, and the profile that the command line or the user's file chooses, outside
+/// of any project: [`Sources::project`] is not looked at.
+///
+/// # Errors
+/// As [`load`], but for a project's.
+pub fn load_outside(sources: &Sources) -> Result<(Admin, ProfileName), ConfigError> {
+    let admin = load_admin(&sources.admin, sources.admin_owner)?;
+    let path = sources.config_dir.join(USER_FILE);
+    let document = files::read_user(&path, sources.uid)?;
+    let (user, _) = layer(document, &path, |text| UserFile::read(text, &sources.home))?;
+    let (project, _) = layer(None, &sources.project.join(PROJECT_FILE), ProjectFile::read)?;
+    let requested = sources.profile.clone();
+    let layers = Layers { admin_path: &sources.admin, admin: &admin, user, project, requested };
+    let profile = layers.merge()?.settings.profile;
+    Ok((admin, profile))
 }
 
 /// Refuses a project or writable mount that holds what decides about the sandbox, or what runs in

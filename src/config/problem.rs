@@ -27,6 +27,21 @@ impl Document {
     }
 }
 
+/// The lines of a text, for many offsets in it.
+pub(super) struct LineIndex(Vec<usize>);
+
+impl LineIndex {
+    pub(super) fn new(document: &Document) -> Self {
+        let newline = |(at, byte): (usize, u8)| (byte == b'\n').then_some(at);
+        Self(document.text.bytes().enumerate().filter_map(newline).collect())
+    }
+
+    /// As [`Document::line`].
+    pub(super) fn line(&self, offset: usize) -> usize {
+        1 + self.0.partition_point(|newline| *newline < offset)
+    }
+}
+
 /// A mistake or a warning. Displays as `key: what is wrong`, and as a [`Diagnostic`] also shows
 /// the line and says what is allowed.
 #[derive(Clone, Debug)]
@@ -243,6 +258,15 @@ mod tests {
         assert!(excerpt.text.len() < 400, "{}", excerpt.text.len());
         assert_eq!((excerpt.line, excerpt.column), (2, 100_003));
         assert_eq!(&excerpt.text[excerpt.marked.offset()..][..excerpt.marked.len()], "1");
+    }
+
+    #[test]
+    fn the_index_of_lines_says_what_counting_says() {
+        let document = Document { path: "f".into(), text: "\na\r\n\nbc\n".into() };
+        let index = LineIndex::new(&document);
+        for offset in 0..12 {
+            assert_eq!(index.line(offset), document.line(offset), "{offset}");
+        }
     }
 
     #[test]

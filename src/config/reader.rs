@@ -1,6 +1,6 @@
 //! Reads a TOML document key by key and collects every mistake in it, each with its place.
 
-use super::problem::{Document, Problem, char_floor};
+use super::problem::{Document, LineIndex, Problem, char_floor};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display};
@@ -26,6 +26,7 @@ pub(super) struct Sourced<T> {
 /// Where the mistakes of one file are collected.
 pub(super) struct Report<'d> {
     document: &'d Document,
+    lines: LineIndex,
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
     omitted: Cell<usize>,
@@ -45,8 +46,13 @@ impl<'d> Report<'d> {
         document: &'d Document,
         read: impl FnOnce(&mut Table<'_, 'd>) -> T,
     ) -> Result<(T, Vec<Problem>), Mistakes> {
-        let report =
-            Self { document, problems: RefCell::default(), warnings: RefCell::default(), omitted: Cell::new(0) };
+        let report = Self {
+            document,
+            lines: LineIndex::new(document),
+            problems: RefCell::default(),
+            warnings: RefCell::default(),
+            omitted: Cell::new(0),
+        };
         let value = report.parse().map(|root| {
             let mut table = Table { map: root, known: Vec::new(), span: 0..0, path: Path::ROOT, report: &report };
             read(&mut table)
@@ -223,7 +229,7 @@ impl<'d> Table<'_, 'd> {
 }
 
 /// "did you mean", or what there is.
-fn suggestion(name: &str, known: &[&'static str]) -> String {
+pub(super) fn suggestion(name: &str, known: &[&str]) -> String {
     // Longer names are no typing mistakes, and the distance costs the product of the lengths.
     let near = known.iter().filter(|_| name.len() <= 64).map(|key| (strsim::damerau_levenshtein(name, key), *key));
     match near.min().filter(|(distance, key)| *distance <= 1 + key.len() / 4) {
@@ -263,6 +269,16 @@ impl<'d> Value<'_, 'd> {
     /// Where this stands in the document.
     pub(super) fn span(&self) -> Range<usize> {
         self.span.clone()
+    }
+
+    /// The line of this in the document, from 1.
+    pub(super) fn line(&self) -> usize {
+        self.report.lines.line(self.span.start)
+    }
+
+    /// Whether this is a string.
+    pub(super) fn is_string(&self) -> bool {
+        self.inner.is_str()
     }
 
     /// Whether this is an integer.

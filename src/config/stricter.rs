@@ -71,7 +71,9 @@ fn covered((target, ports, protocol): &Rule, allowed: &HashMap<(&Target, Transpo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Exception, ProfileName};
+    use crate::policy::explain::{Place, Question, To};
+    use crate::policy::{DomainName, Exception, Policy, ProfileName};
+    use proptest::prelude::*;
 
     fn profile(exceptions: &[(&str, &str, Protocol)]) -> Profile {
         let exceptions = exceptions.iter().map(|(target, ports, protocol)| Exception {
@@ -158,5 +160,77 @@ mod tests {
             assert!(!is_within(&inner, &outer), "{inner:?}");
         }
         assert!(!is_within(&outer, &profile(&[])));
+    }
+
+    /// One rule: names or a prefix out of a few, a short range of ports, TCP, UDP or both.
+    fn rules() -> impl Strategy<Value = Vec<(String, u16, u16, u8)>> {
+        let target = prop_oneof![
+            "(\\*\\.)?[ab](\\.[ab]){0,2}",
+            (0u8..4, 30u8..=32).prop_map(|(host, length)| {
+                IpNet::new([10, 0, 0, host].into(), length).unwrap().trunc().to_string()
+            }),
+        ];
+        proptest::collection::vec((target, 1u16..5, 0u16..3, 0u8..3), 0..5)
+    }
+
+    fn built(exceptions: &[(String, u16, u16, u8)], listed: Option<&[(String, u16, u16, u8)]>) -> Profile {
+        let rule = |(target, first, more, protocol): &(String, u16, u16, u8)| {
+            let ports = Ports::new(vec![PortRange::new(*first, first + more).unwrap()]).unwrap();
+            let protocol = [Protocol::Tcp, Protocol::Udp, Protocol::Any][usize::from(*protocol)];
+            let target = target.parse().map_or_else(|_| Target::Domain(target.parse().unwrap()), Target::Address);
+            Exception { target, ports, protocol }
+        };
+        let names = |rule: Exception| match rule.target {
+            Target::Domain(pattern) => Some(Listed { pattern, ports: rule.ports, protocol: rule.protocol }),
+            Target::Address(_) => None,
+        };
+        let reach =
+            listed.map_or(Reach::Public, |list| Reach::Listed(list.iter().map(rule).filter_map(names).collect()));
+        let name = ProfileName::new("test").unwrap();
+        Profile { name, exceptions: exceptions.iter().map(rule).collect(), reach }
+    }
+
+    /// What a profile reaches of a few places: by name in public and in private space, and by address.
+    fn reached(profile: &Profile) -> Vec<bool> {
+        let policy = Policy { profiles: vec![], users: vec![], private: vec![], vpn_interfaces: vec![] };
+        let names = ["a", "b", "a.a", "b.a", "a.b", "b.b", "a.a.a", "b.a.b", "a.b.a.b", "c.c"];
+        let (mut all, place) = (Vec::new(), Place::default());
+        for transport in [crate::policy::ruleset::Transport::Tcp, crate::policy::ruleset::Transport::Udp] {
+            for port in 1..8 {
+                let question = Question { policy: &policy, profile, leases: &[], transport, port };
+                for name in names.map(|name| name.parse::<DomainName>().unwrap()) {
+                    for to in [To::Public, To::Private] {
+                        all.push(question.outcome(Some(&name), to).is_allowed());
+                    }
+                }
+                for address in ["10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "1.1.1.1"] {
+                    all.push(question.outcome(None, To::Address(address.parse().unwrap(), &place)).is_allowed());
+                }
+            }
+        }
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn a_profile_that_is_within_another_reaches_nothing_that_the_other_does_not(
+            inner in (rules(), proptest::option::of(rules())), more in (rules(), rules()), wide in any::<bool>(),
+        ) {
+            let small = built(&inner.0, inner.1.as_deref());
+            let listed = inner.1.as_ref().filter(|_| !wide).map(|listed| [&more.1[..], listed].concat());
+            let large = built(&[&more.0[..], &inner.0].concat(), listed.as_deref());
+            // What only adds is always found to be wider.
+            prop_assert!(is_within(&small, &large));
+            for (inner, outer) in [(&small, &large), (&large, &small)] {
+                if is_within(inner, outer) {
+                    let lost = reached(inner).iter().zip(reached(outer)).any(|(inner, outer)| *inner && !outer);
+                    prop_assert!(!lost, "{:?} {:?}", inner, outer);
+                }
+            }
+            let other = built(&more.0, Some(&more.1));
+            if is_within(&other, &small) {
+                prop_assert!(!reached(&other).iter().zip(reached(&small)).any(|(inner, outer)| *inner && !outer));
+            }
+        }
     }
 }

@@ -47,6 +47,6 @@ pub struct ProfileCounters {
     pub profile: ProfileName,
     /// Denied, by reason.
     pub denied: BTreeMap<Class, Counter>,
-    /// Allowed: `dns`, `exception`, `public`.
+    /// Allowed: `dns`, `exception`, `lease`, and `public` or `listed`.
     pub allowed: BTreeMap<&'static str, Counter>,
 }

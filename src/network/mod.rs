@@ -14,3 +14,5 @@ pub mod pasta;
 pub mod proc_routes;
 #[cfg(target_os = "linux")]
 pub mod slot;
+#[cfg(target_os = "linux")]
+pub mod way;

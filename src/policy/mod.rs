@@ -4,6 +4,7 @@
 //! direction only, to a ruleset ([`ruleset`]) and from there to nft or pf (`crate::firewall`).
 
 mod exception;
+pub mod explain;
 pub mod identity;
 mod lease;
 mod name_rules;

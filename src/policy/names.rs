@@ -73,6 +73,11 @@ impl ProfileName {
         Self("public".to_owned())
     }
 
+    /// Built in too: only what is listed, by default what the usual tools need.
+    pub fn allowlist() -> Self {
+        Self("allowlist".to_owned())
+    }
+
     /// No network at all. It needs no rules and no identity.
     pub fn offline() -> Self {
         Self("offline".to_owned())
@@ -111,6 +116,21 @@ impl DomainName {
             return Err(BadName::Address);
         }
         Ok(Self(ascii))
+    }
+
+    /// Whether this is no name of the public internet, going by the name alone: a single label, or
+    /// one of a site's own names.
+    pub fn is_private(&self) -> bool {
+        !self.0.contains('.') || self.is_site()
+    }
+
+    /// Whether this is, or lies below, a domain of sites' own use (RFC 6762 and its appendix G, RFC
+    /// 8375, ICANN's resolution 2024.07.29.06 for `internal`).
+    pub(super) fn is_site(&self) -> bool {
+        const OWN_USE: [&str; 9] =
+            ["local", "internal", "intranet", "private", "corp", "home", "lan", "localdomain", "localhost"];
+        let last = self.0.rsplit('.').next().unwrap_or_default();
+        OWN_USE.contains(&last) || self.0 == "home.arpa" || self.0.ends_with(".home.arpa")
     }
 
     /// The names above this one, from the nearest to the one of a single label.
@@ -154,6 +174,16 @@ mod tests {
             [("Git.Corp.LAN.", "git.corp.lan"), ("bücher.example", "xn--bcher-kva.example"), ("a", "a")]
         {
             assert_eq!(DomainName::new(text).unwrap().as_str(), ascii);
+        }
+    }
+
+    #[test]
+    fn names_of_sites_own_use_are_private() {
+        for name in ["printer", "git.corp.lan", "metadata.google.internal", "nas.local", "a.home.arpa", "LAN"] {
+            assert!(DomainName::new(name).unwrap().is_private(), "{name}");
+        }
+        for name in ["example.com", "lan.example.com", "xlan.com", "in-addr.arpa", "xhome.arpa", "my.corporate"] {
+            assert!(!DomainName::new(name).unwrap().is_private(), "{name}");
         }
     }
 

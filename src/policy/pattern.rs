@@ -56,6 +56,15 @@ impl NamePattern {
         matches!(self, Self::Below(name) if !name.as_str().contains('.'))
     }
 
+    /// Whether what this covers is no public space, going by the name alone
+    /// ([`DomainName::is_private`]).
+    pub fn is_private(&self) -> bool {
+        match self {
+            Self::Exact(name) => name.is_private(),
+            Self::Below(name) => name.is_site(),
+        }
+    }
+
     /// Every pattern that covers `name`, the most specific first: what to look for in a map of
     /// patterns, instead of asking each of them.
     pub fn covering(name: &DomainName) -> impl Iterator<Item = Self> {
@@ -157,6 +166,16 @@ mod tests {
     fn only_patterns_directly_below_one_label_are_broad() {
         assert!(pattern("*.com").is_broad() && pattern("*.lan").is_broad());
         assert!(!pattern("*.example.com").is_broad() && !pattern("com").is_broad());
+    }
+
+    #[test]
+    fn patterns_of_sites_own_names_are_private() {
+        for text in ["*.lan", "*.corp.lan", "printer", "*.home.arpa", "git.corp"] {
+            assert!(pattern(text).is_private(), "{text}");
+        }
+        for text in ["*.com", "*.example.com", "*.arpa", "example.com"] {
+            assert!(!pattern(text).is_private(), "{text}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::project::scan::{self, Scan, ScanError};
 use crate::project::{Project, home};
 use crate::session;
 use crate::settings::{Environment, Settings};
+use crate::statement;
 use crate::view::{self, ViewError, ViewRequest, host};
 use miette::Diagnostic;
 use std::ffi::OsString;
@@ -114,6 +115,8 @@ impl Prepared {
 
     /// The plan, given the guards. Pure but for resolving the user's extra mounts.
     pub fn plan(&self, guards: &[Guard], home: &Path) -> Result<Plan, PrepareError> {
+        let profile = self.policy.as_ref().and_then(|policy| policy.profile(&self.settings.profile));
+        let statement = statement::document(profile.map(|(_, profile)| profile));
         let view = view::plan(ViewRequest {
             facts: &self.facts,
             host: &self.host,
@@ -124,6 +127,7 @@ impl Prepared {
             programs: &self.task.programs,
             home,
             nameserver: self.policy.as_ref().map(|_| IpAddr::V4(pasta::DNS)),
+            statement: &statement,
             hostname: plan::HOSTNAME,
         })?;
         let user = &self.facts.user;

@@ -181,11 +181,13 @@ fn both_the_service_and_the_users_own_program_get_user_namespaces_where_apparmor
 fn an_edited_configuration_is_kept_by_init_and_by_undo_but_not_by_purge() {
     let host = Host::new();
     host.write("etc/rcc/config.toml", "users = [1000]\n");
+    host.write("var/log/rcc/policy.log", "{}\n");
     host.init(&[1000]).unwrap();
     host.undo(Scope::default()).unwrap();
     assert_eq!(std::fs::read_to_string(host.layout.config()).unwrap(), "users = [1000]\n");
+    assert!(host.layout.record().join("policy.log").exists());
     host.undo(Scope { purge: true, ..Scope::default() }).unwrap();
-    assert!(!host.layout.config().parent().unwrap().exists());
+    assert!(!host.layout.config().parent().unwrap().exists() && !host.layout.record().exists());
 }
 
 #[test]

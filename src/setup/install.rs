@@ -104,3 +104,19 @@ pub fn remove_config(layout: &Layout, purge: bool, say: Say) -> Result<(), Failu
     durable::remove_if_empty(path.parent().unwrap_or(Path::new("/")))?;
     Ok(())
 }
+
+/// Removes the record of changes to the network policy, which outlives rcc unless asked for.
+pub fn remove_record(layout: &Layout, purge: bool, say: Say) -> Result<(), Failure> {
+    let path = layout.record();
+    if !path.is_dir() {
+        return Ok(());
+    }
+    if !purge {
+        say(&format!("kept {}, the record of changes to the network policy; --purge removes it too", path.display()));
+        return Ok(());
+    }
+    // Nobody but root writes there.
+    std::fs::remove_dir_all(&path)?;
+    say(&format!("removed {}", path.display()));
+    Ok(())
+}

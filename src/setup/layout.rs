@@ -28,6 +28,11 @@ impl Layout {
         self.at("etc/rcc/config.toml")
     }
 
+    /// Where changes of the network policy are recorded.
+    pub fn record(&self) -> PathBuf {
+        self.at("var/log/rcc")
+    }
+
     /// Subordinate uids, subuid(5).
     pub fn subuid(&self) -> PathBuf {
         self.at("etc/subuid")

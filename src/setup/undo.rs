@@ -31,7 +31,7 @@ pub enum UndoError {
 pub struct Scope {
     /// Also while sandboxes run.
     pub force: bool,
-    /// Also a configuration that was edited.
+    /// Also a configuration that was edited, and the record of changes.
     pub purge: bool,
 }
 
@@ -47,7 +47,7 @@ pub fn execute(layout: &Layout, scope: Scope, hooks: Hooks) -> Result<(), UndoEr
     }
     // Removing the rules takes a lock in there, and makes the directory for that.
     let had_run_directory = layout.run().exists();
-    let steps: [(&str, Step); 8] = [
+    let steps: [(&str, Step); 9] = [
         ("the service", &|| service(layout, hooks)),
         ("the firewall rules", &|| rules(hooks)),
         ("the network identities", &|| identities(layout, hooks)),
@@ -56,6 +56,7 @@ pub fn execute(layout: &Layout, scope: Scope, hooks: Hooks) -> Result<(), UndoEr
         ("the root-owned copy", &|| install::remove_copy(layout, hooks.say)),
         ("the link that kept rcc in the Nix store", &|| install::remove(&layout.gc_root(), hooks.say)),
         ("the configuration", &|| install::remove_config(layout, scope.purge, hooks.say)),
+        ("the record of changes", &|| install::remove_record(layout, scope.purge, hooks.say)),
     ];
     let failed = steps.iter().filter_map(|(name, step)| step().err().map(|error| format!("{name}: {error}")));
     let failures: Vec<String> = failed.collect();

@@ -7,6 +7,7 @@ use crate::project::Project;
 use crate::project::handover::{self, Guard, HandoverError};
 use crate::project::scan::Mask;
 use crate::settings::ExtraMount;
+use crate::statement;
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
@@ -32,6 +33,8 @@ pub struct ViewRequest<'a> {
     pub home: &'a Path,
     /// Who answers DNS queries; `None` without a network.
     pub nameserver: Option<IpAddr>,
+    /// What the network allows ([`crate::statement::document`]).
+    pub statement: &'a str,
     /// The name of the sandbox: a label of letters, digits and '-'.
     pub hostname: &'a str,
 }
@@ -98,6 +101,7 @@ pub fn plan(request: ViewRequest<'_>) -> Result<View, ViewError> {
     for target in ["/var/cache", "/var/log", "/var/lib", "/run/rcc", "/sys"] {
         mounts.push(mount(target, What::Directory));
     }
+    mounts.push(mount(statement::PATH, What::File { text: request.statement.to_owned() }));
     mounts.push(mount("/var/run", What::Symlink { to: "/run".into() }));
     let runtime = Path::new("/run/user").join(request.facts.user.uid.to_string());
     mounts.push(mount(runtime, What::Tmpfs { mode: 0o700 }));

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 /// Every command with arguments that make it print, and its subcommand's name. What needs root
 /// or a sandbox prints its refusal.
-const COMMANDS: [(&str, &[&str]); 23] = [
+const COMMANDS: [(&str, &[&str]); 29] = [
     ("", &["--help"]),
     ("", &["--version"]),
     ("setup", &["setup"]),
@@ -28,6 +28,12 @@ const COMMANDS: [(&str, &[&str]); 23] = [
     ("firewall status", &["firewall", "status", "--json"]),
     ("firewall verify", &["firewall", "verify", "--help"]),
     ("firewall render", &["firewall", "render", "--backend", "pf", "user.toml"]),
+    ("why", &["why", "10.1.2.3:443", "--profile", "public"]),
+    ("why", &["why", "example.com", "--profile", "allowlist", "--json"]),
+    ("allow", &["allow", "--help"]),
+    ("deny", &["deny", "--help"]),
+    ("allowed", &["allowed"]),
+    ("allowed", &["allowed", "--json"]),
     ("config check", &["config", "check", "--kind", "user", "user.toml"]),
     ("config show", &["config", "show"]),
     ("config show", &["config", "show", "--json"]),

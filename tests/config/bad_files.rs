@@ -19,7 +19,7 @@ fn give_away(world: &mut World, path: &Path) -> String {
 fn no_files_mean_the_defaults() {
     let loaded = World::new().loaded();
     assert_eq!(loaded.settings.profile.as_str(), "public");
-    assert_eq!(loaded.admin.profiles.len(), 1);
+    assert_eq!(loaded.admin.profiles.len(), 2);
     assert_eq!(loaded.admin.vpn_interfaces.len(), 8);
     assert!(loaded.admin.users.is_empty() && loaded.warnings.is_empty());
 }

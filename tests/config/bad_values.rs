@@ -35,7 +35,8 @@ fn exceptions() {
         (r#"address = 10, ports = [1]"#, "allow[0].address", &["this is of type integer", "expected a string"]),
         (r#"domain = "a..b", ports = [1]"#, "allow[0].domain", &["labels of 1 to 63"]),
         (r#"domain = "a\u0000.lan", ports = [1]"#, "allow[0].domain", &["labels of 1 to 63"]),
-        (r#"domain = "*.corp.lan", ports = [1]"#, "allow[0].domain", &["labels of 1 to 63"]),
+        (r#"domain = "a.*.lan", ports = [1]"#, "allow[0].domain", &["a pattern of names is \"*.\""]),
+        (r#"domain = "*", ports = [1]"#, "allow[0].domain", &["a pattern of names is \"*.\""]),
         (r#"domain = "10.0.0.1", ports = [1]"#, "allow[0].domain", &["write it as `address`"]),
         (r#"domain = "x; accept", ports = [1]"#, "allow[0].domain", &["labels of 1 to 63"]),
         (r#"ports = [1]"#, "allow[0]", &["neither `address` nor `domain`"]),
@@ -138,7 +139,7 @@ fn the_projects_file_cannot_loosen() {
         ("profiles.public.allow = []", "profiles", &["not allowed in this file", "/etc/rcc/config.toml"]),
         ("exlude = []", "exlude", &["unknown key", "did you mean `exclude`?"]),
         ("profile = \"work\"", "profile", &["'work' reaches what 'public' (default) does not", "--profile work"]),
-        ("profile = \"nowhere\"", "profile", &["known profiles: offline, public, work"]),
+        ("profile = \"nowhere\"", "profile", &["known profiles: offline, public, allowlist, work"]),
         ("limits.pids = 101", "limits.pids", &["101 is above the ceiling of 100", "at most 100 here"]),
     ];
     let admin = "limits.pids = 100\nprofiles.work.allow = [{ address = \"10.0.0.1\", ports = [1] }]";
@@ -163,7 +164,10 @@ fn thousands_of_mistakes_are_counted_not_printed() {
 #[test]
 fn one_profile_too_many() {
     let profiles = |count: usize| (0..count).map(|i| format!("[profiles.p{i}]\n")).collect::<String>();
-    assert_eq!(World::new().admin(profiles(31)).loaded().admin.profiles.len(), 32);
-    assert_eq!(World::new().admin(profiles(31) + "[profiles.public]").loaded().admin.profiles.len(), 32);
-    says(&World::new().admin(profiles(32)).refused(), &["profiles.p31: one profile too many", "at most 32"]);
+    assert_eq!(World::new().admin(profiles(30)).loaded().admin.profiles.len(), 32);
+    assert_eq!(
+        World::new().admin(profiles(30) + "[profiles.allowlist]\n[profiles.public]").loaded().admin.profiles.len(),
+        32
+    );
+    says(&World::new().admin(profiles(31)).refused(), &["profiles.p30: one profile too many", "at most 32"]);
 }

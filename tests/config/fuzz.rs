@@ -26,6 +26,9 @@ fn pieces() -> impl Strategy<Value = String> {
         "limits.memory",
         "exclude",
         "mounts",
+        "profiles.work.names",
+        "groups.own.names",
+        "default",
         "[profiles.x]\n",
         "[[mounts]]\n",
         "environment.set",
@@ -86,7 +89,9 @@ proptest! {
     fn any_string_as_a_value(value in any::<String>()) {
         let quoted = serde_json::to_string(&value).unwrap().replace('\u{7f}', "\\u007f");
         every_kind(format!("exclude = [{quoted}]\nprofile = {quoted}\nlimits.memory = {quoted}\nusers = [{quoted}]\n\
-            profiles.a.allow = [{{ address = {quoted}, domain = {quoted}, ports = [{quoted}] }}]\n{quoted} = 1").as_bytes());
+            profiles.a.allow = [{{ address = {quoted}, domain = {quoted}, ports = [{quoted}] }}]\n\
+            profiles.a.names = [{quoted}, {{ name = {quoted} }}]\nprofiles.a.groups = [{quoted}]\n\
+            groups.{quoted}.names = [{quoted}]\n{quoted} = 1").as_bytes());
     }
 }
 
@@ -115,5 +120,5 @@ fn a_hundred_thousand_exceptions_are_read() {
         text += &format!("  {{ address = \"10.{b}.{c}.{d}\", ports = [443, \"8000-8100\"], protocol = \"tcp\" }},\n");
     }
     let loaded = World::new().admin(text + "]\n").user("profile = \"work\"").project("profile = \"work\"").loaded();
-    assert_eq!(loaded.admin.profiles[1].exceptions.len(), 100_000);
+    assert_eq!(loaded.admin.profiles[2].exceptions.len(), 100_000);
 }

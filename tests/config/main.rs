@@ -6,6 +6,7 @@ mod documented;
 mod fuzz;
 mod golden;
 mod merging;
+mod names;
 mod printed;
 mod reference;
 mod schema;

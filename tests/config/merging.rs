@@ -59,17 +59,20 @@ fn the_project_can_only_choose_a_stricter_profile() {
 #[test]
 fn an_unknown_profile_on_the_command_line_is_answered_with_the_known_ones() {
     let printed = chosen(Some("nowhere"), "", "").unwrap_err();
-    says(&printed, &["no network profile 'nowhere'", "known profiles: offline, public, wide, narrow, other"]);
+    says(
+        &printed,
+        &["no network profile 'nowhere'", "known profiles: offline, public, allowlist, wide, narrow, other"],
+    );
 }
 
 #[test]
-fn profiles_are_in_the_order_of_the_file_and_public_is_first() {
+fn profiles_are_in_the_order_of_the_file_and_the_built_in_ones_are_first() {
     let text = "[profiles.zebra]\n[profiles.ape]\n[[profiles.public.allow]]\naddress = \"10.0.0.1\"\nports = [1]\n\
                 [profiles.bee]\n";
     let admin = World::new().admin(text).loaded().admin;
     let policy = admin.policy(vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).unwrap()]);
     let names: Vec<&str> = policy.profiles.iter().map(|profile| profile.name.as_str()).collect();
-    assert_eq!(names, ["public", "zebra", "ape", "bee"]);
+    assert_eq!(names, ["public", "allowlist", "zebra", "ape", "bee"]);
     assert_eq!(policy.profiles[0].exceptions.len(), 1);
     assert_eq!(policy.users[0].uid, 1000);
 }
@@ -83,7 +86,7 @@ fn roots_file_says_everything_about_the_network() {
     let policy = serde_json::to_value(admin.policy(Vec::new())).unwrap();
     assert_eq!(policy["vpn_interfaces"], serde_json::json!(["wg*"]));
     assert_eq!(policy["private"], serde_json::json!(["203.0.113.0/24"]));
-    let other = &policy["profiles"][3]["exceptions"][0];
+    let other = &policy["profiles"][4]["exceptions"][0];
     assert_eq!(*other, serde_json::json!({"target": {"domain": "git.corp.lan"}, "ports": ["22"], "protocol": "tcp"}));
 }
 

@@ -31,7 +31,9 @@ fn keys(table: &Type, prefix: &str, page: &mut String) {
         *page += &entry(key, &name);
         match key.kind {
             Type::Table(_) => self::keys(&key.kind, &format!("{name}."), page),
-            Type::List(inner @ Type::Table(_)) => self::keys(inner, &format!("{name}[]."), page),
+            Type::List(inner @ Type::Table(_)) | Type::List(Type::Any([_, inner @ Type::Table(_)])) => {
+                self::keys(inner, &format!("{name}[]."), page);
+            }
             Type::Map(inner @ Type::Table(_)) => self::keys(inner, &format!("{name}.NAME."), page),
             _ => {}
         }

@@ -36,10 +36,14 @@ fn tables(kind: &Type, place: Place, visit: &mut dyn FnMut(&[Key], Place)) {
         let (inner, open, close) = match key.kind {
             inner @ Type::Table(_) => (inner, "", ""),
             Type::List(inner @ Type::Table(_)) => (*inner, "[", "]"),
+            Type::List(Type::Any([_, inner @ Type::Table(_)])) => (*inner, "[", "]"),
             Type::Map(inner @ Type::Table(_)) => (*inner, "{ name = ", " }"),
             _ => continue,
         };
-        let below = |body: &str| place(&format!("{} = {open}{{ {body} }}{close}", key.name));
+        let below = |body: &str| {
+            let own = format!("{} = {open}{{ {body} }}{close}", key.name);
+            place(&std::iter::once(own).chain(companions(key, keys)).collect::<Vec<_>>().join(", "))
+        };
         tables(&inner, &below, visit);
     }
 }
@@ -56,16 +60,19 @@ fn every_key(mut visit: impl FnMut(File, &Key, &dyn Fn(Option<&str>) -> String))
         for key in keys {
             visit(file, key, &|value| {
                 let value = value.map(|value| format!("{} = {value}", key.name));
-                place(&value.into_iter().chain(companions(key)).collect::<Vec<_>>().join(", "))
+                place(&value.into_iter().chain(companions(key, keys)).collect::<Vec<_>>().join(", "))
             });
         }
     });
 }
 
-/// What must stand beside this key.
-fn companions(key: &Key) -> Option<String> {
+/// What must stand beside this key of a table.
+fn companions(key: &Key, table: &[Key]) -> Option<String> {
+    let beside = |name: &str| table.iter().any(|key| key.name == name);
     let text = match key.name {
         "address" | "domain" => "ports = [1]",
+        "groups" | "names" if beside("default") => r#"default = "deny""#,
+        "ports" | "protocol" if beside("name") => r#"name = "x.example""#,
         "ports" => r#"address = "10.0.0.1""#,
         "protocol" => r#"address = "10.0.0.1", ports = [1]"#,
         "target" | "mode" => r#"source = "/srv""#,

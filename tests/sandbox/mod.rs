@@ -116,6 +116,7 @@ impl World {
             programs: &[],
             home: &home,
             nameserver: None,
+            statement: "{}",
             hostname: "sandbox",
         };
         Ok((view::plan(request)?, handover))

@@ -1,12 +1,16 @@
 //! What the commands do on Linux.
 
+mod allowed;
 mod init;
+mod look;
+mod permit;
 mod ps;
 mod run;
 mod setup;
 mod verify;
 mod wiring;
 
+pub(super) use look::{interface_to, leases, links};
 pub(super) use verify::{status, verify};
 
 /// Before anything else in this process.

@@ -2,7 +2,7 @@
 
 use crate::cli::run::{ClaudeArguments, Options, RunArguments, ShellArguments};
 use crate::cli::setup::{AgentName, SetupArgs};
-use crate::config::{self, Sources};
+use crate::config::{self, Loaded, Sources};
 use crate::environment;
 use crate::facts::Facts;
 use crate::output;
@@ -11,6 +11,7 @@ use crate::run::{self, Body, Ended, Prepared, Task};
 use crate::settings::Environment;
 use crate::setup::agent;
 use crate::shown;
+use crate::statement;
 use crate::terminal::Outcome;
 use miette::{IntoDiagnostic, WrapErr};
 use std::ffi::OsStr;
@@ -57,7 +58,7 @@ struct NotAnAgent(PathBuf);
 impl RunArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         let Self { options, command } = self;
-        options.launch(|_, _| {
+        options.launch(|_, _, _| {
             Ok(Task { command, programs: Vec::new(), environment: Environment::default(), seed: |_, _, _| Ok(()) })
         })
     }
@@ -65,7 +66,7 @@ impl RunArguments {
 
 impl ShellArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
-        self.options.launch(|facts, _| {
+        self.options.launch(|facts, _, _| {
             let command = vec![environment::shell(facts).to_owned()];
             Ok(Task { command, programs: Vec::new(), environment: Environment::default(), seed: |_, _, _| Ok(()) })
         })
@@ -78,12 +79,13 @@ impl ClaudeArguments {
             return self.set_up_and_run();
         }
         let Self { options, arguments, program, .. } = self;
-        options.launch(|facts, project| {
+        options.launch(|facts, project, loaded| {
             let claude = match program {
                 Some(program) => agent::named(&program, facts, &project.root).ok_or(NotAnAgent(program))?,
                 None => agent::find(facts, &project.root).ok_or(NoClaude)?,
             };
-            let arguments = agent::arguments(&arguments);
+            let profile = loaded.admin.profile(&loaded.settings.profile);
+            let arguments = agent::arguments(&arguments, &statement::note(profile));
             Ok(Task {
                 command: std::iter::once(claude.program.into_os_string()).chain(arguments).collect(),
                 programs: claude.read_only_paths,
@@ -96,14 +98,14 @@ impl ClaudeArguments {
 
 impl Options {
     /// From what was typed to the end of the run.
-    fn launch(self, task: impl FnOnce(&Facts, &Project) -> miette::Result<Task>) -> miette::Result<ExitCode> {
+    fn launch(self, task: impl FnOnce(&Facts, &Project, &Loaded) -> miette::Result<Task>) -> miette::Result<ExitCode> {
         let facts = Facts::gather().into_diagnostic()?;
         let project = Project::find(&facts).into_diagnostic()?;
         let loaded = config::load(&Sources::new(&facts, &project.root, self.profile))?;
         for warning in &loaded.warnings {
             output::tell_line(format_args!("{:?}", miette::Report::new(warning.clone())));
         }
-        let task = task(&facts, &project)?;
+        let task = task(&facts, &project, &loaded)?;
         let prepared = Prepared::new(facts, project, loaded, task)?;
         if self.dry_run {
             let plan = prepared.plan(&prepared.guards()?, &prepared.home())?;

@@ -5,10 +5,14 @@ mod launchctl;
 mod setup;
 
 use super::firewall::VerifyArguments;
+use super::permit::{AllowArguments, AllowedArguments, DenyArguments};
 use super::ps::{PsArguments, StopArguments};
 use super::run::{ClaudeArguments, RunArguments, ShellArguments};
 use crate::firewall::Status;
-use crate::policy::Policy;
+use crate::policy::{Lease, Policy};
+use ipnet::IpNet;
+use miette::IntoDiagnostic;
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 /// Nothing can be run here, so nothing is.
@@ -16,6 +20,12 @@ use std::process::ExitCode;
 #[error("this version of rcc cannot run sandboxes on macOS: it has no runtime for it")]
 #[diagnostic(help("`rcc firewall`, `rcc config`, `rcc setup` and `rcc init` work; sandboxes run on Linux"))]
 struct NoRuntime;
+
+/// The policy is changed in its file alone.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("this version of rcc cannot change the policy by a command on macOS")]
+#[diagnostic(help("write it into /etc/rcc/config.toml, then run `sudo rcc firewall apply`"))]
+struct NoLeases;
 
 /// Before anything else in this process.
 pub(super) fn start() {}
@@ -31,6 +41,21 @@ struct NotRoot;
 
 pub(super) fn status(_: &Policy) -> miette::Result<Status> {
     Err(NotRoot.into())
+}
+
+/// Leases are the Linux kernel's.
+pub(super) fn leases() -> miette::Result<Option<Vec<(Lease, String)>>> {
+    Ok(Some(Vec::new()))
+}
+
+/// The host's own addresses, which this version cannot tell, and the prefixes next to it.
+pub(super) fn links() -> miette::Result<(Vec<IpAddr>, Vec<IpNet>)> {
+    Ok((Vec::new(), crate::firewall::gather().into_diagnostic()?.on_link))
+}
+
+/// This version cannot tell.
+pub(super) fn interface_to(_: IpAddr) -> miette::Result<Option<String>> {
+    Ok(None)
 }
 
 impl ClaudeArguments {
@@ -60,5 +85,23 @@ impl PsArguments {
 impl StopArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         Err(NoRuntime.into())
+    }
+}
+
+impl AllowArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoLeases.into())
+    }
+}
+
+impl DenyArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoLeases.into())
+    }
+}
+
+impl AllowedArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoLeases.into())
     }
 }

@@ -25,9 +25,19 @@ pub const ADMIN: Type = Type::Table(&[
         kind: Type::Map(&Type::Table(&PROFILE)),
         default: Some("{}"),
         description: "Network profiles by name: 1 to 24 characters out of a-z, 0-9 and `-`, a letter first; at most \
-                      32, `public` included. `public` always exists, and is what runs without `--profile` use; \
-                      `offline` has no network and cannot be changed.",
+                      32 with the built-in ones. `public` and `allowlist` always exist, and a section adds to them: \
+                      `public` is what runs without `--profile` use, `allowlist` reaches only what its groups and \
+                      names list. `offline` has no network and cannot be changed.",
         example: Some(r#"{ work = { allow = [{ domain = "git.corp.example", ports = [22, 443] }] } }"#),
+    },
+    Key {
+        name: "groups",
+        kind: Type::Map(&Type::Table(&GROUP)),
+        default: Some("{}"),
+        description: "Groups of names that profiles take by the group's name: 1 to 24 characters out of a-z, 0-9 and \
+                      `-`, a letter first. A section defines a group, or replaces the built-in one of that name: \
+                      `claude`, `npm`, `pypi`, `crates`, `github`, `debian`, `go` or `nix`.",
+        example: Some(r#"{ internal = { names = ["registry.example.com"] } }"#),
     },
     Key {
         name: "limits",
@@ -56,15 +66,65 @@ const NETWORK: [Key; 2] = [
     },
 ];
 
-const PROFILE: [Key; 1] = [Key {
-    name: "allow",
-    kind: Type::List(&Type::Table(&EXCEPTION)),
-    default: Some("[]"),
-    description: "What this profile reaches beside the public internet, though it is private.",
-    example: Some(
-        r#"[{ address = "10.1.2.3", ports = [443, "8000-8100"] }, { domain = "git.corp.example", ports = [22], protocol = "tcp" }]"#,
-    ),
+const PROFILE: [Key; 4] = [
+    Key {
+        name: "default",
+        kind: Type::Enum(&["public", "deny"]),
+        default: Some(r#""public""#),
+        description: "What this profile reaches that no rule names: all of the public internet, or nothing. For \
+                      `allowlist` it is `\"deny\"`; the two built-in profiles cannot change it.",
+        example: Some(r#""deny""#),
+    },
+    Key {
+        name: "groups",
+        kind: Type::List(&Type::String),
+        default: Some("[]"),
+        description: "The groups of names that this profile reaches; only where `default` is `\"deny\"`. `allowlist` \
+                      takes every built-in group unless this is written.",
+        example: Some(r#"["claude", "npm"]"#),
+    },
+    Key {
+        name: "names",
+        kind: NAMES,
+        default: Some("[]"),
+        description: "Names that this profile reaches beside its groups, where their addresses are public; only where \
+                      `default` is `\"deny\"`. A text stands for TCP port 443.",
+        example: Some(r#"["example.com", { name = "*.example.com", ports = [443, 8443] }]"#),
+    },
+    Key {
+        name: "allow",
+        kind: Type::List(&Type::Table(&EXCEPTION)),
+        default: Some("[]"),
+        description: "Exceptions: what this profile reaches though it is private, or, by address, though it is not \
+                      listed.",
+        example: Some(
+            r#"[{ address = "10.1.2.3", ports = [443, "8000-8100"] }, { domain = "git.corp.example", ports = [22], protocol = "tcp" }]"#,
+        ),
+    },
+];
+
+const NAMES: Type = Type::List(&Type::Any(&[Type::String, Type::Table(&LISTED)]));
+
+const GROUP: [Key; 1] = [Key {
+    name: "names",
+    kind: NAMES,
+    default: None,
+    description: "The names of the group, as in a profile. Required.",
+    example: Some(r#"["registry.example.com"]"#),
 }];
+
+const LISTED: [Key; 3] = [
+    Key {
+        name: "name",
+        kind: Type::String,
+        default: None,
+        description: "A host's name, or `*.` and a name for all names below that one, at any depth, but not the name \
+                      itself. Required.",
+        example: Some(r#""*.example.com""#),
+    },
+    Key { default: Some("[443]"), description: "Ports, as numbers, or ranges of them as text; not empty.", ..PORTS },
+    PROTOCOL,
+];
 
 const EXCEPTION: [Key; 4] = [
     Key {
@@ -79,21 +139,27 @@ const EXCEPTION: [Key; 4] = [
         name: "domain",
         kind: Type::String,
         default: None,
-        description: "A domain name. Root resolves it when the rules are loaded. Either this or `address`.",
+        description: "A host's name, or `*.` and a name for all names below that one. What it is answered with opens \
+                      as it is asked for, private addresses included, but never this machine, loopback, link-local \
+                      space or a cloud's metadata. Either this or `address`.",
         example: Some(r#""git.corp.example""#),
     },
-    Key {
-        name: "ports",
-        kind: Type::List(&Type::Any(&[Type::Int { min: 1, max: 65535 }, Type::String])),
-        default: None,
-        description: "Ports, as numbers, or ranges of them as text. Required, and not empty.",
-        example: Some(r#"[443, "8000-8100"]"#),
-    },
-    Key {
-        name: "protocol",
-        kind: Type::Enum(&["tcp", "udp", "any"]),
-        default: Some(r#""tcp""#),
-        description: "The transport protocol; `any` means TCP and UDP.",
-        example: Some(r#""any""#),
-    },
+    PORTS,
+    PROTOCOL,
 ];
+
+const PORTS: Key = Key {
+    name: "ports",
+    kind: Type::List(&Type::Any(&[Type::Int { min: 1, max: 65535 }, Type::String])),
+    default: None,
+    description: "Ports, as numbers, or ranges of them as text. Required, and not empty.",
+    example: Some(r#"[80, "8000-8100"]"#),
+};
+
+const PROTOCOL: Key = Key {
+    name: "protocol",
+    kind: Type::Enum(&["tcp", "udp", "any"]),
+    default: Some(r#""tcp""#),
+    description: "The transport protocol; `any` means TCP and UDP.",
+    example: Some(r#""any""#),
+};

@@ -3,6 +3,7 @@
 
 mod as_root;
 mod decisions;
+mod explained;
 mod hostile;
 mod presented;
 mod serving;

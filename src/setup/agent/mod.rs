@@ -93,17 +93,52 @@ pub fn environment(facts: &Facts) -> Environment {
     }
 }
 
+/// The same as [`NOTE`] from a file; Claude Code takes one of them.
+const NOTE_FILE: &str = "--append-system-prompt-file";
+/// Adds to what the agent is told before everything else (`claude --help`).
+const NOTE: &str = "--append-system-prompt";
+/// Options that only print something.
+const PRINTS: [&str; 4] = ["--help", "--version", "-h", "-v"];
+
 /// The arguments of Claude Code: full permissions, since the sandbox is what confines it, unless
-/// the user's own arguments say otherwise or run a subcommand.
-pub fn arguments(typed: &[OsString]) -> Vec<OsString> {
+/// the user's own arguments say otherwise or run a subcommand; and a note on what the network
+/// allows, behind the user's own if there is one.
+pub fn arguments(typed: &[OsString], note: &str) -> Vec<OsString> {
     let options = typed.iter().take_while(|argument| *argument != "--").filter_map(|argument| argument.to_str());
-    let mut names = options.map(|option| option.split_once('=').map_or(option, |(name, _)| name));
+    let names: Vec<&str> = options.map(|option| option.split_once('=').map_or(option, |(name, _)| name)).collect();
     let subcommand = typed.first().and_then(|first| first.to_str()).is_some_and(|first| SUBCOMMANDS.contains(&first));
-    let mut arguments = Vec::with_capacity(typed.len() + 1);
-    if !subcommand && !names.any(|name| OWN_WORD.contains(&name)) {
+    if subcommand {
+        return typed.to_vec();
+    }
+    let has = |list: &[&str]| names.iter().any(|name| list.contains(name));
+    let mut arguments = Vec::with_capacity(typed.len() + 3);
+    if !has(&OWN_WORD) {
         arguments.push("--dangerously-skip-permissions".into());
     }
-    arguments.extend_from_slice(typed);
+    if has(&PRINTS) || has(&[NOTE_FILE]) {
+        arguments.extend_from_slice(typed);
+    } else if has(&[NOTE]) {
+        arguments.extend(with_note(typed, note));
+    } else {
+        arguments.extend([NOTE.into(), note.into()]);
+        arguments.extend_from_slice(typed);
+    }
+    arguments
+}
+
+/// The user's own note goes first.
+fn with_note(typed: &[OsString], note: &str) -> Vec<OsString> {
+    let mut arguments = typed.to_vec();
+    let options = typed.iter().take_while(|argument| *argument != "--").count();
+    let assigned = |argument: &OsString| argument.as_encoded_bytes().starts_with(b"--append-system-prompt=");
+    // The last one is what Claude Code takes.
+    let last = arguments[..options].iter().rposition(|argument| argument == NOTE || assigned(argument));
+    let text = last.map(|at| if assigned(&arguments[at]) { at } else { at + 1 });
+    // Without a text it is the user's mistake, which Claude Code explains.
+    if let Some(text) = text.and_then(|at| arguments.get_mut(at)) {
+        text.push("\n\n");
+        text.push(note);
+    }
     arguments
 }
 
@@ -129,11 +164,34 @@ pub(in crate::setup) mod fixture {
 mod tests {
     use super::*;
 
-    fn prepended(typed: &[&str]) -> bool {
+    fn with(typed: &[&str]) -> Vec<String> {
         let typed: Vec<OsString> = typed.iter().map(OsString::from).collect();
-        let arguments = arguments(&typed);
-        assert!(arguments.ends_with(&typed));
-        arguments.len() > typed.len()
+        arguments(&typed, "N").into_iter().map(|argument| argument.into_string().unwrap()).collect()
+    }
+
+    fn prepended(typed: &[&str]) -> bool {
+        let arguments = with(typed);
+        assert!(arguments.ends_with(&typed.iter().map(|&word| word.to_owned()).collect::<Vec<_>>()));
+        arguments[0] == "--dangerously-skip-permissions" && typed.first() != Some(&"--dangerously-skip-permissions")
+    }
+
+    #[test]
+    fn the_note_is_added_to_the_users_own_and_overrides_none() {
+        let skip = "--dangerously-skip-permissions";
+        for (typed, expected) in [
+            (&["-p", "x"][..], &[skip, NOTE, "N", "-p", "x"][..]),
+            (&[NOTE, "mine", "-p", "x"], &[skip, NOTE, "mine\n\nN", "-p", "x"]),
+            (&["--append-system-prompt=mine"], &[skip, "--append-system-prompt=mine\n\nN"]),
+            (&[NOTE, "one", NOTE, "two"], &[skip, NOTE, "one", NOTE, "two\n\nN"]),
+            (&[NOTE], &[skip, NOTE]),
+            (&[NOTE_FILE, "f"], &[skip, NOTE_FILE, "f"]),
+            (&["--permission-mode", "plan"], &[NOTE, "N", "--permission-mode", "plan"]),
+            (&["--", NOTE, "x"], &[skip, NOTE, "N", "--", NOTE, "x"]),
+            (&["mcp", "list"], &["mcp", "list"]),
+            (&["--version"], &["--version"]),
+        ] {
+            assert_eq!(with(typed), expected, "{typed:?}");
+        }
     }
 
     #[test]
