@@ -80,7 +80,8 @@ in
       name: daemon:
       lib.nameValuePair "rcc-${name}" {
         inherit (daemon) description;
-        wantedBy = [ "default.target" ];
+        # Without a condition it would run for everybody.
+        wantedBy = lib.optional (cfg.users != [ ]) "default.target";
         unitConfig.ConditionUser = map (user: "|${user}") cfg.users;
         serviceConfig = {
           ExecStart = lib.escapeShellArgs ([ (lib.getExe cfg.package) ] ++ daemon.arguments);
@@ -97,6 +98,7 @@ in
     ]
     # Nothing is loaded on demand any more once the kernel is locked.
     ++ lib.optionals config.security.lockKernelModules [
+      "nf_log_syslog"
       "nf_tables"
       "nft_ct"
       "nft_fib_inet"
