@@ -2,6 +2,7 @@
 {
   config,
   lib,
+  utils,
   ...
 }:
 let
@@ -80,10 +81,11 @@ in
       name: daemon:
       lib.nameValuePair "rcc-${name}" {
         inherit (daemon) description;
-        wantedBy = [ "default.target" ];
+        # Without a condition it would run for everybody.
+        wantedBy = lib.optional (cfg.users != [ ]) "default.target";
         unitConfig.ConditionUser = map (user: "|${user}") cfg.users;
         serviceConfig = {
-          ExecStart = lib.escapeShellArgs ([ (lib.getExe cfg.package) ] ++ daemon.arguments);
+          ExecStart = utils.escapeSystemdExecArgs ([ (lib.getExe cfg.package) ] ++ daemon.arguments);
           Restart = "on-failure";
           NoNewPrivileges = true;
         };
@@ -97,6 +99,7 @@ in
     ]
     # Nothing is loaded on demand any more once the kernel is locked.
     ++ lib.optionals config.security.lockKernelModules [
+      "nf_log_syslog"
       "nf_tables"
       "nft_ct"
       "nft_fib_inet"
@@ -132,6 +135,10 @@ in
       {
         assertion = config.security.wrappers ? newuidmap && config.security.wrappers ? newgidmap;
         message = "services.rcc needs the setuid programs newuidmap and newgidmap: set security.shadow.enable = true.";
+      }
+      {
+        assertion = !config.systemd.sysusers.enable;
+        message = "services.rcc: systemd-sysusers does not write /etc/subuid, where network identities are declared: set systemd.sysusers.enable = false, or use userborn 1.0 or later in its place.";
       }
       {
         assertion = !(userborn.enable && lib.versionOlder userborn.package.version "1.0");

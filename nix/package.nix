@@ -13,6 +13,14 @@
 let
   manifest = lib.importTOML ../Cargo.toml;
   canExecute = stdenv.buildPlatform.canExecute stdenv.hostPlatform;
+  # newuidmap is not among them: only a setuid one works, /run/wrappers' or the distribution's.
+  programDirs = lib.makeBinPath (
+    [ git ]
+    ++ lib.optionals stdenv.hostPlatform.isLinux [
+      nftables
+      passt
+    ]
+  );
   emulator = lib.optionalString (!canExecute) (stdenv.hostPlatform.emulator buildPackages);
 in
 rustPlatform.buildRustPackage {
@@ -32,14 +40,8 @@ rustPlatform.buildRustPackage {
   };
   cargoLock.lockFile = ../Cargo.lock;
 
-  # newuidmap is not among them: only a setuid one works, /run/wrappers' or the distribution's.
-  env.RCC_PROGRAM_DIRS = lib.makeBinPath (
-    [ git ]
-    ++ lib.optionals stdenv.hostPlatform.isLinux [
-      nftables
-      passt
-    ]
-  );
+  env.RCC_PROGRAM_DIRS = programDirs;
+  passthru = { inherit programDirs; };
 
   nativeBuildInputs = [ installShellFiles ];
 

@@ -2,6 +2,8 @@
 { pkgs }:
 pkgs.mkShell {
   inputsFrom = [ pkgs.rcc ];
+  # What is built here finds pasta and nft as the package does: rcc never asks PATH.
+  env.RCC_PROGRAM_DIRS = pkgs.rcc.programDirs;
   packages =
     with pkgs;
     [

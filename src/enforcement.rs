@@ -46,7 +46,12 @@ pub fn policy(admin: &Admin) -> Result<Policy, IdentityError> {
 
 /// [`policy`] of root's configuration as it is now.
 pub fn current() -> Result<Policy, EnforcementError> {
-    Ok(policy(&config::load_admin(Path::new(config::ADMIN_FILE), 0)?)?)
+    current_of(0)
+}
+
+/// [`current`], where the files may also seem to be this user's.
+fn current_of(owner: u32) -> Result<Policy, EnforcementError> {
+    Ok(policy(&config::load_admin(Path::new(config::ADMIN_FILE), owner)?)?)
 }
 
 /// The identities of a user in a profile.

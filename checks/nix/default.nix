@@ -39,7 +39,6 @@ let
           ./fixtures/machine.nix
           file
         ];
-        node.specialArgs = { inherit self; };
       }
     )
   ) (filesOf ./vm);

@@ -160,20 +160,32 @@ tested "module" {
             services.rcc.users = [ "alice" ];
             services.rcc.daemons.example = {
               description = "An example";
-              arguments = [ "example" ];
+              # As systemd reads it, neither a specifier nor a variable.
+              arguments = [ "100% of $HOME" ];
             };
           })
           systemd
           ;
+        daemon = systemd.user.services.rcc-example;
       in
-      systemd.user.services.rcc-example.unitConfig.ConditionUser;
-    expected = [ "|alice" ];
+      {
+        users = daemon.unitConfig.ConditionUser;
+        literal = lib.hasSuffix ''"100%% of $$HOME"'' daemon.serviceConfig.ExecStart;
+      };
+    expected = {
+      users = [ "|alice" ];
+      literal = true;
+    };
   };
   testEachRefusalNamesItsRemedy = {
     expr = lib.filter (it: !refusedFor it.words it.module) [
       {
         words = "add users.users.<name>";
         module.services.rcc.users = [ "carol" ];
+      }
+      {
+        words = "set systemd.sysusers.enable = false";
+        module.systemd.sysusers.enable = true;
       }
       {
         words = "remove all but the first";

@@ -113,7 +113,8 @@ pub enum Kind {
     Project,
 }
 
-/// Root's configuration; what holds by default if there is no file. `owner` is 0 outside of tests.
+/// Root's configuration; what holds by default if there is no file. `owner` may own it beside root: 0,
+/// save in tests and where root looks like somebody else (`enforcement`).
 ///
 /// # Errors
 /// If the file can't be read, is not to be trusted, or has a mistake.

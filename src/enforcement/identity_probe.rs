@@ -1,6 +1,6 @@
 //! Whether the rules hold, asked under a network identity.
 
-use super::{EnforcementError, current, identities};
+use super::{EnforcementError, current_of, identities};
 use crate::config;
 use crate::firewall::State;
 use crate::firewall::probe::{self, Expectation};
@@ -8,7 +8,9 @@ use crate::network::identity::{PASSWD, SUBGID, SUBUID};
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Policy, ProfileName};
 use crate::runtime::embedded::as_identity::{self, AskError};
-use std::time::{Duration, SystemTime};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
 
 /// Whether the rules hold for this user, asked under one of the user's own identities.
 pub fn probe(policy: &Policy, profile: &ProfileName, uid: u32) -> Result<(), ProbeError> {
@@ -52,12 +54,28 @@ pub struct Watch {
     seen: Stamps,
 }
 
-/// When the files changed last.
-type Stamps = [Option<SystemTime>; 4];
+/// Which file it is, and when it changed last: device, inode, seconds and nanoseconds of inode(7)'s
+/// ctime. Not the time of its content, which is the same for every file of the Nix store.
+type Stamp = (u64, u64, i64, i64);
+
+type Stamps = [Option<Stamp>; 4];
 
 fn stamps() -> Stamps {
-    [config::ADMIN_FILE, SUBUID, SUBGID, PASSWD]
-        .map(|path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok())
+    [config::ADMIN_FILE, SUBUID, SUBGID, PASSWD].map(|path| stamp(Path::new(path)))
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino(), found.ctime(), found.ctime_nsec()))
+}
+
+/// Whose root's files seem to be in a user namespace that does not map root: proc_sys_kernel(5). Those
+/// of all other users outside of it look the same there, which does no harm: what the files say counts
+/// only if the kernel has those very rules, and root alone loads them, from files that are root's.
+fn unmapped() -> u32 {
+    const DEFAULT: u32 = 65534; // DEFAULT_OVERFLOWUID in include/linux/highuid.h
+    let uid = std::fs::read_to_string("/proc/sys/kernel/overflowuid");
+    uid.ok().and_then(|uid| uid.trim().parse().ok()).unwrap_or(DEFAULT)
 }
 
 impl Watch {
@@ -83,7 +101,7 @@ impl Watch {
 
     /// Whether the rules that the files ask for now are in force and still hold for this identity.
     fn follow(&mut self) -> bool {
-        let Ok(policy) = current() else { return false };
+        let Ok(policy) = current_of(unmapped()) else { return false };
         let ours = identities(&policy, &self.profile, self.uid).is_ok_and(|range| range.contains(&self.identity));
         let expectation = Expectation::new(&Ruleset::from(&policy), &self.profile);
         let holds = ours && probe::check(&expectation).is_ok();
@@ -91,5 +109,26 @@ impl Watch {
             self.expectation = expectation;
         }
         holds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    #[test]
+    fn another_file_of_the_same_age_behind_a_link_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("config.toml");
+        let seen = ["old", "new"].map(|name| {
+            let file = std::fs::File::create(dir.path().join(name)).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
+            let _ = std::fs::remove_file(&link);
+            std::os::unix::fs::symlink(name, &link).unwrap();
+            assert_eq!(stamp(&link), stamp(&link));
+            stamp(&link).unwrap()
+        });
+        assert_ne!(seen[0], seen[1]);
     }
 }

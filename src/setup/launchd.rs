@@ -6,7 +6,7 @@ use super::durable::FileError;
 use super::gc_root;
 use super::install::{self, CopyError, Say};
 use super::layout::Layout;
-use super::program::Program;
+use super::program::{self, Program};
 use super::unit;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,21 @@ pub struct Hooks<'a> {
 /// Why `init` stopped. It can be run again.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
+    /// nix-darwin declares the daemon and the configuration: an edit would be overwritten, or would
+    /// overwrite what is declared.
+    #[error(
+        "{} is a link, so this machine's rcc is declared (nix-darwin): change services.rcc there; once it is \
+         no longer enabled, `rcc init --undo` removes what the module left behind",
+        .0.display()
+    )]
+    Declared(PathBuf),
+    /// What the program loads from the Nix store is open to others, wherever a copy of it lies.
+    #[error(
+        "the Nix store belongs to another user than root, who could change what {} loads, so no root daemon \
+         may run it: install Nix with its daemon (multi-user), or build rcc outside of the store",
+        .0.display()
+    )]
+    OpenStore(PathBuf),
     /// One of rcc's own files.
     #[error(transparent)]
     File(#[from] FileError),
@@ -73,15 +88,32 @@ pub struct Plan {
 
 impl Plan {
     /// Decides. `running` is the absolute path of the running rcc, free of symlinks.
-    pub fn new(layout: &Layout, running: &Path) -> Self {
+    ///
+    /// # Errors
+    /// On a declared machine, and for a program whose libraries others than root can change.
+    pub fn new(layout: &Layout, running: &Path) -> Result<Self, InitError> {
+        check_editable(layout)?;
+        let store_object = gc_root::store_object(running);
+        if store_object.is_some() && *layout == Layout::host() && !program::is_guarded(running) {
+            return Err(InitError::OpenStore(running.to_owned()));
+        }
         let chosen = Program::choose(layout, running);
-        Self {
+        Ok(Self {
             write_config: !layout.config().exists(),
             program: chosen.path().to_owned(),
             copy: matches!(chosen, Program::Copy(_)),
-            store_object: gc_root::store_object(running),
-        }
+            store_object,
+        })
     }
+}
+
+/// Whether this machine's rcc is not declared elsewhere: nix-darwin's `/etc` consists of links.
+///
+/// # Errors
+/// If it is declared.
+pub fn check_editable(layout: &Layout) -> Result<(), InitError> {
+    let config = layout.config();
+    if config.is_symlink() { Err(InitError::Declared(config)) } else { Ok(()) }
 }
 
 /// Does it. `image` is read for the copy.
@@ -204,7 +236,7 @@ mod tests {
         fn init(&self) -> Result<(), InitError> {
             let (layout, image) = (self.layout(), self.root.path().join("image"));
             std::fs::write(&image, "program").unwrap();
-            let plan = Plan::new(&layout, Path::new("/Users/alice/rcc"));
+            let plan = Plan::new(&layout, Path::new("/Users/alice/rcc"))?;
             self.with(|hooks| execute(&plan, &layout, &image, hooks))
         }
 
@@ -222,6 +254,22 @@ mod tests {
         assert!(list.contains("<string>/usr/local/libexec/rcc/rcc</string>"));
         assert!(host.layout().copy().exists() && host.layout().config().exists());
         host.init().unwrap();
+    }
+
+    #[test]
+    fn a_declared_machine_is_refused_before_anything_is_done() {
+        let host = Host::new("");
+        let config = host.layout().config();
+        config.parent().map(std::fs::create_dir_all).unwrap().unwrap();
+        std::os::unix::fs::symlink("/nix/store/declared-config.toml", &config).unwrap();
+        assert!(matches!(host.init(), Err(InitError::Declared(path)) if path == config));
+        assert!(host.done.borrow().is_empty() && !host.layout().plist().exists());
+    }
+
+    #[test]
+    fn a_program_whose_libraries_others_can_change_is_refused() {
+        let refused = Plan::new(&Layout::host(), Path::new("/nix/store/not-roots-own/bin/rcc"));
+        assert!(matches!(refused, Err(InitError::OpenStore(_))));
     }
 
     #[test]

@@ -23,6 +23,7 @@ let
       module = import path {
         inherit lib pkgs;
         config = throw "an option depends on the configuration";
+        utils = throw "an option depends on the system's utilities";
       };
       others = map declared (module.imports or [ ]);
     in

@@ -35,6 +35,7 @@ impl InitArgs {
             return Err("users get network identities on Linux only: leave --user out".into());
         }
         if self.undo {
+            launchd::check_editable(&Layout::host())?;
             with_hooks(|hooks| launchd::undo(&Layout::host(), self.purge, hooks))?;
             output::tell_line("nothing of rcc's set-up is left, except what is named above as kept");
             return Ok(ExitCode::SUCCESS);
@@ -47,7 +48,7 @@ impl InitArgs {
 /// Plans and executes `init`.
 pub(super) fn execute() -> Result<(), Failure> {
     let (layout, running) = (Layout::host(), privilege::running_program()?);
-    let plan = Plan::new(&layout, &running);
+    let plan = Plan::new(&layout, &running)?;
     Ok(with_hooks(|hooks| launchd::execute(&plan, &layout, &running, hooks))?)
 }
 

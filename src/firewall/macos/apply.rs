@@ -10,6 +10,7 @@ use crate::firewall::run_directory::{self, RunError};
 use crate::firewall::{State, Status};
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Policy, Surroundings};
+use crate::setup::unit::LABEL;
 use ::pfctl::PfCtl;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -31,9 +32,7 @@ pub enum ApplyError {
     #[error(transparent)]
     Links(#[from] LinksError),
     /// The daemon would load them again at once.
-    #[error(
-        "the daemon rcc-firewall keeps the rules loaded: stop it first (`launchctl bootout system/dev.rcc.firewall`)"
-    )]
+    #[error("the daemon {LABEL} keeps the rules loaded: stop it first (`sudo launchctl bootout system/{LABEL}`)")]
     Watched,
     /// pfctl.
     #[error(transparent)]

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 type Test = (&'static str, fn());
 
 pub fn main() -> ExitCode {
+    heed_interrupts();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [role, command @ ..] = arguments.as_slice()
         && role == launcher::ROLE
@@ -33,6 +34,15 @@ pub fn main() -> ExitCode {
     }
     println!("{} passed; {} failed {failed:?}", chosen.len() - failed.len(), failed.len());
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A shell without job control starts what is in the background with these ignored, which everything
+/// that a test starts would inherit: it could not be interrupted, and the test would wait for ever.
+fn heed_interrupts() {
+    for signal in [libc::SIGINT, libc::SIGQUIT] {
+        // SAFETY: resetting a disposition to its default has no preconditions.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
 
 /// A table of tests by their functions' names.
