@@ -32,7 +32,7 @@ pub fn status(ruleset: &Ruleset) -> Result<Status, StatusError> {
     if !loaded.is_version(&version, ruleset) {
         return Ok(Status { state: State::Stale, version, counters });
     }
-    let dynamic = nft::dynamic_sets();
+    let dynamic = nft::dynamic_sets(ruleset);
     let same = loaded.normalised(&dynamic) == scratch(&nft, ruleset, &version)?.normalised(&dynamic);
     Ok(Status { state: if same { State::InForce } else { State::Drifted }, version, counters })
 }

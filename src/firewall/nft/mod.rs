@@ -3,6 +3,7 @@
 //! Floors: Linux 5.6 and nft 0.9.4, for intervals in concatenated sets. Of all strings in a
 //! configuration only names of profiles and interfaces, both checked, are rendered at all.
 
+pub mod log;
 mod rules;
 mod sets;
 mod words;
@@ -60,9 +61,10 @@ pub fn json(document: &Nftables<'_>) -> Vec<u8> {
 }
 
 /// The names of the dynamic sets, whose content is no part of the version.
-pub fn dynamic_sets() -> Vec<String> {
+pub fn dynamic_sets(ruleset: &Ruleset) -> Vec<String> {
     let sets = sets::dynamic(None, &Surroundings::default());
-    sets.into_iter().map(|set| set.name.into_owned()).collect()
+    let meters = ruleset.profiles.iter().flat_map(|profile| log::meters(&profile.name));
+    sets.into_iter().map(|set| set.name.into_owned()).chain(meters).collect()
 }
 
 /// How many rules a document gives to each chain.

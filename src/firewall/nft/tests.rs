@@ -146,8 +146,8 @@ proptest! {
         let ruleset = Ruleset::from(&policy);
         let document = loading(&ruleset, &surroundings);
         prop_assert_eq!(nft_takes(&document), Ok(()));
-        // 16 rules of its own, 4 of its canary, 2 for each of 4 reasons, 4 of refusal.
-        let each = 16 + 4 + 8 + 4 + ruleset.vpn_interfaces.len();
+        // 13 rules of its own, 4 of its canary, 3 for each of 4 reasons, 3 of refusal.
+        let each = 13 + 4 + 12 + 3 + ruleset.vpn_interfaces.len();
         let dispatch = usize::from(!policy.users.is_empty());
         let rules: usize = rules_by_chain(&document).values().sum();
         prop_assert_eq!(rules, 4 + dispatch + each * policy.profiles.len());
