@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// Where locks and sessions live.
 pub(super) const RUN: &str = "/run/rcc";
+/// The service's lock, there.
+pub(super) const WATCH: &str = "firewall.watch";
 
 /// Why the rules were not loaded. Whatever was loaded before still is.
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +126,7 @@ fn lock(run: &Path) -> Result<File, ApplyError> {
 
 /// The service holds a lock on this file while it runs.
 pub(super) fn watch_lock(run: &Path) -> Result<File, ApplyError> {
-    lock_file(run, "firewall.watch")
+    lock_file(run, WATCH)
 }
 
 fn lock_file(run: &Path, name: &str) -> Result<File, ApplyError> {

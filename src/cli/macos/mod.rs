@@ -3,11 +3,14 @@
 mod init;
 mod setup;
 
+use super::denials::DenialsArguments;
 use super::firewall::VerifyArguments;
 use super::ps::{PsArguments, StopArguments};
 use super::run::{ClaudeArguments, RunArguments, ShellArguments};
-use crate::firewall::Status;
+use crate::enforcement;
+use crate::firewall::{self, Status};
 use crate::policy::Policy;
+use miette::IntoDiagnostic;
 use std::process::ExitCode;
 
 /// Nothing can be run here, so nothing is.
@@ -21,6 +24,24 @@ pub(super) fn start() {}
 
 pub(super) fn verify(_: &VerifyArguments) -> miette::Result<ExitCode> {
     Err(NoRuntime.into())
+}
+
+/// The service has nothing to do beside loading rules.
+pub(super) fn watch() -> miette::Result<()> {
+    let load = || enforcement::current().map_err(Into::into);
+    firewall::watch(&load, &mut |_| Ok(())).into_diagnostic()
+}
+
+/// pf is not asked for what it denied.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("this version of rcc has no record of denials on macOS")]
+#[diagnostic(help("`sudo rcc firewall status` counts them"))]
+struct NoRecord;
+
+impl DenialsArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRecord.into())
+    }
 }
 
 /// The rules are for root's eyes alone (`/dev/pf`).
