@@ -16,6 +16,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
+mod denials;
+
 /// A host with `lo` and a LAN, and nothing else.
 struct World {
     run: tempfile::TempDir,
