@@ -1,7 +1,7 @@
 //! What sandboxes were denied, by whom, when, and how often.
 //!
 //! ```text
-//! nft ─ log group ─ nflog ─┬─ message, packet (pure) ─ pending (pure) ─ ring ─ /run/rcc/denials
+//! nft ─ log group ─ nflog ─┬─ message (pure) ─ pending (pure) ─ ring ─ /run/rcc/denials
 //! resolver ─ denied names ─┘        sessions: which sandbox?
 //!                                                               list ─ rcc denials
 //! ```
@@ -9,7 +9,6 @@
 //! The left half is a thread of the service `rcc-firewall`; the right half reads as the user.
 
 pub mod message;
-pub mod packet;
 pub mod pending;
 pub mod record;
 pub mod summary;

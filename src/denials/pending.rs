@@ -1,8 +1,8 @@
 //! Makes few lines of many denials. Pure: the time is an argument, in milliseconds.
 
-use super::packet::{Destination, Protocol};
 use super::record::{Denial, Reason};
 use crate::firewall::nft::{Class, log};
+use crate::network::packet::{Destination, Protocol};
 use std::collections::HashMap;
 use std::net::IpAddr;
 

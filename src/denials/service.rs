@@ -3,12 +3,12 @@
 
 use super::message::Logged;
 use super::nflog::{self, Nflog};
-use super::packet;
 use super::pending::{Event, Pending, WINDOW};
 use super::record::{Denial, Extent, NameReason, Reason};
 use super::ring::Rings;
 use super::sessions::Sessions;
 use crate::firewall::nft::log;
+use crate::network::packet;
 use crate::policy::Policy;
 use std::io;
 use std::net::IpAddr;

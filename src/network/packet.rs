@@ -21,6 +21,13 @@ pub struct Protocol(pub u8);
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
+impl Protocol {
+    /// TCP.
+    pub const TCP: Self = Self(TCP);
+    /// UDP.
+    pub const UDP: Self = Self(UDP);
+}
+
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
