@@ -73,6 +73,46 @@ check "nor replace it" fails as-user dev sh -c "rm -f '${files[0]}'"
 check "a sandbox does not even see it" fails as-user dev rcc run --profile offline -- ls /run/rcc/denials
 check "nor learns of it" never_says "$session" -- as-user dev rcc run --profile offline -- rcc denials
 
+# Ranges that have a way out of the sandbox only to be refused.
+timed='
+import errno, socket, sys, time
+for family, kind, address in [(2, 1, "10.1.2.3"), (2, 2, "10.1.2.3"), (10, 1, "fd12::3"), (10, 2, "fd12::3")]:
+    s, start = socket.socket(family, kind), time.monotonic()
+    s.settimeout(4)
+    try:
+        s.connect((address, 4100))
+        s.send(b"x")
+        s.recv(1)
+        print("reached")
+    except OSError as error:
+        print("at-once" if time.monotonic() - start < 0.5 else "late", errno.errorcode.get(error.errno, error))'
+as-user dev rcc run -- /usr/bin/python3 -c "$timed" >/run/timed 2>&1
+check "a private address is refused at once, over both protocols and families" test "$(grep -c ^at-once /run/timed)" = 4
+check "and recorded" says 'private +10.1.2.3:4100/tcp' 'private +10.1.2.3:4100/udp' \
+    'private +\[fd12::3\]:4100/tcp' 'private +\[fd12::3\]:4100/udp' -- as-user dev rcc denials
+knocks='
+import socket, sys, time
+while True:
+    try:
+        s = socket.create_connection(("10.1.2.3", 5432), timeout=4)
+        s.sendall(sys.argv[1].encode())
+        time.sleep(0.2)
+    except OSError: time.sleep(0.05)'
+opened=$(token)
+as-user dev rcc run -- timeout 30 /usr/bin/python3 -c "$knocks" "$opened" 2>/run/opened &
+check "control: it is denied while it knocks" within 10 says '10.1.2.3:5432/tcp' -- as-user dev rcc denials
+check "control: nothing arrived" test "$(arrived "$opened")" = 0
+nft insert rule inet rcc profile-public ip daddr 10.1.2.3 tcp dport 5432 counter accept
+is_open() { (($(arrived "$opened") > 0)); }
+check "what is opened while it runs is reached within seconds, without a restart" within 4 is_open
+nft delete rule inet rcc profile-public handle "$(nft -a list chain inet rcc profile-public | sed -n 's/.*dport 5432 .*handle //p')"
+sleep 1
+shut=$(arrived "$opened")
+sleep 1
+check "and shut again" test "$(arrived "$opened")" = "$shut"
+as-user dev rcc stop --all >/dev/null
+wait %%
+
 # A pipe that closes ends the following, without a further denial.
 check "control: following goes on" exits 124 timeout 2 bash -c 'as-user dev rcc denials --follow >/dev/null'
 check "a reader that goes ends it" timeout 5 bash -c 'as-user dev rcc denials --follow | head -1'
