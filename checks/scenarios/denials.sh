@@ -34,7 +34,6 @@ rows = [json.loads(line) for line in sys.stdin]
 assert rows and all($2 for row in rows), rows"; }
 check "as JSON" as_json "$session" 'row["session"] == "'"$session"'" and row["address"] == "198.51.100.20" and row["reason"] == "on-link" and row["uid"] == 4242'
 check "root sees it, too" says "$session" -- rcc denials
-quiet() { [[ -z $("$@" 2>/dev/null) ]]; }
 check "a session without a denial ends without a line" never_says 'denied' -- as-user dev rcc run -- true
 
 # One sandbox floods; another is denied once.
