@@ -117,11 +117,13 @@ check "control: following goes on" exits 124 timeout 2 bash -c 'as-user dev rcc 
 check "a reader that goes ends it" timeout 5 bash -c 'as-user dev rcc denials --follow | head -1'
 
 # Restart.
+before=$(</run/rcc/denials/extent.json)
 kill $service
 wait $service
 check "without the service: told, and the record is there" says 'nothing is recorded now' "$session" -- as-user dev rcc denials
 serve
-check "it starts again" within 10 as-user dev bash -c '! rcc denials 2>&1 | grep -q "not running"'
+records_again() { [[ $(</run/rcc/denials/extent.json) != "$before" ]]; }
+check "it starts again" within 10 records_again
 again=$(token)
 inside "[[\"tcp\", \"198.51.100.20\", 4002, \"$again\"]]" >/run/again 2>&1
 check "and the record goes on" says "$session" '198.51.100.20:4002/tcp' -- as-user dev rcc denials

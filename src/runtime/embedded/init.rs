@@ -90,8 +90,8 @@ fn make(start: &Start<'_>, link: Option<&Link>) -> Result<(), InitError> {
     idmap::map_self(plan.user, (0, 0))?;
     inside::prepare(plan.user.1)?;
     if let Some(link) = link {
-        let dead_end = inside::make_dead_end()?;
-        link.offer_network(dead_end.as_fd()).map_err(|_| InitError::Supervisor)?;
+        link.offer_network().map_err(|_| InitError::Supervisor)?;
+        link.offer_dead_end(inside::make_dead_end()?.as_fd()).map_err(|_| InitError::Supervisor)?;
     }
     let root = root::build(&plan.view)?;
     match (&plan.network, link) {

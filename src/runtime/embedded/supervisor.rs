@@ -43,14 +43,21 @@ impl Link {
         Ok((Self(ours), Self(theirs)))
     }
 
-    /// Hands the calling process's network namespace, and the interface behind which denials are
-    /// answered, to the supervisor. An error, as below, if
+    /// Hands the calling process's network namespace to the supervisor. An error, as below, if
     /// the supervisor gave up; it has reported why.
-    pub fn offer_network(&self, dead_end: BorrowedFd<'_>) -> Result<(), Errno> {
-        let netns = rustix::fs::open("/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    pub fn offer_network(&self) -> Result<(), Errno> {
+        self.offer(rustix::fs::open("/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.as_fd())
+    }
+
+    /// Hands over the interface behind which denials are answered.
+    pub fn offer_dead_end(&self, tun: BorrowedFd<'_>) -> Result<(), Errno> {
+        self.offer(tun)
+    }
+
+    fn offer(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let fds = [netns.as_fd(), dead_end];
+        let fds = [fd];
         control.push(SendAncillaryMessage::ScmRights(&fds));
         sendmsg(&self.0, &[IoSlice::new(b"n")], &mut control, SendFlags::NOSIGNAL).map(drop)
     }
@@ -63,15 +70,15 @@ impl Link {
         }
     }
 
-    /// Waits for the sandbox's network namespace, and the interface.
-    fn network(&self) -> Result<(OwnedFd, OwnedFd), Errno> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    /// Waits for what the sandbox offers next.
+    fn offered(&self) -> Result<OwnedFd, Errno> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut byte = [0];
         recvmsg(&self.0, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
         let mut messages = control.drain();
         match messages.next() {
-            Some(RecvAncillaryMessage::ScmRights(mut fds)) => fds.next().zip(fds.next()).ok_or(Errno::PIPE),
+            Some(RecvAncillaryMessage::ScmRights(mut fds)) => fds.next().ok_or(Errno::PIPE),
             _ => Err(Errno::PIPE),
         }
     }
@@ -130,9 +137,11 @@ fn start_guarded<Check: FnMut() -> Result<(), (String, Duration)>>(
     let sandbox = process::clone_into(process::sandbox_namespaces(), move || sandbox(Some(&theirs)))
         .map_err(namespaces_failed)?;
     // A sandbox that ends here has reported why by itself.
-    let (netns, tun) = link.network().map_err(|_| String::new())?;
-    let answerer = start_dead_end(netns.as_fd(), tun).map_err(|error| format!("cannot answer denials: {error}"))?;
+    let netns = link.offered().map_err(|_| String::new())?;
     let pasta = start_pasta(guard.pasta, netns.as_fd())?;
+    // Made while pasta started, which takes longer.
+    let tun = link.offered().map_err(|_| String::new())?;
+    let answerer = start_dead_end(netns.as_fd(), tun).map_err(|error| format!("cannot answer denials: {error}"))?;
     link.network_is_up().map_err(|_| String::new())?;
     Ok(Guarded { verifier, sandbox, connected: [pasta, answerer] })
 }
@@ -235,8 +244,9 @@ impl Guarded {
                 // First the network, then the words.
                 self.disconnect();
                 Some(self.verifier.last_words())
-            } else if pid == self.connected[0] {
-                Some("pasta ended".to_owned())
+            } else if let Some(position) = self.connected.iter().position(|connected| *connected == pid) {
+                self.disconnect();
+                Some(["pasta ended", "the process that answers denials ended"][position].to_owned())
             } else {
                 None
             };
