@@ -19,6 +19,8 @@ const COMMANDS: [(&str, &[&str]); 23] = [
     ("ps", &["ps", "--json"]),
     ("stop", &["stop", "no-such-session", "--json"]),
     ("stop", &["stop", "no-such-session"]),
+    ("denials", &["denials"]),
+    ("denials", &["denials", "--json"]),
     ("firewall apply", &["firewall", "apply", "--no-such-option"]),
     ("firewall reset", &["firewall", "reset", "--help"]),
     ("firewall status", &["firewall", "status"]),
