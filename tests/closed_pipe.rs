@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 /// Every command with arguments that make it print, and its subcommand's name. What needs root
 /// or a sandbox prints its refusal.
-const COMMANDS: [(&str, &[&str]); 23] = [
+const COMMANDS: [(&str, &[&str]); 25] = [
     ("", &["--help"]),
     ("", &["--version"]),
     ("setup", &["setup"]),
