@@ -16,6 +16,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod denials;
 pub mod enforcement;
 pub mod environment;
 pub mod explained;

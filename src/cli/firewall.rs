@@ -89,8 +89,7 @@ impl FirewallCommand {
 }
 
 fn watch() -> miette::Result<ExitCode> {
-    let load = || enforcement::current().map_err(Into::into);
-    firewall::watch(&load, &mut |_| Ok(())).into_diagnostic()?;
+    host::watch()?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod commands_page;
 pub mod config;
+mod denials;
 mod destination;
 pub mod firewall;
 mod init;
@@ -56,6 +57,8 @@ enum Command {
     Ps(ps::PsArguments),
     /// End running sandboxes
     Stop(ps::StopArguments),
+    /// List what the network denied to your sandboxes
+    Denials(denials::DenialsArguments),
     /// Load, show and verify the rules that hold every sandbox's network
     #[command(subcommand)]
     Firewall(firewall::FirewallCommand),
@@ -111,6 +114,7 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
         Command::Run(arguments) => arguments.run(),
         Command::Ps(arguments) => arguments.run(),
         Command::Stop(arguments) => arguments.run(),
+        Command::Denials(arguments) => arguments.run(),
         Command::Firewall(command) => command.run(),
         Command::Config(command) => {
             let facts = gather()?;

@@ -58,7 +58,7 @@ pub use {
     apply::{ApplyError, apply, reset},
     kernel::NftError,
     refresh::{InForce, Tell, WatchError, watch},
-    reload::{ReloadError, reload},
+    reload::{ReloadError, is_watched, reload},
     status::{StatusError, status},
 };
 

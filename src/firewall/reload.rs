@@ -5,6 +5,7 @@ use super::apply::{self, ApplyError};
 use super::kernel::{Nft, NftError};
 use super::loaded::Loaded;
 use super::nft;
+use super::run_directory;
 use crate::policy::Policy;
 use crate::policy::ruleset::Ruleset;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -67,6 +68,12 @@ pub fn reload(policy: &Policy) -> Result<(), ReloadError> {
     reload_in(Path::new(apply::RUN), policy, PATIENCE)
 }
 
+/// Whether the service runs. Anybody may ask.
+pub fn is_watched() -> bool {
+    let path = Path::new(apply::RUN).join(run_directory::WATCH);
+    std::fs::metadata(path).and_then(|file| holder_of(&file)).is_ok_and(|holder| holder.is_some())
+}
+
 /// [`reload`] with another directory for the locks, and another patience.
 pub(super) fn reload_in(run: &Path, policy: &Policy, patience: Duration) -> Result<(), ReloadError> {
     apply::require_root()?;
@@ -104,12 +111,13 @@ fn open_service(run: &Path) -> Result<OwnedFd, ReloadError> {
 }
 
 fn holder(lock: &File) -> Result<Option<Pid>, ReloadError> {
-    let find = || {
-        let file = lock.metadata()?;
-        let name = (rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()), file.ino());
-        Ok(holder_in(&std::fs::read_to_string("/proc/locks")?, name))
-    };
-    find().map_err(|source| ReloadError::Service { attempt: "find the process of", source })
+    let find = lock.metadata().and_then(|file| holder_of(&file));
+    find.map_err(|source| ReloadError::Service { attempt: "find the process of", source })
+}
+
+fn holder_of(file: &std::fs::Metadata) -> io::Result<Option<Pid>> {
+    let name = (rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()), file.ino());
+    Ok(holder_in(&std::fs::read_to_string("/proc/locks")?, name))
 }
 
 /// proc_locks(5), without those that wait, which have an arrow before the second word:

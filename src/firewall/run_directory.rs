@@ -26,6 +26,9 @@ impl RunError {
 /// The lock that whoever changes the rules holds alone, and whoever adds to their sets shares.
 pub(super) const LOCK: &str = "firewall.lock";
 
+/// The lock that the service holds while it runs.
+pub(super) const WATCH: &str = "firewall.watch";
+
 /// One apply at a time; the lock goes with the file.
 pub(super) fn lock(run: &Path) -> Result<File, RunError> {
     let file = lock_file(run, LOCK)?;
@@ -37,7 +40,7 @@ pub(super) fn lock(run: &Path) -> Result<File, RunError> {
 
 /// The service holds a lock on this file while it runs.
 pub(super) fn watch_lock(run: &Path) -> Result<File, RunError> {
-    lock_file(run, "firewall.watch")
+    lock_file(run, WATCH)
 }
 
 /// Opens one of root's locks, and creates it if it is not there.

@@ -18,6 +18,8 @@ use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 
+mod denials;
+
 /// A host with `lo` and a LAN, and nothing else.
 struct World {
     run: tempfile::TempDir,

@@ -1,9 +1,11 @@
 //! The sandbox's own network namespace: loopback, the second layer of denials, and a last look
 //! before the agent starts.
 
+use super::dead_end::INTERFACE;
 use super::netlink::Rtnetlink;
 use super::proc_routes::{self, Route};
 use super::routes::Routes;
+use super::tun;
 use ipnet::IpNet;
 use netlink_packet_route::link::{LinkFlags, LinkMessage};
 use netlink_packet_route::route::{
@@ -13,7 +15,8 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily as Family, SocketType, socket};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
 
 /// The index of `lo`, `LOOPBACK_IFINDEX` in the kernel's include/net/flow.h.
 const LOOPBACK: u32 = 1;
@@ -66,6 +69,24 @@ pub fn prepare(gid: u32) -> Result<(), InsideError> {
     Ok(())
 }
 
+/// Makes the interface that denied ranges are routed to ([`super::dead_end`]).
+pub fn make_dead_end() -> Result<OwnedFd, InsideError> {
+    let fail = |what| move |source| InsideError::Prepare { what, source };
+    let tun = tun::create(INTERFACE).map_err(|errno| fail("make an interface by /dev/net/tun")(errno.into()))?;
+    let netlink = Rtnetlink::open().map_err(fail("open rtnetlink"))?;
+    let mut link = LinkMessage::default();
+    link.header.index = dead_end().map_err(fail("find an interface"))?;
+    link.header.flags = LinkFlags::Up;
+    link.header.change_mask = LinkFlags::Up;
+    netlink.change(RouteNetlinkMessage::SetLink(link)).map_err(fail("set an interface up"))?;
+    Ok(tun)
+}
+
+fn dead_end() -> io::Result<u32> {
+    let socket = socket(Family::INET, SocketType::DGRAM, None)?;
+    Ok(name_to_index(socket, INTERFACE)?)
+}
+
 /// Adds the second layer, after pasta has set the interface up: the planned prefixes, and those
 /// that pasta copied from the host's link.
 pub fn add_routes(routes: &Routes) -> Result<(), InsideError> {
@@ -77,21 +98,34 @@ pub fn add_routes(routes: &Routes) -> Result<(), InsideError> {
     let present = proc_routes::read().map_err(fail("read the routes"))?;
     let on_link = present.iter().filter(|route| route.gateway.is_none() && route.destination.prefix_len() > 0);
     let on_link = on_link.map(|route| &route.destination).filter(|net| !is_link_local(net));
+    let index = dead_end().map_err(fail("find an interface"))?;
     for net in routes.prohibited.iter().chain(on_link) {
-        match netlink.change(RouteNetlinkMessage::NewRoute(prohibit(net))) {
+        match netlink.change(RouteNetlinkMessage::NewRoute(prohibit(net, index))) {
             // No IPv6 in the kernel or in this namespace: nothing to prohibit.
             Err(error) if net.addr().is_ipv6() && lacks_ipv6(&error) => (),
             result => result.map_err(fail("prohibit a private range"))?,
         }
     }
     for net in &routes.permitted {
-        let same_family = |route: &&Route| route.destination.addr().is_ipv4() == net.addr().is_ipv4();
-        let default = present.iter().filter(same_family).find(|route| route.destination.prefix_len() == 0);
-        let Some(default) = default else { continue };
-        let message = permit(net, default).map_err(fail("name the interface"))?;
-        netlink.change(RouteNetlinkMessage::NewRoute(message)).map_err(fail("route an exception"))?;
+        add_way(&netlink, &present, net)?;
     }
     Ok(())
+}
+
+/// Gives one address the way of the default route: the firewall has opened it meanwhile.
+pub fn open_way(address: IpAddr) -> Result<(), InsideError> {
+    let fail = |what| move |source| InsideError::Prepare { what, source };
+    let netlink = Rtnetlink::open().map_err(fail("open rtnetlink"))?;
+    add_way(&netlink, &proc_routes::read().map_err(fail("read the routes"))?, &address.into())
+}
+
+fn add_way(netlink: &Rtnetlink, present: &[Route], net: &IpNet) -> Result<(), InsideError> {
+    let fail = |what| move |source| InsideError::Prepare { what, source };
+    let same_family = |route: &&Route| route.destination.addr().is_ipv4() == net.addr().is_ipv4();
+    let default = present.iter().filter(same_family).find(|route| route.destination.prefix_len() == 0);
+    let Some(default) = default else { return Ok(()) };
+    let message = permit(net, default).map_err(fail("name the interface"))?;
+    netlink.change(RouteNetlinkMessage::NewRoute(message)).map_err(fail("route an exception"))
 }
 
 /// pasta's own neighbour addresses are link-local; without a scope nobody reaches through them.
@@ -103,13 +137,15 @@ fn lacks_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT | libc::EACCES | libc::ENODEV))
 }
 
-fn prohibit(net: &IpNet) -> RouteMessage {
-    let mut message = route(net, RouteType::Prohibit);
+fn prohibit(net: &IpNet, dead_end: u32) -> RouteMessage {
+    let mut message = route(net, RouteType::Unicast);
     if net.addr().is_ipv6() {
         // Ahead of the kernel's own on-link routes, whose metric is 256.
         message.attributes.push(RouteAttribute::Priority(1));
-        message.attributes.push(RouteAttribute::Oif(LOOPBACK));
+    } else {
+        message.header.scope = RouteScope::Link;
     }
+    message.attributes.push(RouteAttribute::Oif(dead_end));
     message
 }
 
@@ -137,16 +173,17 @@ fn route(net: &IpNet, kind: RouteType) -> RouteMessage {
     message
 }
 
-/// Looks for a way to a prohibited range: connecting a UDP socket asks for a route and sends
-/// nothing.
+/// Looks for a way to a prohibited range other than to the dead end.
 pub fn verify_routes(routes: &Routes) -> Result<(), InsideError> {
+    let fail = |what| move |source| InsideError::Prepare { what, source };
+    let present = proc_routes::read().map_err(fail("read the routes"))?;
     for net in &routes.prohibited {
         let address = first_host(net);
-        let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let permitted = routes.permitted.iter().any(|permitted| permitted.contains(&address));
-        // Without IPv6 there is no such socket.
-        let Ok(socket) = UdpSocket::bind(SocketAddr::new(any, 0)) else { continue };
-        if !permitted && socket.connect(SocketAddr::new(address, 9)).is_ok() {
+        // The longest prefix wins; of two equal ones that of the lower metric, which is ours.
+        let around = present.iter().filter(|route| route.destination.contains(&address));
+        let way = around.max_by_key(|route| (route.destination.prefix_len(), route.interface == INTERFACE));
+        if !permitted && way.is_some_and(|route| route.interface != INTERFACE) {
             return Err(InsideError::Routed { address });
         }
     }

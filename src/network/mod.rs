@@ -2,8 +2,12 @@
 
 pub mod identity;
 pub mod owner;
+pub mod packet;
 pub mod routes;
+pub mod unreachable;
 
+#[cfg(target_os = "linux")]
+pub mod dead_end;
 #[cfg(target_os = "linux")]
 pub mod inside;
 #[cfg(target_os = "linux")]
@@ -14,5 +18,6 @@ pub mod pasta;
 pub mod proc_routes;
 #[cfg(target_os = "linux")]
 pub mod slot;
+mod tun;
 #[cfg(target_os = "linux")]
 pub mod way;

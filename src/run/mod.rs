@@ -101,6 +101,8 @@ fn host(what: &'static str) -> impl Fn(std::io::Error) -> RunError {
 pub struct Ended {
     /// The agent's end.
     pub outcome: Outcome,
+    /// The name that the sandbox had.
+    pub session: String,
     /// When the sandbox was about to be started.
     pub started: SystemTime,
     /// Placeholders of this run, which may still be there for another sandbox.
@@ -133,13 +135,14 @@ pub fn execute(prepared: &Prepared, body: Body<'_>) -> Result<Ended, RunError> {
     let supervision = Supervision { prepared, plan: &plan, slot: slot.as_ref(), confinement: &confinement, body };
     let (mut supervisor, ends) = Supervisor::start(&supervision, stdio)?;
     let cgroup = limits.map(|limits| limits.enter(supervisor.pid.as_raw_pid() as u32, &plan.session)).transpose()?;
+    // Before the agent's first packet: what is denied is attributed by this record.
+    let _session = Session::register(&runtime_dir, &record(&plan, slot.as_ref(), supervisor.pid))?;
     supervisor.begin(&supervision)?;
     match ends.reports.next().map_err(|error| host("hear the supervisor")(error.into()))? {
         Some(Report::Ready) => (),
         Some(Report::Refused(why) | Report::Cut(why)) => return Err(RunError::Refused { why }),
         Some(Report::Ended) | None => return Err(RunError::Refused { why: "the supervisor died".to_owned() }),
     }
-    let _session = Session::register(&runtime_dir, &record(&plan, slot.as_ref(), supervisor.pid))?;
     let Ends { reports, control, user } = ends;
     let relayed = relay(&reports, control, user);
     match &relayed {
@@ -150,7 +153,7 @@ pub fn execute(prepared: &Prepared, body: Body<'_>) -> Result<Ended, RunError> {
     // Nothing inside can write any more.
     let placeholders = handover.placeholders();
     let leftovers = handover.finish();
-    Ok(Ended { outcome: relayed?.0, started, placeholders, leftovers })
+    Ok(Ended { outcome: relayed?.0, session: plan.session.clone(), started, placeholders, leftovers })
 }
 
 /// The way to enforce the limits: a cgroup, or, for processes alone, a resource limit of the

@@ -20,8 +20,8 @@ pub fn is_plain(path: &Path) -> bool {
 
 /// The unit that loads the rules before anybody can log in, and keeps them current.
 ///
-/// Capabilities: to load rules, to give users their directories below /run/rcc, and to look there
-/// for identities in use. `RestrictSUIDSGID` is left out: systemd's filter for it answers ENOSYS
+/// Capabilities: to load rules and to hear what they deny, to give users their directories and
+/// records below /run/rcc, and to look there for identities in use. `RestrictSUIDSGID` is left out: systemd's filter for it answers ENOSYS
 /// to openat2(2), which opens those directories without following links.
 ///
 /// A reload waits until the rules are in force and fails if they are not, by itself: with that the

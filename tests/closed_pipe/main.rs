@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 /// Every command with arguments that make it print, and its subcommand's name. What needs root
 /// or a sandbox prints its refusal.
-const COMMANDS: [(&str, &[&str]); 29] = [
+const COMMANDS: [(&str, &[&str]); 31] = [
     ("", &["--help"]),
     ("", &["--version"]),
     ("setup", &["setup"]),
@@ -22,6 +22,8 @@ const COMMANDS: [(&str, &[&str]); 29] = [
     ("ps", &["ps", "--json"]),
     ("stop", &["stop", "no-such-session", "--json"]),
     ("stop", &["stop", "no-such-session"]),
+    ("denials", &["denials"]),
+    ("denials", &["denials", "--json"]),
     ("firewall apply", &["firewall", "apply", "--no-such-option"]),
     ("firewall reset", &["firewall", "reset", "--help"]),
     ("firewall status", &["firewall", "status"]),

@@ -1,5 +1,6 @@
 //! `rcc run`, `rcc shell` and `rcc claude`.
 
+use super::denials;
 use crate::cli::run::{ClaudeArguments, Options, RunArguments, ShellArguments};
 use crate::cli::setup::{AgentName, SetupArgs};
 use crate::config::{self, Loaded, Sources};
@@ -119,6 +120,7 @@ impl Options {
             );
         }
         show_changes(&prepared, &ended);
+        denials::at_the_end(prepared.policy.as_ref(), prepared.facts.user.uid, &ended.session);
         Ok(ExitCode::from(ended.outcome.status()))
     }
 }

@@ -4,11 +4,13 @@ mod init;
 mod launchctl;
 mod setup;
 
+use super::denials::DenialsArguments;
 use super::firewall::VerifyArguments;
 use super::permit::{AllowArguments, AllowedArguments, DenyArguments};
 use super::ps::{PsArguments, StopArguments};
 use super::run::{ClaudeArguments, RunArguments, ShellArguments};
-use crate::firewall::Status;
+use crate::enforcement;
+use crate::firewall::{self, Status};
 use crate::policy::{Lease, Policy};
 use ipnet::IpNet;
 use miette::IntoDiagnostic;
@@ -34,6 +36,24 @@ pub(super) fn verify(_: &VerifyArguments) -> miette::Result<ExitCode> {
     Err(NoRuntime.into())
 }
 
+/// The service has nothing to do beside loading rules.
+pub(super) fn watch() -> miette::Result<()> {
+    let load = || enforcement::current().map_err(Into::into);
+    firewall::watch(&load, &mut |_| Ok(())).into_diagnostic()
+}
+
+/// pf is not asked for what it denied.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("this version of rcc has no record of denials on macOS")]
+#[diagnostic(help("`sudo rcc firewall status` counts them"))]
+struct NoRecord;
+
+impl DenialsArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRecord.into())
+    }
+}
+
 /// The rules are for root's eyes alone (`/dev/pf`).
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("only root can read pf's rules: run this with sudo")]
@@ -50,7 +70,7 @@ pub(super) fn leases() -> miette::Result<Option<Vec<(Lease, String)>>> {
 
 /// The host's own addresses, which this version cannot tell, and the prefixes next to it.
 pub(super) fn links() -> miette::Result<(Vec<IpAddr>, Vec<IpNet>)> {
-    Ok((Vec::new(), crate::firewall::gather().into_diagnostic()?.on_link))
+    Ok((Vec::new(), firewall::gather().into_diagnostic()?.on_link))
 }
 
 /// This version cannot tell.

@@ -6,6 +6,7 @@
 //! which were parsed.
 
 mod held;
+pub mod log;
 mod rules;
 mod sets;
 mod words;
@@ -88,7 +89,8 @@ pub fn json(document: &Document) -> Vec<u8> {
 /// The names of the sets whose content is no part of the version.
 pub fn dynamic_sets(ruleset: &Ruleset, version: &Version) -> Vec<String> {
     let followed = sets::followed(None, &Surroundings::default());
-    followed.into_iter().chain(held::sets(ruleset, Some(version), &[])).map(|set| set.name).collect()
+    let sets = followed.into_iter().chain(held::sets(ruleset, Some(version), &[])).map(|set| set.name);
+    sets.chain(ruleset.profiles.iter().flat_map(log::meters)).collect()
 }
 
 /// How many rules a document gives to each chain.

@@ -1,20 +1,20 @@
 //! The chains of the table and the rules in them.
 
 use super::held::{self, Contents, NameKind, Shape};
+use super::log;
 use super::sets::{self, Family};
 use super::words::{self, count, field, goto, is, is_in, meta, text};
 use crate::policy::ProfileName;
 use crate::policy::ruleset::{CANARY, ON_LINK_CANARY, ProfileRules, RESOLVER, Ruleset, Version};
 use nftables::expr::{Expression, MetaKey, NamedExpression, SetItem};
 use nftables::schema::NfObject;
-use nftables::stmt::{Limit, Log, LogFlag, LogLevel, RejectType, Statement, VerdictMap};
+use nftables::stmt::{Limit, RejectType, Statement, VerdictMap};
 use nftables::types::RejectCode;
-use serde::Serialize;
-use std::collections::HashSet;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Why a packet was denied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// To the host itself by any of its addresses, to broadcast or multicast.
@@ -312,7 +312,11 @@ fn class_rules(class: Class, profile: &ProfileRules) -> Vec<NfObject<'static>> {
         is(field("udp", "dport"), Expression::Number(PROBE_PORT.into())),
         words::drop(),
     ];
-    vec![words::add_rule(&chain, probe), words::add_rule(&chain, vec![count(chain.clone()), goto(of(DENY, profile))])]
+    vec![
+        words::add_rule(&chain, probe),
+        words::add_rule(&chain, log::statements(class, &profile.name)),
+        words::add_rule(&chain, vec![count(chain.clone()), goto(of(DENY, profile))]),
+    ]
 }
 
 /// TCP gets a reset, because an ICMPv6 reject does not reach a local TCP socket. What is rejected
@@ -320,23 +324,16 @@ fn class_rules(class: Class, profile: &ProfileRules) -> Vec<NfObject<'static>> {
 /// second by default, ip-sysctl.rst); the sender learns of a silent drop just as fast.
 fn deny_rules(profile: &ProfileRules) -> Vec<NfObject<'static>> {
     let chain = of(DENY, profile);
-    let log = Log {
-        prefix: Some(format!("rcc-deny: {} ", profile.name).into()),
-        level: Some(LogLevel::Info),
-        flags: Some(HashSet::from([LogFlag::Skuid])),
-        ..Log::new(None)
-    };
     let prohibited = words::reject(RejectType::ICMPX, Some(RejectCode::AdminProhibited));
     vec![
-        words::add_rule(&chain, vec![limit(5), Statement::Log(Some(log))]),
         words::add_rule(&chain, vec![is(meta(MetaKey::L4proto), text("tcp")), words::reset()]),
-        words::add_rule(&chain, vec![limit(10), prohibited]),
+        words::add_rule(&chain, vec![limit(10, 20), prohibited]),
         words::add_rule(&chain, vec![words::drop()]),
     ]
 }
 
-/// So many a second, after a burst of 20.
-fn limit(rate: u32) -> Statement<'static> {
+/// So many packets a second, after a burst.
+pub(super) fn limit(rate: u32, burst: u32) -> Statement<'static> {
     let per = Some("second".into());
-    Statement::Limit(Limit { rate, rate_unit: None, per, burst: Some(20), burst_unit: None, inv: None })
+    Statement::Limit(Limit { rate, rate_unit: None, per, burst: Some(burst), burst_unit: None, inv: None })
 }

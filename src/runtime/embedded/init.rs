@@ -91,6 +91,7 @@ fn make(start: &Start<'_>, link: Option<&Link>) -> Result<(), InitError> {
     inside::prepare(plan.user.1)?;
     if let Some(link) = link {
         link.offer_network().map_err(|_| InitError::Supervisor)?;
+        link.offer_dead_end(inside::make_dead_end()?.as_fd()).map_err(|_| InitError::Supervisor)?;
     }
     let root = root::build(&plan.view)?;
     match (&plan.network, link) {

@@ -4,10 +4,11 @@
 //! sandbox's own user namespace below it knows only the user. It starts, in this order, the
 //! verifier, the sandbox's PID 1 and pasta, and each only if the one before is well.
 
+use super::lockdown;
 use super::process;
 use super::report::{Report, Reporter};
-use super::verifier::Verifier;
-use crate::network::pasta;
+use super::verifier::{self, Verifier};
+use crate::network::{dead_end, pasta};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
@@ -16,6 +17,7 @@ use rustix::net::{
 };
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+use rustix::thread::LinkNameSpaceType;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -44,10 +46,18 @@ impl Link {
     /// Hands the calling process's network namespace to the supervisor. An error, as below, if
     /// the supervisor gave up; it has reported why.
     pub fn offer_network(&self) -> Result<(), Errno> {
-        let netns = rustix::fs::open("/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        self.offer(rustix::fs::open("/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.as_fd())
+    }
+
+    /// Hands over the interface behind which denials are answered.
+    pub fn offer_dead_end(&self, tun: BorrowedFd<'_>) -> Result<(), Errno> {
+        self.offer(tun)
+    }
+
+    fn offer(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let fds = [netns.as_fd()];
+        let fds = [fd];
         control.push(SendAncillaryMessage::ScmRights(&fds));
         sendmsg(&self.0, &[IoSlice::new(b"n")], &mut control, SendFlags::NOSIGNAL).map(drop)
     }
@@ -60,8 +70,8 @@ impl Link {
         }
     }
 
-    /// Waits for the sandbox's network namespace.
-    fn network(&self) -> Result<OwnedFd, Errno> {
+    /// Waits for what the sandbox offers next.
+    fn offered(&self) -> Result<OwnedFd, Errno> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut byte = [0];
@@ -101,7 +111,8 @@ pub fn supervise<Check: FnMut() -> Result<(), (String, Duration)>>(
 struct Guarded {
     verifier: Verifier,
     sandbox: Pid,
-    pasta: Pid,
+    /// Whatever has sockets under the identity: pasta, and who answers denials.
+    connected: [Pid; 2],
 }
 
 fn refuse(reporter: &Reporter, why: &str) -> u8 {
@@ -126,10 +137,40 @@ fn start_guarded<Check: FnMut() -> Result<(), (String, Duration)>>(
     let sandbox = process::clone_into(process::sandbox_namespaces(), move || sandbox(Some(&theirs)))
         .map_err(namespaces_failed)?;
     // A sandbox that ends here has reported why by itself.
-    let netns = link.network().map_err(|_| String::new())?;
+    let netns = link.offered().map_err(|_| String::new())?;
     let pasta = start_pasta(guard.pasta, netns.as_fd())?;
+    // Made while pasta started, which takes longer.
+    let tun = link.offered().map_err(|_| String::new())?;
+    let answerer = start_dead_end(netns.as_fd(), tun).map_err(|error| format!("cannot answer denials: {error}"))?;
     link.network_is_up().map_err(|_| String::new())?;
-    Ok(Guarded { verifier, sandbox, pasta })
+    Ok(Guarded { verifier, sandbox, connected: [pasta, answerer] })
+}
+
+/// Starts who answers the sandbox's packets to denied ranges, and who opens a way to what is not
+/// denied any more. Returns the pid of the first; the second ends with it.
+fn start_dead_end(netns: BorrowedFd<'_>, tun: OwnedFd) -> Result<Pid, Errno> {
+    let (addresses, ways) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    process::fork(|| {
+        let entered = rustix::thread::move_into_link_name_space(netns, Some(LinkNameSpaceType::Network));
+        // SAFETY: this process ends by _exit, so nothing that owns a descriptor is dropped.
+        let closed = unsafe { lockdown::close_inherited(&[addresses.as_fd()]) };
+        if tied().is_ok() && entered.is_ok() && closed.is_ok() {
+            dead_end::open_ways(&addresses);
+        }
+        0
+    })?;
+    process::fork(|| {
+        // SAFETY: as above.
+        let closed = unsafe { lockdown::close_inherited(&[tun.as_fd(), ways.as_fd()]) };
+        if closed.is_ok() && verifier::become_identity().is_ok() {
+            dead_end::answer(&tun, &ways);
+        }
+        0
+    })
+}
+
+fn tied() -> Result<(), Errno> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
 }
 
 /// Starts pasta and waits until it serves the network namespace. Returns the pid of the process
@@ -175,6 +216,12 @@ fn read_some(pipe: &OwnedFd) -> String {
 }
 
 impl Guarded {
+    fn disconnect(&self) {
+        for pid in self.connected {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+
     /// Waits for the end of the sandbox. If pasta or the verifier ends before, the network goes
     /// first.
     fn watch(mut self, reporter: &Reporter) -> u8 {
@@ -189,16 +236,17 @@ impl Guarded {
             };
             if pid == self.sandbox {
                 // A PID 1 is reaped when its whole pid namespace has ended.
-                let _ = kill_process(self.pasta, Signal::KILL);
+                self.disconnect();
                 reporter.tell(&Report::Ended);
                 return process::exit_byte(status);
             }
             let cut = if pid == self.verifier.pid {
                 // First the network, then the words.
-                let _ = kill_process(self.pasta, Signal::KILL);
+                self.disconnect();
                 Some(self.verifier.last_words())
-            } else if pid == self.pasta {
-                Some("pasta ended".to_owned())
+            } else if let Some(position) = self.connected.iter().position(|connected| *connected == pid) {
+                self.disconnect();
+                Some(["pasta ended", "the process that answers denials ended"][position].to_owned())
             } else {
                 None
             };

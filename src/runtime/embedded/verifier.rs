@@ -70,7 +70,8 @@ impl Verifier {
 /// The first verdict, once, if all is well. No text starts with it.
 const HOLDS: u8 = 0;
 
-fn become_identity() -> Result<(), Errno> {
+/// Gives up everything but the network identity, for this process and its life.
+pub(super) fn become_identity() -> Result<(), Errno> {
     let (uid, gid) = (Uid::from_raw(1), Gid::from_raw(1));
     // Leaving uid 0 clears every capability.
     set_thread_res_gid(gid, gid, gid)?;

@@ -1,0 +1,163 @@
+//! Which sandbox has which identity at this moment, asked by root.
+
+use crate::policy::Policy;
+use rustix::fs::{CWD, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, flock, fstat, openat2};
+use rustix::io::Errno;
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a list counts as fresh: a flood of denials must not become a flood of listings. Far
+/// below the time between two sandboxes in the same slot.
+const FRESH: Duration = Duration::from_millis(5);
+/// Entries of a directory that are looked at: [`crate::policy::identity::RANGE_LENGTH`] sandboxes
+/// could run at once, and nobody runs as many.
+const ENTRIES_MAX: usize = 512;
+/// Bytes of a record that are read: the command line is in it.
+const RECORD_MAX: u64 = 1 << 20;
+
+/// What a denial needs of a session's record.
+#[derive(Deserialize)]
+struct Running {
+    id: String,
+    identity: Option<u32>,
+}
+
+/// The lists of users' running sandboxes. They lie in directories of the users', so no link in
+/// them is followed, no mount entered, nothing waited for, and only plain names are believed.
+#[derive(Debug)]
+pub struct Sessions {
+    run: PathBuf,
+    lists: HashMap<u32, (Instant, HashMap<u32, String>)>,
+}
+
+impl Sessions {
+    /// `run` holds the users' directories.
+    pub fn new(run: &Path) -> Self {
+        Self { run: run.to_owned(), lists: HashMap::new() }
+    }
+
+    /// Who this identity belongs to, and the name of the sandbox that holds it.
+    pub fn holder(&mut self, policy: &Policy, identity: u32) -> Option<(u32, Option<String>)> {
+        let (uid, ..) = policy.holder(identity)?;
+        let fresh = self.lists.get(&uid).is_some_and(|(when, _)| when.elapsed() < FRESH);
+        if !fresh {
+            self.lists.insert(uid, (Instant::now(), list(&self.run, uid).unwrap_or_default()));
+        }
+        let session = self.lists.get(&uid).and_then(|(_, list)| list.get(&identity).cloned());
+        Some((uid, session))
+    }
+}
+
+const SAFE: ResolveFlags = ResolveFlags::NO_SYMLINKS
+    .union(ResolveFlags::BENEATH)
+    .union(ResolveFlags::NO_XDEV)
+    .union(ResolveFlags::NO_MAGICLINKS);
+
+fn list(run: &Path, uid: u32) -> Result<HashMap<u32, String>, Errno> {
+    let run = rustix::fs::openat(CWD, run, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = openat2(&run, format!("{uid}/sessions"), flags, Mode::empty(), SAFE)?;
+    let mut running = HashMap::new();
+    for entry in Dir::read_from(&directory)?.take(ENTRIES_MAX) {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        // What begins with a dot is not complete yet.
+        if !name.starts_with(b".")
+            && name.ends_with(b".json")
+            && let Some(Running { id, identity: Some(identity) }) = read(directory.as_fd(), name)
+        {
+            running.insert(identity, id);
+        }
+    }
+    Ok(running)
+}
+
+/// A record whose sandbox runs.
+fn read(directory: impl AsFd, name: &[u8]) -> Option<Running> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file: OwnedFd = openat2(directory, name, flags, Mode::empty(), SAFE).ok()?;
+    let regular = FileType::from_raw_mode(fstat(&file).ok()?.st_mode) == FileType::RegularFile;
+    let held = || flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
+    if !regular || !held() {
+        return None;
+    }
+    let mut text = Vec::new();
+    File::from(file).take(RECORD_MAX).read_to_end(&mut text).ok()?;
+    let running: Running = serde_json::from_slice(&text).ok()?;
+    is_plain(&running.id).then_some(running)
+}
+
+/// As [`crate::session::new_id`] makes them.
+fn is_plain(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=64).contains(&id.len()) && id.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, UserRange};
+    use crate::policy::{Profile, ProfileName, Reach};
+    use crate::session::{Record, Session};
+
+    fn policy() -> Policy {
+        Policy {
+            profiles: vec![Profile { name: ProfileName::public(), exceptions: vec![], reach: Reach::Public }],
+            users: vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).unwrap()],
+            private: vec![],
+            vpn_interfaces: vec![],
+        }
+    }
+
+    fn record(id: &str, identity: u32) -> Record {
+        let (project, profile, command) = ("/p".into(), "public".into(), vec!["true".into()]);
+        let identity = Some(identity);
+        Record { id: id.into(), launcher: 0, supervisor: 0, project, profile, identity, command, started: 1 }
+    }
+
+    fn holder(run: &Path, identity: u32) -> Option<(u32, Option<String>)> {
+        Sessions::new(run).holder(&policy(), identity)
+    }
+
+    #[test]
+    fn an_identity_belongs_to_the_sandbox_that_runs() {
+        let run = tempfile::tempdir().unwrap();
+        assert_eq!(holder(run.path(), BLOCK_START), Some((1000, None)));
+        assert_eq!(holder(run.path(), 1000), None);
+        let user = run.path().join("1000");
+        std::fs::create_dir(&user).unwrap();
+        let session = Session::register(&user, &record("shop-1a2b", BLOCK_START)).unwrap();
+        assert_eq!(holder(run.path(), BLOCK_START), Some((1000, Some("shop-1a2b".into()))));
+        assert_eq!(holder(run.path(), BLOCK_START + 1), Some((1000, None)));
+        let copy = std::fs::read(user.join("sessions/shop-1a2b.json")).unwrap();
+        drop(session);
+        std::fs::write(user.join("sessions/stale-1.json"), copy).unwrap();
+        assert_eq!(holder(run.path(), BLOCK_START), Some((1000, None)), "nobody holds its lock");
+    }
+
+    #[test]
+    fn what_a_user_plants_is_neither_believed_nor_waited_for() {
+        let run = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let user = run.path().join("1000");
+        std::fs::create_dir(&user).unwrap();
+        let _other = Session::register(elsewhere.path(), &record("other-1", BLOCK_START)).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path().join("sessions"), user.join("sessions")).unwrap();
+        assert_eq!(holder(run.path(), BLOCK_START), Some((1000, None)), "a link as the directory");
+        std::fs::remove_file(user.join("sessions")).unwrap();
+        std::fs::create_dir(user.join("sessions")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path().join("sessions/other-1.json"), user.join("sessions/a.json"))
+            .unwrap();
+        rustix::fs::mknodat(CWD, user.join("sessions/b.json"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        std::os::unix::fs::symlink("/dev/tty", user.join("sessions/c.json")).unwrap();
+        let _odd = Session::register(&user, &record("\u{1b}]52;", BLOCK_START)).unwrap();
+        assert_eq!(holder(run.path(), BLOCK_START), Some((1000, None)));
+        let _real = Session::register(&user, &record("real-1", BLOCK_START)).unwrap();
+        assert_eq!(holder(run.path(), BLOCK_START), Some((1000, Some("real-1".into()))));
+    }
+}
