@@ -38,6 +38,8 @@ pub mod run;
 #[cfg(target_os = "linux")]
 pub mod runtime;
 #[cfg(target_os = "linux")]
+pub mod service;
+#[cfg(target_os = "linux")]
 pub mod session;
 pub mod settings;
 pub mod setup;

@@ -7,24 +7,31 @@ use crate::firewall::probe::{self, Expectation};
 use crate::network::identity::{PASSWD, SUBGID, SUBUID};
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Policy, ProfileName};
+use crate::resolver::alive;
 use crate::runtime::embedded::as_identity::{self, AskError};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-/// Whether the rules hold for this user, asked under one of the user's own identities.
+/// Whether the rules hold for this user and names resolve, asked under one of the user's own
+/// identities.
 pub fn probe(policy: &Policy, profile: &ProfileName, uid: u32) -> Result<(), ProbeError> {
     let identity = identities(policy, profile, uid)?.start;
     let expectation = Expectation::new(&Ruleset::from(policy), profile);
     let answer = as_identity::ask(identity, || match probe::check(&expectation) {
-        Ok(()) => Vec::new(),
-        Err(failure) => serde_json::to_vec(&(State::from(&failure), failure.to_string())).unwrap_or_else(|_| vec![0]),
+        Ok(()) => match alive::ask() {
+            Ok(()) => Vec::new(),
+            Err(failure) => serde_json::to_vec(&(None::<State>, failure.to_string())).unwrap_or_else(|_| vec![0]),
+        },
+        Err(failure) => {
+            serde_json::to_vec(&(Some(State::from(&failure)), failure.to_string())).unwrap_or_else(|_| vec![0])
+        }
     })?;
     if answer.is_empty() {
         return Ok(());
     }
-    let (state, why) = serde_json::from_slice(&answer).unwrap_or((State::Drifted, "no answer".to_owned()));
-    Err(ProbeError::NotInForce(state, why))
+    let (state, why) = serde_json::from_slice(&answer).unwrap_or((Some(State::Drifted), "no answer".to_owned()));
+    Err(state.map_or(ProbeError::NoResolver(why.clone()), |state| ProbeError::NotInForce(state, why)))
 }
 
 /// Why the rules do not hold, or why that could not be asked.
@@ -39,6 +46,9 @@ pub enum ProbeError {
     /// They do not hold.
     #[error("{1}")]
     NotInForce(State, String),
+    /// They hold, and no name resolves.
+    #[error("{0}")]
+    NoResolver(String),
 }
 
 /// A failed look, for [`crate::runtime::embedded::verifier`].
@@ -52,6 +62,8 @@ pub struct Watch {
     identity: u32,
     expectation: Expectation,
     seen: Stamps,
+    /// Whether names resolved once. If they do not any more, the sandbox is as closed as before.
+    resolves: bool,
 }
 
 /// Which file it is, and when it changed last: device, inode, seconds and nanoseconds of inode(7)'s
@@ -82,11 +94,21 @@ impl Watch {
     /// Starts from the policy that the run was planned with.
     pub fn new(policy: &Policy, profile: &ProfileName, uid: u32, identity: u32) -> Self {
         let expectation = Expectation::new(&Ruleset::from(policy), profile);
-        Self { profile: profile.clone(), uid, identity, expectation, seen: stamps() }
+        Self { profile: profile.clone(), uid, identity, expectation, seen: stamps(), resolves: false }
     }
 
     /// One look; to be called under the identity. The failure says how long it may be excused.
+    /// The first ones also ask the resolver, without which a sandbox does not start.
     pub fn look(&mut self) -> Result<(), Failure> {
+        self.look_at_rules()?;
+        if !self.resolves {
+            alive::ask().map_err(|failure| (failure.to_string(), Duration::ZERO))?;
+            self.resolves = true;
+        }
+        Ok(())
+    }
+
+    fn look_at_rules(&mut self) -> Result<(), Failure> {
         let failure = match probe::check(&self.expectation) {
             Ok(()) => return Ok(()),
             Err(failure) => failure,

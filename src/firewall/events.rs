@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,8 @@ pub(super) struct Woken {
     pub(super) tables: bool,
     /// There are more leases, or fewer.
     pub(super) leases: bool,
+    /// What goes with the rules has ended.
+    pub(super) ended: bool,
     /// SIGHUP.
     pub(super) reload: bool,
     /// SIGTERM or SIGINT.
@@ -42,9 +44,14 @@ pub(super) struct Woken {
 }
 
 impl Woken {
-    /// Whether the rules or what they follow may have changed.
+    /// Whether the rules, what is opened in them or what they follow may have changed.
     pub(super) fn any_change(self) -> bool {
-        self.surroundings || self.tables || self.reload
+        self.surroundings || self.tables || self.leases || self.reload || self.ended
+    }
+
+    /// A change that comes alone, of which nobody has to wait for the rest.
+    fn is_alone(self) -> bool {
+        self == Self { leases: true, ..Self::default() } || self.ended
     }
 }
 
@@ -54,6 +61,7 @@ pub(super) struct Events {
     tables: Socket,
     files: OwnedFd,
     signals: OwnedFd,
+    resolv_conf: PathBuf,
 }
 
 impl Events {
@@ -63,22 +71,30 @@ impl Events {
         let routes = subscribe(NETLINK_ROUTE, &ROUTE_GROUPS)?;
         let tables = subscribe(NETLINK_NETFILTER, &[NFTABLES_GROUP])?;
         let files = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        for directory in watched_directories(resolv_conf) {
-            let changes = inotify::WatchFlags::CLOSE_WRITE
-                | inotify::WatchFlags::MOVED_TO
-                | inotify::WatchFlags::CREATE
-                | inotify::WatchFlags::DELETE;
-            match inotify::add_watch(&files, &directory, changes) {
-                // It may come into being later; the timeout finds it then.
+        let events = Self { routes, tables, files, signals, resolv_conf: resolv_conf.to_owned() };
+        events.watch_files()?;
+        Ok(events)
+    }
+
+    /// Watches the directories that matter now; those that are watched already go on.
+    fn watch_files(&self) -> io::Result<()> {
+        let changes = inotify::WatchFlags::CLOSE_WRITE
+            | inotify::WatchFlags::MOVED_TO
+            | inotify::WatchFlags::CREATE
+            | inotify::WatchFlags::DELETE;
+        for directory in watched_directories(&self.resolv_conf) {
+            match inotify::add_watch(&self.files, &directory, changes) {
+                // It has just gone; the timeout finds what comes in its place.
                 Ok(_) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
-        Ok(Self { routes, tables, files, signals })
+        Ok(())
     }
 
-    /// Waits for an event and for the end of its burst; nothing has changed if there is none.
-    pub(super) fn wait(&self, timeout: Duration) -> io::Result<Woken> {
+    /// Waits for an event and for the end of its burst, or until `companion` is readable; nothing
+    /// has changed if there is none.
+    pub(super) fn wait(&self, timeout: Duration, companion: Option<BorrowedFd<'_>>) -> io::Result<Woken> {
         let deadline = Instant::now() + timeout;
         let mut woken = Woken::default();
         while woken == Woken::default() {
@@ -86,10 +102,13 @@ impl Events {
             if left.is_zero() {
                 return Ok(woken);
             }
-            woken = self.poll(left)?;
+            woken = self.poll(left, companion)?;
+        }
+        if woken.is_alone() {
+            return Ok(woken);
         }
         for _ in 0..BURSTS_MAX {
-            let more = self.poll(BURST)?;
+            let more = self.poll(BURST, None)?;
             if more == Woken::default() {
                 break;
             }
@@ -102,22 +121,27 @@ impl Events {
         Ok(woken)
     }
 
-    fn poll(&self, timeout: Duration) -> io::Result<Woken> {
+    fn poll(&self, timeout: Duration, companion: Option<BorrowedFd<'_>>) -> io::Result<Woken> {
         // SAFETY: the sockets outlive the borrow, which ends with this function.
-        let [routes, tables] = [&self.routes, &self.tables]
-            .map(|socket| unsafe { std::os::fd::BorrowedFd::borrow_raw(socket.as_raw_fd()) });
-        let sources = [routes, tables, self.files.as_fd(), self.signals.as_fd()];
-        let mut fds = sources.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let [routes, tables] =
+            [&self.routes, &self.tables].map(|socket| unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) });
+        let sources = [Some(routes), Some(tables), Some(self.files.as_fd()), Some(self.signals.as_fd()), companion];
+        let mut fds: Vec<PollFd<'_>> =
+            sources.into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         let timeout = Timespec { tv_sec: timeout.as_secs() as _, tv_nsec: timeout.subsec_nanos().into() };
         match poll(&mut fds, Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let [routed, tabled, filed, signalled] = fds.map(|fd| !fd.revents().is_empty());
+        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
+        let [routed, tabled, filed, signalled, ended] = [(); 5].map(|()| ready.next().unwrap_or(false));
         for (ready, fd) in [(routed, routes), (filed, self.files.as_fd())] {
             if ready {
                 drain(fd, |_| {});
             }
+        }
+        if filed {
+            self.watch_files()?;
         }
         let (mut changed, mut leased) = (false, false);
         if tabled {
@@ -136,17 +160,21 @@ impl Events {
             surroundings: routed || filed,
             tables: changed,
             leases: leased,
+            ended,
             reload: signal == Some(libc::SIGHUP),
             stop,
         })
     }
 }
 
-/// resolv.conf is often a link to a file that is replaced: both directories matter.
+/// resolv.conf is often a link to a file that is replaced: the directories of both matter. At boot
+/// that of the file is not there yet, and the one above it sees it come.
 fn watched_directories(resolv_conf: &Path) -> Vec<PathBuf> {
-    let target = std::fs::canonicalize(resolv_conf).ok();
-    let directories = [Some(resolv_conf.to_owned()), target].into_iter().flatten();
-    directories.filter_map(|path| path.parent().map(Path::to_owned)).collect()
+    let link = std::fs::read_link(resolv_conf).ok();
+    let target = link.zip(resolv_conf.parent()).map(|(link, directory)| directory.join(link));
+    let files = [Some(resolv_conf.to_owned()), target, std::fs::canonicalize(resolv_conf).ok()];
+    let present = |path: PathBuf| path.ancestors().skip(1).find(|directory| directory.is_dir()).map(Path::to_owned);
+    files.into_iter().flatten().filter_map(present).collect()
 }
 
 fn subscribe(protocol: isize, groups: &[u32]) -> io::Result<Socket> {

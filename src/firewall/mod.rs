@@ -57,7 +57,7 @@ pub use macos::{ApplyError, WatchError, apply, reload, reset, status, watch};
 pub use {
     apply::{ApplyError, apply, reset},
     kernel::NftError,
-    refresh::{InForce, Tell, WatchError, watch},
+    refresh::{Companion, InForce, WatchError, watch},
     reload::{ReloadError, is_watched, reload},
     status::{StatusError, status},
 };

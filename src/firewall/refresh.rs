@@ -13,6 +13,7 @@ use crate::policy::ruleset::{Ruleset, Version};
 use crate::policy::{Holder, Policy, Surroundings};
 use rustix::fs::{FlockOperation, flock};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
@@ -47,9 +48,9 @@ pub enum WatchError {
     Running,
 }
 
-type Load<'a> = &'a dyn Fn() -> Result<Policy, Box<dyn std::error::Error + Send + Sync>>;
+type Load<'a> = &'a dyn Fn() -> Result<Policy, Failure>;
 
-/// What is in force, for whoever answers names ([`watch`]).
+/// What is in force, for a [`Companion`].
 #[derive(Clone, Copy, Debug)]
 pub struct InForce<'a> {
     /// The policy.
@@ -62,34 +63,46 @@ pub struct InForce<'a> {
     pub surroundings: &'a Surroundings,
 }
 
-/// Told what is in force from now on. Whatever it does must not wait for this process's lock on
-/// the rules from the thread that it is called in.
-pub type Tell<'a> = &'a mut dyn FnMut(InForce<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What goes with the rules in the same process: the resolver of the sandboxes, the record of denials.
+pub trait Companion {
+    /// Hears what is in force from now on, after the kernel: what a new policy takes away is denied
+    /// before a name is answered under the new one, and what it adds can be reached by then. What
+    /// was opened in the sets may be gone, and there may be other leases. Must not wait for this
+    /// process's lock on the rules. If it fails it is called again at the next look.
+    ///
+    /// # Errors
+    /// What of it does not work, for the log.
+    fn follow(&mut self, in_force: InForce<'_>) -> Result<(), Failure>;
+
+    /// Readable when it has ended, and [`Companion::follow`] has to start it again.
+    fn ended(&self) -> Option<BorrowedFd<'_>>;
+}
 
 /// Applies what `load` returns and stays: follows interfaces, routes and resolvers, loads the
 /// rules again when they vanish, and reads the configuration again on SIGHUP. Returns on SIGTERM
 /// and SIGINT, with the rules left in force. Blocks these signals for the process.
-///
-/// `tell` starts and then steers the resolver of the sandboxes. It hears of a change after the
-/// kernel: what a new policy takes away is denied before a name is answered under the new one, and
-/// what it adds can be reached by then. An answer under the old policy cannot be granted any more
-/// as soon as the kernel has the new one ([`super::grants`]). If it fails it is called again at
-/// the next look.
-pub fn watch(load: Load<'_>, tell: Tell<'_>) -> Result<(), WatchError> {
-    watch_in(Path::new(apply::RUN), Path::new(RESOLV_CONF), load, tell)
+pub fn watch(load: Load<'_>, companion: &mut dyn Companion) -> Result<(), WatchError> {
+    watch_in(Path::new(apply::RUN), Path::new(RESOLV_CONF), load, companion)
 }
 
-pub(super) fn watch_in(run: &Path, resolv_conf: &Path, load: Load<'_>, tell: Tell<'_>) -> Result<(), WatchError> {
+pub(super) fn watch_in(
+    run: &Path,
+    resolv_conf: &Path,
+    load: Load<'_>,
+    companion: &mut dyn Companion,
+) -> Result<(), WatchError> {
     let events = Events::open(resolv_conf).map_err(WatchError::Events)?;
     let lock = apply::watch_lock(run)?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| WatchError::Running)?;
     let mut watched = Watched::load(run, resolv_conf, load)?;
-    let mut told = watched.tell(tell);
+    let mut told = watched.tell(companion);
     notify_ready();
     let mut looked = Instant::now();
     loop {
         let patience = if watched.end_sessions() || !told { SOON } else { LOOK_AGAIN };
-        let mut woken = events.wait(patience).map_err(WatchError::Events)?;
+        let mut woken = events.wait(patience, companion.ended()).map_err(WatchError::Events)?;
         if looked.elapsed() >= LOOK_AGAIN {
             (woken.surroundings, woken.tables, looked) = (true, true, Instant::now());
         }
@@ -106,7 +119,7 @@ pub(super) fn watch_in(run: &Path, resolv_conf: &Path, load: Load<'_>, tell: Tel
             outcome = outcome.and_then(|()| watched.follow());
         }
         if woken.any_change() || !told {
-            told = watched.tell(tell);
+            told = watched.tell(companion);
         }
         if let Err(error) = outcome {
             // What is loaded stays; running sandboxes verify for themselves and are cut if it
@@ -192,11 +205,11 @@ impl<'a> Watched<'a> {
     }
 
     /// Whether it was heard.
-    fn tell(&self, tell: Tell<'_>) -> bool {
+    fn tell(&self, companion: &mut dyn Companion) -> bool {
         let (policy, ruleset, surroundings) = (&self.policy, &self.ruleset, &self.surroundings);
-        let told = tell(InForce { policy, ruleset, version: nft::version(ruleset), surroundings });
+        let told = companion.follow(InForce { policy, ruleset, version: nft::version(ruleset), surroundings });
         if let Err(error) = &told {
-            tracing::error!("sandboxes resolve no names: {error}");
+            tracing::error!("{error}");
         }
         told.is_ok()
     }

@@ -16,6 +16,7 @@
 //! filtered each time that it is given. What no rule names does not exist (NXDOMAIN; glibc waits on
 //! REFUSED); a name whose addresses all lie in denied space exists without any.
 
+pub mod alive;
 mod answer;
 mod asker;
 mod cache;

@@ -20,9 +20,10 @@ pub fn is_plain(path: &Path) -> bool {
 
 /// The unit that loads the rules before anybody can log in, and keeps them current.
 ///
-/// Capabilities: to load rules and to hear what they deny, to give users their directories and
-/// records below /run/rcc, and to look there for identities in use. `RestrictSUIDSGID` is left out: systemd's filter for it answers ENOSYS
-/// to openat2(2), which opens those directories without following links.
+/// Capabilities: to load rules, to hear what they deny and whose socket asks the resolver, to listen
+/// at its port, to give users their directories and records below /run/rcc, and to look there for
+/// identities in use. `RestrictSUIDSGID` is left out: systemd's filter for it answers ENOSYS to
+/// openat2(2), which opens those directories without following links.
 ///
 /// A reload waits until the rules are in force and fails if they are not, by itself: with that the
 /// service need not announce a reload to systemd (`RELOADING=1` is optional for `Type=notify`).
@@ -63,7 +64,7 @@ RuntimeDirectory=rcc
 RuntimeDirectoryMode=0755
 RuntimeDirectoryPreserve=yes
 UMask=0022
-CapabilityBoundingSet=CAP_NET_ADMIN CAP_CHOWN CAP_DAC_READ_SEARCH
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_BIND_SERVICE CAP_CHOWN CAP_DAC_READ_SEARCH
 NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=yes

@@ -7,14 +7,19 @@ mod look;
 mod permit;
 mod ps;
 mod run;
-mod service;
 mod setup;
 mod verify;
 mod wiring;
 
+use miette::IntoDiagnostic;
+
 pub(super) use look::{interface_to, leases, links};
-pub(super) use service::watch;
 pub(super) use verify::{status, verify};
+
+/// Runs the service until it is told to end.
+pub(super) fn watch() -> miette::Result<()> {
+    crate::service::run().into_diagnostic()
+}
 
 /// Before anything else in this process.
 pub(super) fn start() {

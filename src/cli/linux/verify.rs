@@ -19,7 +19,7 @@ use miette::{IntoDiagnostic, WrapErr};
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::fs::{DirBuilder, File};
 use std::io::{Read, Seek};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -112,7 +112,7 @@ fn host_view(facts: &Facts, listeners: &Listeners, arguments: &VerifyArguments) 
             .filter(|route| route.destination.prefix_len() == 0)
             .filter_map(|it| it.gateway)
             .collect(),
-        resolvers: surroundings.resolvers,
+        resolvers: surroundings.resolvers.iter().map(SocketAddr::ip).collect(),
         port: listeners.port,
         abstract_socket: listeners.abstract_socket.clone(),
         sockets: SOCKETS.iter().map(PathBuf::from).chain(agent).collect(),
@@ -166,6 +166,11 @@ pub(in crate::cli) fn status(policy: &Policy) -> miette::Result<Status> {
     let state = match enforcement::probe(policy, &profile, uid) {
         Ok(()) => firewall::State::InForce,
         Err(ProbeError::NotInForce(state, _)) => state,
+        // They are; what names lack is told beside it.
+        Err(ProbeError::NoResolver(why)) => {
+            tracing::warn!("{why}");
+            firewall::State::InForce
+        }
         Err(error) => return Err(miette::miette!("{error}")),
     };
     Ok(Status { state, version: firewall::nft::version(&Ruleset::from(policy)), counters: Vec::new() })

@@ -39,7 +39,7 @@ pub(super) fn verify(_: &VerifyArguments) -> miette::Result<ExitCode> {
 /// The service has nothing to do beside loading rules.
 pub(super) fn watch() -> miette::Result<()> {
     let load = || enforcement::current().map_err(Into::into);
-    firewall::watch(&load, &mut |_| Ok(())).into_diagnostic()
+    firewall::watch(&load).into_diagnostic()
 }
 
 /// pf is not asked for what it denied.

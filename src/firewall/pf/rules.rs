@@ -63,7 +63,7 @@ impl NetworkRules<'_> {
 
     fn dns(&self, subnet: IpNet) -> Vec<Rule> {
         let port = PortRange::new(DNS, DNS).ok();
-        let resolvers = self.surroundings.shared.resolvers.iter().copied().map(IpNet::from);
+        let resolvers = self.surroundings.shared.resolvers.iter().map(|resolver| IpNet::from(resolver.ip()));
         let rules = resolvers.filter(|resolver| same_family(subnet, *resolver)).flat_map(|resolver| {
             [Transport::Udp, Transport::Tcp].map(|transport| Rule {
                 ports: port,

@@ -23,7 +23,7 @@ fn surroundings() -> Surroundings {
     Surroundings {
         shared: Shared {
             on_link: vec![net("203.0.113.0/24"), net("2001:db8:1::/64")],
-            resolvers: addresses(&["192.168.1.1", "2001:db8::53"]),
+            resolvers: ["192.168.1.1:53", "[2001:db8::53]:53"].map(|text| text.parse().unwrap()).to_vec(),
         },
         names: [(DomainName::new("git.corp.lan").unwrap(), addresses(&["10.7.7.7", "fd00::7"]))].into(),
         networks: vec![

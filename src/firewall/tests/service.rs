@@ -4,13 +4,14 @@ use super::{PUBLIC, World, eventually, is_refused, policy};
 use crate::firewall::State;
 use crate::firewall::apply::{ApplyError, reset_in};
 use crate::firewall::leases::Leases;
-use crate::firewall::refresh::{InForce, watch_in};
+use crate::firewall::refresh::{Companion, InForce, watch_in};
 use crate::firewall::reload::{ReloadError, reload_in};
 use crate::firewall::status::status;
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Policy, Surroundings};
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 #[test]
@@ -109,13 +110,24 @@ fn the_service_itself() {
         true => wider(),
         false => policy(),
     };
-    let tell = &mut |now: InForce<'_>| {
+    let told = &mut Told(Path::new(&run).join("told"));
+    watch_in(Path::new(&run), Path::new(&resolv_conf), &|| Ok(configured()), told).unwrap();
+}
+
+/// Writes down what it hears.
+struct Told(PathBuf);
+
+impl Companion for Told {
+    fn follow(&mut self, now: InForce<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let Surroundings { on_link, resolvers } = now.surroundings;
         let v4 = on_link.iter().filter(|net| net.addr().is_ipv4()).map(ToString::to_string);
-        let words: Vec<String> = resolvers.iter().map(ToString::to_string).chain(v4).collect();
-        Ok(std::fs::write(Path::new(&run).join("told"), words.join(" "))?)
-    };
-    watch_in(Path::new(&run), Path::new(&resolv_conf), &|| Ok(configured()), tell).unwrap();
+        let words: Vec<String> = resolvers.iter().map(|resolver| resolver.ip().to_string()).chain(v4).collect();
+        Ok(std::fs::write(&self.0, words.join(" "))?)
+    }
+
+    fn ended(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// What the service is asked for once the file `wider` exists.

@@ -1,0 +1,86 @@
+//! Whether the resolver answers, asked under a network identity.
+
+use super::service::Config;
+use hickory_proto::op::{Message, MessageType, OpCode, Query};
+use hickory_proto::rr::{Name, RecordType};
+use hickory_proto::serialize::binary::BinDecodable;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+/// How long a service that is just being restarted may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Between two questions.
+const PAUSE: Duration = Duration::from_millis(100);
+/// The longest answer without EDNS (RFC 1035, 4.2.1).
+const ANSWER_MAX: usize = 512;
+
+/// It does not.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the resolver of the sandboxes does not answer at {address}: {source}; start the service with `sudo systemctl restart \
+     rcc-firewall`, or without systemd by `sudo rcc firewall apply --watch`; its log says what it lacks",
+    address = Config::ADDRESS
+)]
+pub struct NoAnswer {
+    source: io::Error,
+}
+
+/// Asks for a name that the resolver knows by itself (`localhost`; RFC 6761, 6.3), for up to 3 s.
+///
+/// # Errors
+/// If there is no answer, or the caller is no network identity.
+pub fn ask() -> Result<(), NoAnswer> {
+    ask_at(Config::ADDRESS, PATIENCE).map_err(|source| NoAnswer { source })
+}
+
+pub(super) fn ask_at(address: SocketAddr, patience: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let failure = match once(address) {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        };
+        if Instant::now() + PAUSE > deadline {
+            return Err(failure);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn once(address: SocketAddr) -> io::Result<()> {
+    let mut id = [0; 2];
+    rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())?;
+    let mut question = Message::new(u16::from_ne_bytes(id), MessageType::Query, OpCode::Query);
+    question.add_query(Query::query(Name::from_ascii("localhost.").map_err(io::Error::other)?, RecordType::A));
+    let bytes = question.to_vec().map_err(io::Error::other)?;
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.connect(address)?;
+    socket.set_read_timeout(Some(PAUSE * 10))?;
+    socket.send(&bytes)?;
+    let mut buffer = [0; ANSWER_MAX];
+    let length = socket.recv(&mut buffer)?;
+    let answer = Message::from_bytes(&buffer[..length]).map_err(io::Error::other)?;
+    let ours = answer.metadata.id == question.metadata.id && answer.metadata.message_type == MessageType::Response;
+    if ours { Ok(()) } else { Err(io::Error::other("something else answered")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_there_is_told_and_an_echo_is_no_answer() {
+        let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert_eq!(ask_at(address, Duration::ZERO).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        let echo = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = echo.local_addr().unwrap();
+        let echoing = std::thread::spawn(move || {
+            let mut buffer = [0; ANSWER_MAX];
+            let (length, peer) = echo.recv_from(&mut buffer).unwrap();
+            echo.send_to(&buffer[..length], peer).unwrap();
+        });
+        assert!(ask_at(address, Duration::ZERO).unwrap_err().to_string().contains("something else"));
+        echoing.join().unwrap();
+    }
+}
