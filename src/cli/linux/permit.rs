@@ -167,7 +167,7 @@ impl AllowArguments {
         let leases = transports.iter().map(|transport| Lease::new(target.clone(), *transport, ports, now.holder()));
         let leases: Vec<Lease> = leases.collect::<Result<_, _>>().into_diagnostic()?;
         let until = moment(SystemTime::now() + time);
-        let entry = now.entry("allow", typed, self.protocol.as_str(), Some(until.clone()));
+        let entry = now.entry("allow", typed, Protocol::from(self.protocol).as_str(), Some(until.clone()));
         let (log, who, ruleset) = (Log::host(), Who::calling(), Ruleset::from(&now.policy));
         // On record before it holds.
         log.add(&who, &entry, State::Requested).into_diagnostic()?;
@@ -190,7 +190,7 @@ impl AllowArguments {
             target => Change::Except(Exception { target, ports: set, protocol }),
         };
         let may_be_private = matches!(&change, Change::Except(Exception { target: Target::Domain(_), .. }));
-        let entry = now.entry("allow", typed, self.protocol.as_str(), None);
+        let entry = now.entry("allow", typed, Protocol::from(self.protocol).as_str(), None);
         let told = match make(now, change, entry)? {
             Made::Already => {
                 format!("{} says so already: {typed} is allowed {}", config::ADMIN_FILE, now.beneficiary())
@@ -238,7 +238,7 @@ impl DenyArguments {
         let mut taken: Vec<String> = revoked.iter().map(|lease| format!("the lease {lease}")).collect();
         if self.session.is_none() {
             let change = Change::Take { target: target.clone(), protocol: self.protocol.into(), ports };
-            let entry = now.entry("deny", &typed, self.protocol.as_str(), None);
+            let entry = now.entry("deny", &typed, Protocol::from(self.protocol).as_str(), None);
             if matches!(make(&now, change, entry)?, Made::Done) {
                 taken.push(format!("its entry in {}", config::ADMIN_FILE));
             }
