@@ -141,6 +141,7 @@ impl AllowArguments {
             return self.tell(told, &now, None);
         }
         warn_of_breadth(target);
+        warn_of_host(target, &now.policy)?;
         match self.time {
             Some(time) => self.lease(&now, ports, time, &typed),
             None => self.write(&now, ports, &typed),
@@ -224,6 +225,17 @@ fn warn_of_breadth(target: &Target) {
     {
         output::tell_line(format_args!("rcc: {pattern} is every name there, also those that anybody may register"));
     }
+}
+
+/// What listens on this machine was not made for an agent.
+fn warn_of_host(target: &Target, policy: &Policy) -> miette::Result<()> {
+    if let Target::Address(net) = target
+        && net.prefix_len() == net.max_prefix_len()
+        && why::place(net.addr(), policy)?.host
+    {
+        output::tell_line(format_args!("rcc: {} is this machine itself, and whatever listens there", net.addr()));
+    }
+    Ok(())
 }
 
 impl DenyArguments {
