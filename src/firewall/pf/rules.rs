@@ -99,7 +99,7 @@ impl NetworkRules<'_> {
 
     /// The sandbox's own subnets are the host's and other sandboxes' as well.
     fn host_and_sandboxes(&self) -> Vec<IpNet> {
-        let own = self.surroundings.own.iter().copied().map(IpNet::from);
+        let own = self.surroundings.shared.own.iter().copied().map(IpNet::from);
         let sandboxes = self.surroundings.networks.iter().flat_map(|network| &network.subnets).copied();
         aggregated(own.chain(sandboxes).collect())
     }

@@ -23,6 +23,7 @@ fn surroundings() -> Surroundings {
     Surroundings {
         shared: Shared {
             on_link: vec![net("203.0.113.0/24"), net("2001:db8:1::/64")],
+            own: addresses(&["203.0.113.9", "2001:db8:1::9"]),
             resolvers: ["192.168.1.1:53", "[2001:db8::53]:53"].map(|text| text.parse().unwrap()).to_vec(),
         },
         names: [(DomainName::new("git.corp.lan").unwrap(), addresses(&["10.7.7.7", "fd00::7"]))].into(),
@@ -30,7 +31,6 @@ fn surroundings() -> Surroundings {
             network("public", "bridge100", &["192.168.64.0/24", "fd12:3456:789a:1::/64"]),
             network("my-work", "bridge101", &["192.168.65.0/24"]),
         ],
-        own: addresses(&["203.0.113.9", "2001:db8:1::9"]),
         vpn: vec![net("198.18.0.0/15"), net("8.8.4.0/24")],
     }
 }
@@ -123,7 +123,7 @@ fn a_source_that_is_not_the_networks_reaches_nothing() {
 #[test]
 fn an_exception_never_opens_the_host_or_another_sandbox() {
     let mut surroundings = surroundings();
-    surroundings.own.push("192.168.10.1".parse().unwrap());
+    surroundings.shared.own.push("192.168.10.1".parse().unwrap());
     let name = DomainName::new("git.corp.lan").unwrap();
     surroundings.names.insert(name, vec!["203.0.113.9".parse().unwrap(), "192.168.64.2".parse().unwrap()]);
     let anchor = Anchor::new(&ruleset(), &surroundings);
