@@ -196,8 +196,9 @@ fn resolver(host: &Observations, answers: bool) -> Requirement {
         // The unit of a declared machine is not `init`'s.
         return found.unless(Verdict::Missing, remedy).by(if host.declared { Mender::Person } else { mender });
     }
-    let remedy = root(host, &format!("{} firewall apply --watch", host.rcc));
-    found.unless(Verdict::Missing, format!("{remedy} (it stays: let the boot run it)"))
+    let run = root(host, &format!("{} firewall apply --watch", host.rcc));
+    let remedy = format!("keep `{run}` running, from before any login, by whatever runs services here");
+    found.unless(Verdict::Missing, remedy)
 }
 
 /// What `init` does, and the module where the machine is declared.

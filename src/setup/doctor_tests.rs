@@ -151,5 +151,8 @@ fn a_resolver_that_does_not_answer_is_restarted_by_init_or_run_by_hand() {
     assert_eq!(found(true, false), ("resolver", restart.clone(), Mender::Init));
     assert_eq!(found(true, true), ("resolver", restart, Mender::Person));
     let (_, remedy, mender) = found(false, false);
-    assert!(remedy.starts_with("sudo rcc firewall apply --watch") && mender == Mender::Person, "{remedy}");
+    assert!(
+        remedy.starts_with("keep `sudo rcc firewall apply --watch` running") && mender == Mender::Person,
+        "{remedy}"
+    );
 }

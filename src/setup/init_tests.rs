@@ -153,7 +153,7 @@ fn without_systemd_the_rules_are_loaded_and_the_command_for_the_service_is_told(
     assert!(!host.layout.unit().exists());
     let said = host.said.borrow();
     let last = said.last().unwrap();
-    assert!(last.contains("now and at every boot"), "{last}");
+    assert!(last.contains("from now on and after each boot"), "{last}");
     assert!(last.ends_with(": /usr/local/libexec/rcc/rcc firewall apply --watch"), "{last}");
 }
 

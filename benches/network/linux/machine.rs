@@ -108,7 +108,8 @@ struct Far(Child);
 
 impl Far {
     fn start() -> Self {
-        let child = Command::new("ip").args(["netns", "exec", "outside", CLIENT, "--far"]).stdout(Stdio::piped()).spawn();
+        let child =
+            Command::new("ip").args(["netns", "exec", "outside", CLIENT, "--far"]).stdout(Stdio::piped()).spawn();
         let mut child = child.expect("iproute2 is installed");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("it is piped");
