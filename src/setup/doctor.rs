@@ -1,5 +1,6 @@
 //! Judges a host by what was observed: each requirement is plain data. Pure.
 
+use super::Unguarded;
 use super::cgroup::Delegation;
 use super::kernel;
 use super::observe::{Mapper, Observations, Tun};
@@ -16,8 +17,8 @@ pub const NFT_FLOOR: Version = Version([1, 0, 2]);
 /// What other parts of rcc contribute.
 #[derive(Clone, Debug, Default)]
 pub struct Contributions {
-    /// The firewall's own word: in force, or why not.
-    pub firewall: Option<Result<(), String>>,
+    /// The firewall's own word: in force and with a resolver, or why not.
+    pub firewall: Option<Result<(), Unguarded>>,
     /// Where Claude Code is; `Some(None)` if it was asked for and is not there.
     pub agent: Option<Option<std::path::PathBuf>>,
 }
@@ -26,7 +27,10 @@ pub struct Contributions {
 pub fn judge(host: &Observations, contributions: &Contributions) -> Vec<Requirement> {
     let mut all = vec![kernel_version(host), namespaces(host), seccomp(host), landlock(host), mappers(host)];
     all.extend([pasta(host), tun(host), nft(host), nft_kernel(host), identities(host)]);
-    all.extend(contributions.firewall.as_ref().map(|found| firewall(host, found)));
+    if let Some(found) = &contributions.firewall {
+        all.push(firewall(host, found));
+        all.extend(resolver(host, found));
+    }
     all.push(cgroup(host));
     all.extend(contributions.agent.as_ref().map(|found| agent(host, found.as_deref())));
     all
@@ -175,11 +179,30 @@ fn identities(host: &Observations) -> Requirement {
     }
 }
 
-fn firewall(host: &Observations, found: &Result<(), String>) -> Requirement {
+fn firewall(host: &Observations, found: &Result<(), Unguarded>) -> Requirement {
     let requirement = |state: &str| Requirement::ok("firewall rules", "deny private networks, as root's rules", state);
     match found {
-        Ok(()) => requirement("in force"),
-        Err(state) => by_init(host, requirement(state), "services.rcc.enable = true"),
+        Ok(()) | Err(Unguarded::Resolver(_)) => requirement("in force"),
+        Err(Unguarded::Rules(state)) => by_init(host, requirement(state), "services.rcc.enable = true"),
+    }
+}
+
+/// Without rules nobody can ask it.
+fn resolver(host: &Observations, found: &Result<(), Unguarded>) -> Option<Requirement> {
+    let requirement = |state: &str| Requirement::ok("resolver", "answers sandboxes, as part of the service", state);
+    match found {
+        Ok(()) => Some(requirement("answers")),
+        Err(Unguarded::Rules(_)) => None,
+        Err(Unguarded::Resolver(state)) if host.systemd => {
+            let restart = root(host, "systemctl restart rcc-firewall");
+            let mender = if host.declared { Mender::Person } else { Mender::Init };
+            Some(requirement(state).unless(Verdict::Missing, restart).by(mender))
+        }
+        Err(Unguarded::Resolver(state)) => {
+            let run = root(host, &format!("{} firewall apply --watch", host.rcc));
+            let remedy = format!("keep `{run}` running, from before any login, by whatever runs services here");
+            Some(requirement(state).unless(Verdict::Missing, remedy))
+        }
     }
 }
 

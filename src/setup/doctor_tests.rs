@@ -10,6 +10,7 @@ fn host() -> Observations {
         privileged: false,
         rcc: "rcc".into(),
         declared: false,
+        systemd: true,
         family: Some(Family::Apt),
         kernel: "6.1.0-18-amd64".into(),
         missing_calls: Vec::new(),
@@ -110,7 +111,7 @@ fn on_a_declared_machine_nothing_is_edited_the_module_is_named() {
     let mut host = host();
     (host.declared, host.family) = (true, None);
     (host.identities, host.pasta) = (Ok(false), None);
-    let found = judge(&host, &Contributions { firewall: Some(Err("absent".into())), agent: None });
+    let found = judge(&host, &Contributions { firewall: Some(Err(Unguarded::Rules("absent".into()))), agent: None });
     let bad: Vec<&Requirement> = found.iter().filter(|it| !it.is_ready()).collect();
     let expected = [
         ("pasta", "services.rcc.enable = true;"),
@@ -126,8 +127,24 @@ fn on_a_declared_machine_nothing_is_edited_the_module_is_named() {
 
 #[test]
 fn absent_rules_and_an_absent_agent_are_missing() {
-    let contributions = Contributions { firewall: Some(Err("absent".into())), agent: Some(None) };
+    let contributions = Contributions { firewall: Some(Err(Unguarded::Rules("absent".into()))), agent: Some(None) };
     let found = judge(&host(), &contributions);
     let bad: Vec<_> = found.iter().filter(|it| !it.is_ready()).map(|it| (it.name, it.mender)).collect();
     assert_eq!(bad, [("firewall rules", Mender::Init), ("Claude Code", Mender::Agent)]);
+}
+
+#[test]
+fn without_a_resolver_the_service_is_started_by_whoever_can() {
+    let lacking = |systemd, declared| {
+        let contributions = Contributions { firewall: Some(Err(Unguarded::Resolver("refused".into()))), agent: None };
+        let found = judge(&Observations { systemd, declared, ..host() }, &contributions);
+        assert!(found.iter().any(|it| it.name == "firewall rules" && it.is_ready()));
+        let bad: Vec<&Requirement> = found.iter().filter(|it| !it.is_ready()).collect();
+        let [only] = bad[..] else { panic!("not one requirement: {bad:?}") };
+        format!("{}: {:?}: {}", only.name, only.mender, only.remedy.as_deref().unwrap())
+    };
+    assert_eq!(lacking(true, false), "resolver: Init: sudo systemctl restart rcc-firewall");
+    assert_eq!(lacking(true, true), "resolver: Person: sudo systemctl restart rcc-firewall");
+    let kept = "keep `sudo rcc firewall apply --watch` running, from before any login, by whatever runs services here";
+    assert_eq!(lacking(false, false), format!("resolver: Person: {kept}"));
 }

@@ -168,8 +168,8 @@ fn install_unit(plan: &Plan, layout: &Layout, hooks: Hooks) -> Result<(), InitEr
 
 fn explain_boot(plan: &Plan, hooks: Hooks) -> Result<(), InitError> {
     (hooks.say)(&format!(
-        "There is no systemd here: the rules are in force now, and gone after a reboot. Let the boot run, as root \
-         and before any login: {} firewall apply --watch",
+        "There is no systemd here to run the service, without which no sandbox with a network starts. Keep this \
+         running as root, from now on and after each boot before any login: {} firewall apply --watch",
         plan.program.display()
     ));
     Ok(())

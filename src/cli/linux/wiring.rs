@@ -1,23 +1,27 @@
 //! What `setup` and `init` need of the rest of rcc.
 
 use crate::config::{self, UserRef};
-use crate::enforcement;
+use crate::enforcement::{self, ProbeError};
 use crate::facts::User;
 use crate::firewall;
 use crate::policy::ProfileName;
-use crate::setup::{Failure, Wiring, account};
+use crate::setup::{Failure, Unguarded, Wiring, account};
 use std::path::Path;
 use std::process::ExitCode;
 
 /// Runs one of the two, wired.
 pub fn with(command: impl FnOnce(Wiring<'_>) -> Result<ExitCode, Failure>) -> miette::Result<ExitCode> {
-    let wiring = Wiring {
-        apply: &apply,
-        reset: &|| Ok(firewall::reset()?),
-        probe: &|user: &User| Ok(enforcement::probe(&enforcement::current()?, &ProfileName::public(), user.uid)?),
-        users: &users,
-    };
+    let wiring = Wiring { apply: &apply, reset: &|| Ok(firewall::reset()?), probe: &probe, users: &users };
     command(wiring).map_err(|failure| miette::miette!("{failure}"))
+}
+
+fn probe(user: &User) -> Result<(), Unguarded> {
+    let rules = |error: &dyn std::error::Error| Unguarded::Rules(error.to_string());
+    let policy = enforcement::current().map_err(|error| rules(&error))?;
+    enforcement::probe(&policy, &ProfileName::public(), user.uid).map_err(|error| match error {
+        ProbeError::NoResolver(why) => Unguarded::Resolver(why),
+        error => rules(&error),
+    })
 }
 
 /// Loads the rules that root's configuration asks for.
