@@ -7,12 +7,13 @@
 //!                                          └─ recorder ─ /run/rcc/denials
 //! ```
 
+use crate::config::ADMIN_FILE;
 use crate::denials::{Asked, NameDenied, NameReason, Recorder};
-use crate::enforcement;
+use crate::enforcement::{self, EnforcementError};
 use crate::firewall::grants::{GrantError, Grants};
 use crate::firewall::leases::{LeaseError, Leases};
 use crate::firewall::{self, Companion, InForce, WatchError};
-use crate::policy::Surroundings;
+use crate::policy::{Policy, Surroundings};
 use crate::resolver::{Config, Denied, NameDenial, Resolver, ResolverError, Rules, hosts};
 use crate::session::RUN;
 use std::io;
@@ -42,8 +43,15 @@ enum NamesError {
 /// What keeps the rules from being loaded. Without a resolver or a record the rules hold, and the
 /// log says what is missing.
 pub fn run() -> Result<(), WatchError> {
-    let load = || enforcement::current().map_err(Into::into);
     firewall::watch(&load, &mut Companions::default())
+}
+
+/// A log has one line for it, and no room for every mistake in the file.
+fn load() -> Result<Policy, Box<dyn std::error::Error + Send + Sync>> {
+    enforcement::current().map_err(|error| match error {
+        EnforcementError::Config(error) => format!("{error}; `rcc config check {ADMIN_FILE}` shows it").into(),
+        error => error.into(),
+    })
 }
 
 type Shared = Arc<Mutex<Option<Resolver>>>;
