@@ -167,7 +167,7 @@ impl Inspection {
 /// Compares what pf has with what the configuration asks for; needs root.
 pub fn status(ruleset: &Ruleset) -> Result<Status, ApplyError> {
     let state = inspect()?.state(ruleset);
-    Ok(Status { state, version: pf::version(ruleset), counters: Vec::new() })
+    Ok(Status { state, version: pf::version(ruleset), resolver: None, counters: Vec::new() })
 }
 
 fn require_root() -> Result<(), ApplyError> {

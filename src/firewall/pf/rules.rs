@@ -46,7 +46,11 @@ impl NetworkRules<'_> {
         if matches!(subnet, IpNet::V6(_)) {
             rules.extend(Ndp::ALL.map(|message| self.rule(Action::Pass, Protocol::Ndp(message), None, None)));
         }
-        rules.extend(self.dns(subnet));
+        // The host's resolvers answer for every name: whoever may reach listed names alone could send
+        // through them what it likes.
+        if profile.listed.is_none() {
+            rules.extend(self.dns(subnet));
+        }
         // A single address may be the host's own; a prefix or a name never opens the host.
         rules.extend(self.openings(subnet, &profile.hosts));
         rules.extend(self.all_denied(subnet, self.host_and_sandboxes()));

@@ -2,7 +2,7 @@ use super::loaded::{Loaded, Reference, holds, token};
 use super::*;
 use crate::firewall::golden::{assert_golden, policy};
 use crate::policy::ruleset::Transport;
-use crate::policy::{DomainName, Policy};
+use crate::policy::{DomainName, Listed, NamePattern, Policy, Ports, Reach};
 use std::net::IpAddr;
 
 fn ruleset() -> Ruleset {
@@ -88,6 +88,26 @@ fn a_sandbox_reaches_what_its_profile_opens_and_nothing_private() {
     assert_eq!(v6("2606:4700::1111"), Action::Pass);
     for to in ["fd00::5", "2001:db8:1::77", "fe80::1", "::1", "fd12:3456:789a:1::1"] {
         assert_eq!(v6(to), Action::Reset, "{to}");
+    }
+}
+
+#[test]
+fn a_profile_that_lists_names_reaches_their_addresses_and_no_resolver() {
+    let listed = Listed {
+        pattern: NamePattern::new("example.com").unwrap(),
+        ports: Ports::new(vec!["443".parse().unwrap()]).unwrap(),
+        protocol: crate::policy::Protocol::Tcp,
+    };
+    let mut policy = policy();
+    policy.profiles[0].reach = Reach::Listed(vec![listed]);
+    let mut surroundings = surroundings();
+    let unanswered = Anchor::new(&Ruleset::from(&policy), &surroundings);
+    surroundings.names.insert(DomainName::new("example.com").unwrap(), vec!["1.1.1.1".parse().unwrap()]);
+    let answered = Anchor::new(&Ruleset::from(&policy), &surroundings);
+    let public = |anchor, to, port| verdict(anchor, "bridge100", "192.168.64.2", to, Transport::Tcp, port);
+    assert_eq!((public(&unanswered, "1.1.1.1", 443), public(&answered, "1.1.1.1", 443)), (Action::Reset, Action::Pass));
+    for (to, port) in [("1.1.1.1", 80), ("1.0.0.1", 443), ("192.168.1.1", 53)] {
+        assert_eq!(public(&answered, to, port), Action::Reset, "{to}");
     }
 }
 
