@@ -6,6 +6,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use rcc::policy::identity::{BLOCK_START, RANGE_LENGTH, UserRange};
 use rcc::policy::ruleset::{IdentityRange, Ruleset, Version};
 use rcc::policy::{Listed, Policy, Ports, Profile, ProfileName, Protocol, Reach};
+use rcc::resolver::bell::Bell;
 use rcc::resolver::{Config, Resolver, Rules};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -182,6 +183,7 @@ fn resolver(upstream: SocketAddr, reach: Reach) -> Resolver {
         rules: Rules { ruleset: Arc::new(ruleset), version: Version::new([0; 32]), on_link: vec![], own: vec![] },
         upstreams: vec![upstream],
         opener: Box::new(|_, _, _| Ok(())),
+        bell: Bell::new().expect("a bell"),
     })
     .expect("a resolver")
 }

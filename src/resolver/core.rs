@@ -19,7 +19,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// How often a grant is tried while the rules are being replaced, and how long is waited in between.
@@ -198,7 +198,7 @@ impl Core {
     }
 
     fn denied(&self, asker: Asker, name: &Name, denied: Denied) {
-        self.shared.seen().denied(asker.identity, name.clone(), denied, SystemTime::now());
+        self.shared.denied(asker.identity, name.clone(), denied);
     }
 
     /// Takes over what the service has set since the last time.
