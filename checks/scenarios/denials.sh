@@ -29,6 +29,10 @@ rows = [json.loads(line) for line in sys.stdin]
 assert rows and all($2 for row in rows), rows"; }
 check "as JSON" as_json "$session" 'row["session"] == "'"$session"'" and row["address"] == "198.51.100.20" and row["reason"] == "on-link" and row["uid"] == 4242'
 check "root sees it, too" says "$session" -- rcc denials
+asks() { as-user dev rcc run -- getent ahosts private.test; [[ $? == 2 ]]; }
+asks >/run/name 2>&1
+check "a name that leads nowhere is in the line of the session that asked" \
+    says 'rcc: the network denied .*private.test/dns, name of a private address.*--session project-[0-9a-f]{4}' -- cat /run/name
 check "a session without a denial ends without a line" never_says 'denied' -- as-user dev rcc run -- true
 
 # One sandbox floods; another is denied once.
