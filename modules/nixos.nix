@@ -100,10 +100,8 @@ in
     # Nothing is loaded on demand any more once the kernel is locked.
     ++ lib.optionals config.security.lockKernelModules [
       "inet_diag"
-      "nf_log_syslog"
       "nf_tables"
       "nfnetlink_log"
-      "nft_ct"
       "nft_fib_inet"
       "nft_limit"
       "nft_log"

@@ -38,6 +38,11 @@ pub fn ask() -> Result<(), NoAnswer> {
     ask_at(Config::ADDRESS, PATIENCE).map_err(|source| NoAnswer { source })
 }
 
+/// Whether it answers now, asked once as [`ask`] does.
+pub fn answers() -> bool {
+    once(Config::ADDRESS).is_ok()
+}
+
 pub(super) fn ask_at(address: SocketAddr, patience: Duration) -> io::Result<()> {
     let deadline = Instant::now() + patience;
     loop {

@@ -157,7 +157,7 @@ fn nft_kernel(host: &Observations) -> Requirement {
     match &host.nft_kernel {
         Some(Ok(())) => found("takes every kind of rule".into()),
         Some(Err(said)) => found(said.clone())
-            .unless(Verdict::Missing, "boot a kernel with CONFIG_NF_TABLES_INET and the modules nft_fib_inet, nft_ct"),
+            .unless(Verdict::Missing, "boot a kernel with CONFIG_NF_TABLES_INET and the modules nft_fib_inet, nft_limit, nft_log, nft_reject_inet"),
         None => found("not tried".into()).unless(Verdict::Missing, "mend nft and user namespaces first"),
     }
 }

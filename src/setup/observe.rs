@@ -30,7 +30,7 @@ pub struct Observations {
     pub rcc: String,
     /// Whether the machine's files are declared (NixOS), so that `init` must not edit them.
     pub declared: bool,
-    /// Whether systemd runs the services.
+    /// Whether systemd runs services.
     pub systemd: bool,
     /// The distribution's family.
     pub family: Option<Family>,

@@ -1,0 +1,31 @@
+//! How long a change of the configuration takes until it is in force.
+
+use super::machine::{Load, Machine, Service};
+use super::table::{Table, median, millis, p99};
+use std::time::Duration;
+
+const BAR: Duration = Duration::from_millis(300);
+
+pub fn measure(machine: &Machine, table: &mut Table, rounds: usize) {
+    let mut applied = [Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        for (load, times) in [Load::None, Load::Many].into_iter().zip(&mut applied) {
+            machine.write(load);
+            times.push(machine.apply());
+        }
+    }
+    machine.write(Load::None);
+    let _service = Service::start();
+    let mut reloaded = [Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        for (load, times) in [Load::None, Load::Many].into_iter().zip(&mut reloaded) {
+            times.push(machine.reload(load));
+        }
+    }
+    for (command, [none, many]) in [("apply", applied), ("reload", reloaded)] {
+        table.times(&format!("rcc firewall {command}, no exceptions"), &none);
+        let name = format!("rcc firewall {command}, 10,000 exceptions and 1,000 names");
+        let (middle, worst) = (millis(median(&many)), millis(p99(&many)));
+        table.line(&name, &middle, &worst, "below 300 ms", Some(median(&many) < BAR));
+    }
+}
