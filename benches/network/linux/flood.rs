@@ -24,7 +24,7 @@ enum Flood {
     Garbage,
 }
 
-pub fn measure(machine: &Machine, table: &mut Table) {
+pub fn measure(machine: &Machine, table: &mut Table, _rounds: usize) {
     machine.write(Load::Many);
     let _service = Service::start();
     let (quiet, loud) = (machine.identity("public", 0), machine.identity("public", 1));

@@ -11,7 +11,7 @@ const BAR: Duration = Duration::from_millis(5);
 /// Names of each way to ask; the three of them are fewer than the policy has.
 const COUNT: usize = 330;
 
-pub fn measure(machine: &Machine, table: &mut Table) {
+pub fn measure(machine: &Machine, table: &mut Table, _rounds: usize) {
     machine.write(Load::Many);
     let _service = Service::start();
     let identity = machine.identity("allowlist", 0);

@@ -16,7 +16,7 @@ const RELOADS: usize = 10;
 const GROWTH: u64 = 1 << 10;
 const WATCHED: Duration = Duration::from_secs(10);
 
-pub fn measure(machine: &Machine, table: &mut Table) {
+pub fn measure(machine: &Machine, table: &mut Table, _rounds: usize) {
     machine.write(Load::None);
     let service = Service::start();
     sleep(Duration::from_secs(1));
