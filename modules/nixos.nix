@@ -99,13 +99,15 @@ in
     ]
     # Nothing is loaded on demand any more once the kernel is locked.
     ++ lib.optionals config.security.lockKernelModules [
-      "nf_log_syslog"
+      "inet_diag"
       "nf_tables"
-      "nft_ct"
+      "nfnetlink_log"
       "nft_fib_inet"
       "nft_limit"
       "nft_log"
       "nft_reject_inet"
+      "tcp_diag"
+      "udp_diag"
     ];
 
     virtualisation.podman.enable = lib.mkIf cfg.podman.enable (lib.mkDefault true);

@@ -12,7 +12,7 @@ use std::path::Path;
 mod identity_probe;
 
 #[cfg(target_os = "linux")]
-pub use identity_probe::{Failure, ProbeError, Watch, probe};
+pub use identity_probe::{Failure, ProbeError, Watch, probe, resolves};
 
 /// Why a network profile cannot be enforced for a user.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

@@ -114,8 +114,8 @@ fn start(in_force: InForce<'_>) -> Result<Resolver, NamesError> {
 }
 
 fn rules(in_force: InForce<'_>) -> Rules {
-    let Surroundings { on_link, .. } = in_force.surroundings;
-    Rules { ruleset: Arc::new(in_force.ruleset.clone()), version: in_force.version, on_link: on_link.clone() }
+    let Surroundings { on_link, own, .. } = in_force.surroundings.clone();
+    Rules { ruleset: Arc::new(in_force.ruleset.clone()), version: in_force.version, on_link, own }
 }
 
 fn lock(resolver: &Shared) -> MutexGuard<'_, Option<Resolver>> {

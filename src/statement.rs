@@ -28,7 +28,7 @@ pub fn document(profile: Option<&Profile>) -> String {
             "about",
             text(
                 "What this sandbox's network allowed when it started. The host's firewall enforces it, and nothing \
-                 inside can change it; what was allowed for a while since then is not in here.",
+                 inside can change it; what is allowed for a while only is not in here.",
             ),
         ),
         ("profile", text(profile.name.as_str())),

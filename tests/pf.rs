@@ -9,7 +9,7 @@ use rcc::firewall::pf::loaded::Reference;
 use rcc::firewall::pf::{Anchor, InterfaceName, Network, Surroundings};
 use rcc::firewall::{State, pf};
 use rcc::policy::ruleset::Ruleset;
-use rcc::policy::{Policy, Profile, ProfileName};
+use rcc::policy::{Policy, Profile, ProfileName, Reach};
 use std::io::Write;
 use std::net::UdpSocket;
 use std::process::{Command, Stdio};
@@ -23,7 +23,7 @@ const SERVER: &str = "198.18.233.1";
 const OTHER: &str = "rcc-test-other";
 
 fn ruleset() -> Ruleset {
-    let profiles = vec![Profile { name: ProfileName::public(), exceptions: vec![] }];
+    let profiles = vec![Profile { name: ProfileName::public(), exceptions: vec![], reach: Reach::Public }];
     Ruleset::from(&Policy { profiles, users: vec![], private: vec![], vpn_interfaces: vec![] })
 }
 

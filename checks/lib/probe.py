@@ -1,6 +1,6 @@
 """probe.py ATTEMPTS: tries to reach places, all at once, and prints what each attempt met.
 
-ATTEMPTS is a JSON list of [protocol, address, port, token]; the answer a JSON list of words:
+ATTEMPTS is a JSON list of [protocol, address or name (over IPv4), port, token]; the answer a JSON list of words:
 "answered", "sent" (no answer is expected), or the name of the error. It is sent into sandboxes
 as `python3 -c`, so it is one file and needs only the standard library.
 """

@@ -3,7 +3,8 @@
 Runs probe.py through COMMAND (say, `rcc run --`) against every place of the world and judges by
 what the far side received: the places expected to be reached were, and *nothing else* arrived.
 Expected are the public places, or all, or none; with --v4 only those over IPv4. --also names more,
---not names more that are tried and must not be reached. An ATTEMPT is PROTOCOL:PORT:ADDRESS.
+--not names more that are tried and must not be reached. An ATTEMPT is PROTOCOL:PORT:ADDRESS, or
+PROTOCOL:PORT:NAME=ADDRESS where the name is to be asked for, and leads to the address.
 """
 
 import argparse
@@ -17,13 +18,16 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 LOGS = [pathlib.Path("/mnt/log/outside"), pathlib.Path("/mnt/log/host")]
-DNS = ("udp", "192.168.77.1", 53)
+# Questions for names: a sandbox asks the resolver of all sandboxes, which asks the host's.
+DNS = {("udp", "127.82.67.53", 53), ("udp", "192.168.77.1", 53)}
 SETTLE = 0.3  # seconds for the last packet to be written down
 
 
 class Attempt:
     def __init__(self, kind, protocol, port, address):
-        self.kind, self.protocol, self.port, self.address = kind, protocol, int(port), address
+        self.kind, self.protocol, self.port = kind, protocol, int(port)
+        self.called, _, address = address.rpartition("=")
+        self.address = address
         self.token = "token-" + secrets.token_hex(6)
 
     def key(self):
@@ -60,7 +64,7 @@ def arguments():
 
 def run(command, attempts):
     """What the probe said about each attempt."""
-    plan = json.dumps([[a.protocol, a.address, a.port, a.token] for a in attempts])
+    plan = json.dumps([[a.protocol, a.called or a.address, a.port, a.token] for a in attempts])
     probe = (HERE / "probe.py").read_text(encoding="utf-8")
     done = subprocess.run([*command, "/usr/bin/python3", "-c", probe, plan], stdout=subprocess.PIPE, check=False)
     if done.returncode != 0:
@@ -88,7 +92,7 @@ def judge(attempts, expected, said, lines):
             yield f"not reached: {where} ({outcome})"
         if attempt not in expected and attempt.token in arrived:
             yield f"REACHED: {where} ({outcome})"
-    explained = {attempt.key() for attempt in expected} | {DNS}
+    explained = {attempt.key() for attempt in expected} | DNS
     for key, _, line in lines:
         if key not in explained:
             yield f"ARRIVED: {line}"

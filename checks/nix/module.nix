@@ -3,10 +3,13 @@
   lib,
   self,
   nixpkgs,
+  pkgs,
   tested,
   ...
 }:
 let
+  schema = import ../../modules/schema.nix { inherit lib pkgs; };
+
   system =
     module:
     (nixpkgs.lib.nixosSystem {
@@ -45,6 +48,9 @@ let
   };
   starts = of: map (range: range.startUid) of.users.users.bob.subUidRanges;
   unit = two.systemd.services.rcc-firewall;
+  # What /etc/rcc/config.toml says.
+  written =
+    settings: schema.prune (system { services.rcc.settings = settings; }).services.rcc.settings;
   sysinit = two.systemd.units."rcc-firewall.service";
 in
 tested "module" {
@@ -71,6 +77,89 @@ tested "module" {
   testTheConfigurationLiesInEtc = {
     expr = two.environment.etc."rcc/config.toml".source;
     expected = two.services.rcc.configFile;
+  };
+  testAnExceptionLeavesTheGroupsOfTheAllowlistAlone = {
+    expr =
+      (written {
+        profiles.allowlist.allow = [
+          {
+            domain = "git.corp.example";
+            ports = [ 22 ];
+          }
+        ];
+      }).profiles;
+    expected.allowlist.allow = [
+      {
+        domain = "git.corp.example";
+        ports = [ 22 ];
+        protocol = "tcp";
+      }
+    ];
+  };
+  testAProfileListsGroupsAndNames = {
+    expr = lib.getAttrs [ "groups" "profiles" ] (written {
+      profiles.narrow = {
+        default = "deny";
+        groups = [
+          "claude"
+          "internal"
+        ];
+        names = [
+          "docs.example.com"
+          { name = "*.example.com"; }
+        ];
+      };
+      groups.internal.names = [
+        {
+          name = "registry.example.com";
+          ports = [
+            443
+            "8000-8100"
+          ];
+          protocol = "any";
+        }
+      ];
+    });
+    expected = {
+      profiles.narrow = {
+        default = "deny";
+        groups = [
+          "claude"
+          "internal"
+        ];
+        names = [
+          "docs.example.com"
+          {
+            name = "*.example.com";
+            ports = [ 443 ];
+            protocol = "tcp";
+          }
+        ];
+        allow = [ ];
+      };
+      groups.internal.names = [
+        {
+          name = "registry.example.com";
+          ports = [
+            443
+            "8000-8100"
+          ];
+          protocol = "any";
+        }
+      ];
+    };
+  };
+  testALockedKernelHasWhatTheRulesAndTheResolverNeed = {
+    expr =
+      let
+        modules = [
+          "nfnetlink_log"
+          "udp_diag"
+        ];
+        locked = system { security.lockKernelModules = true; };
+      in
+      lib.subtractLists locked.boot.kernelModules modules;
+    expected = [ ];
   };
   testIdentitiesFollowFromThePlace = {
     expr = [

@@ -34,7 +34,7 @@ only_rcc() {
 for profile in public offline; do
     caller pass --profile $profile -- sleep 5 </dev/null >/dev/null 2>&1 &
     check "$profile: the caller's open file is in rcc alone" within 4 only_rcc
-    wait
+    wait $!
     check "$profile: nor can the agent take it from PID 1" \
         fails caller pass --profile $profile -- sh -c 'cat /proc/*/fd/* 2>/dev/null </dev/null | grep PRIVATE'
     check "$profile: SIGCHLD ignored" \

@@ -7,8 +7,8 @@ state() {
     find . -type f -exec sha256sum {} + | sort
     find . ! -type d -printf '%y %m %U:%G %p %l\n' | sort
     find . -type d -printf '/%P\n' | grep -vxFf /run/directories | sort
-    find /run /home /root -xdev ! -path '/run/checks*' ! -path '/run/state*' -printf '%y %m %U:%G %p\n' | sort
-    nft list ruleset
+    find /run /home /root -xdev ! -path '/run/checks*' ! -path '/run/state*' ! -path /run/service.log -printf '%y %m %U:%G %p\n' | sort
+    nft -s list ruleset
     ip -o addr
     ip route show table all
     grep -r . /proc/sys/net/ipv4/{ip_forward,ping_group_range} /proc/sys/net/ipv4/conf/*/forwarding
@@ -19,6 +19,7 @@ state >/run/state.before
 check "init" env SUDO_USER=dev SUDO_UID=4242 SUDO_GID=4242 rcc init
 state >/run/state.once
 check "control: it left something" fails same before once
+service_start
 check "a sandbox starts" as-user dev rcc run -- true
 state >/run/state.once
 check "init again" env SUDO_USER=dev SUDO_UID=4242 SUDO_GID=4242 rcc init
@@ -26,6 +27,9 @@ state >/run/state.twice
 check "the second changed nothing" same once twice
 check "a sandbox still starts" as-user dev rcc run -- true
 rm -rf /home/dev/.local /home/dev/.config # what is the user's own is not init's
+check "undo, with the service that nobody stopped: not everything, and it says so" \
+    says 'not everything' 'stop it first' -- rcc init --undo
+service_stop
 check "undo" rcc init --undo
 state >/run/state.undone
 check "no trace is left" same before undone

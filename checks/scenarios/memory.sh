@@ -28,5 +28,5 @@ touch free
 check "it frees it" within 10 test -e freed
 check "that goes away" between 1 64
 touch end
-wait
+wait $!
 check "it is gone" says '^\[\]$' -- as-user dev rcc ps --json

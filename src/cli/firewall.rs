@@ -106,16 +106,19 @@ pub fn apply_policy(policy: &Policy) -> miette::Result<()> {
     firewall::apply(policy, &firewall::gather().into_diagnostic()?).into_diagnostic()
 }
 
-/// Exit status 0 only if the rules are in force.
+const ANSWERS: &str = "the resolver answers\n";
+const NO_ANSWER: &str = "the resolver does not answer, and no sandbox with a network starts without it: run `sudo \
+                         systemctl restart rcc-firewall`, or without systemd `sudo rcc firewall apply --watch`\n";
+
+/// Exit status 0 only if the rules are in force, whether names resolve or not.
 fn status(json: bool) -> miette::Result<ExitCode> {
     let policy = enforcement::current()?;
-    let root = rustix::process::geteuid().is_root();
-    let status =
-        if root { firewall::status(&Ruleset::from(&policy)).into_diagnostic()? } else { host::status(&policy)? };
+    let status = host::status(&policy)?;
     if json {
         output::print_json(&status)?;
     } else {
         let mut text = format!("{}\nversion {}\n", explain(status.state), status.version);
+        text += status.resolver.map_or("", |answers| if answers { ANSWERS } else { NO_ANSWER });
         if !status.counters.is_empty() {
             text.push('\n');
             text += &table::render(&["PROFILE", "VERDICT", "REASON", "PACKETS", "BYTES"], &rows(&status.counters));

@@ -73,17 +73,6 @@ pub enum AnyProtocol {
     Any,
 }
 
-impl AnyProtocol {
-    /// As configuration files have it.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Any => "any",
-        }
-    }
-}
-
 impl From<AnyProtocol> for Protocol {
     fn from(protocol: AnyProtocol) -> Self {
         match protocol {

@@ -140,7 +140,8 @@ impl WhyArguments {
             }
             several => return Err(NotOne { what: crate::shown::target(several) }.into()),
         };
-        let note = (!readable && !allowed).then_some("leases were not looked at: only root can read them");
+        let denied = answers.iter().any(|answer| !answer.explained.allowed);
+        let note = (!readable && denied).then_some("leases were not looked at: only root can read them");
         let verdict = Verdict { destination, protocol: transport, profile: chosen, allowed, answers, note };
         if self.json {
             output::print_json(&verdict)?

@@ -34,6 +34,18 @@ pub fn probe(policy: &Policy, profile: &ProfileName, uid: u32) -> Result<(), Pro
     Err(state.map_or(ProbeError::NoResolver(why.clone()), |state| ProbeError::NotInForce(state, why)))
 }
 
+/// Whether the resolver answers now, asked by root under an identity of some user; nothing if nobody
+/// has one.
+///
+/// # Errors
+/// If the question could not be asked.
+pub fn resolves(policy: &Policy) -> Result<Option<bool>, AskError> {
+    let public = policy.profile(&ProfileName::public()).map(|(position, _)| position);
+    let Some((range, position)) = policy.users.first().zip(public) else { return Ok(None) };
+    let answer = as_identity::ask(range.slots(position).start, || vec![u8::from(alive::answers())])?;
+    Ok(Some(answer == [1]))
+}
+
 /// Why the rules do not hold, or why that could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {

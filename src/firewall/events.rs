@@ -49,7 +49,7 @@ impl Woken {
         self.surroundings || self.tables || self.leases || self.reload || self.ended
     }
 
-    /// A change that comes alone, of which nobody has to wait for the rest.
+    /// A change that comes alone, and whose rest is not waited for.
     fn is_alone(self) -> bool {
         self == Self { leases: true, ..Self::default() } || self.ended
     }
@@ -117,6 +117,9 @@ impl Events {
             woken.leases |= more.leases;
             woken.reload |= more.reload;
             woken.stop |= more.stop;
+            if woken.leases {
+                break;
+            }
         }
         Ok(woken)
     }

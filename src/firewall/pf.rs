@@ -48,8 +48,6 @@ pub struct Surroundings {
     pub shared: Shared,
     /// The sandboxes' networks; without any, no packet meets a rule.
     pub networks: Vec<Network>,
-    /// The host's own addresses.
-    pub own: Vec<IpAddr>,
     /// Prefixes that are routed by VPN interfaces. The default route among them denies everything.
     pub vpn: Vec<IpNet>,
     /// What names that rules cover were answered with. A name without any opens nothing.

@@ -60,7 +60,7 @@ pub enum ReloadError {
 }
 
 /// Has the service load the rules of this policy, which root's configuration asks for now. Returns
-/// when they are in force; names in them may be resolved again somewhat later.
+/// when they are in force.
 ///
 /// # Errors
 /// Without a running service, for what the service would refuse, and after 20 s.

@@ -27,6 +27,9 @@ pub struct Status {
     pub state: State,
     /// The version that the configuration asks for.
     pub version: Version,
+    /// Whether the resolver answers sandboxes; absent where there is none, or nobody to ask as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolver: Option<bool>,
     /// What was denied and allowed; empty unless read as root.
     pub counters: Vec<ProfileCounters>,
 }

@@ -20,21 +20,21 @@ pub enum StatusError {
     Scratch(#[source] io::Error),
 }
 
-/// Reads the kernel's rules; needs root. Changes nothing: what they should look like is learned
+/// Reads the kernel's rules; needs root. Does not ask the resolver. Changes nothing: what they should look like is learned
 /// by loading them in a network namespace that nobody else sees.
 pub fn status(ruleset: &Ruleset) -> Result<Status, StatusError> {
     let (nft, version) = (Nft::find()?, nft::version(ruleset));
     let Some(objects) = nft.table()? else {
-        return Ok(Status { state: State::Absent, version, counters: Vec::new() });
+        return Ok(Status { state: State::Absent, version, resolver: None, counters: Vec::new() });
     };
     let loaded = Loaded::new(objects);
     let counters = loaded.counters(ruleset);
     if !loaded.is_version(&version, ruleset) {
-        return Ok(Status { state: State::Stale, version, counters });
+        return Ok(Status { state: State::Stale, version, resolver: None, counters });
     }
     let dynamic = nft::dynamic_sets(ruleset, &version);
     let same = loaded.normalised(&dynamic) == scratch(&nft, ruleset, &version)?.normalised(&dynamic);
-    Ok(Status { state: if same { State::InForce } else { State::Drifted }, version, counters })
+    Ok(Status { state: if same { State::InForce } else { State::Drifted }, version, resolver: None, counters })
 }
 
 /// What an unprivileged look tells. It cannot see drift in what it does not probe.

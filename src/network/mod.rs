@@ -18,6 +18,7 @@ pub mod pasta;
 pub mod proc_routes;
 #[cfg(target_os = "linux")]
 pub mod slot;
+#[cfg(target_os = "linux")]
 mod tun;
 #[cfg(target_os = "linux")]
 pub mod way;

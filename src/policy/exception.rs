@@ -49,6 +49,17 @@ pub enum Protocol {
     Any,
 }
 
+impl Protocol {
+    /// As configuration files have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Any => "any",
+        }
+    }
+}
+
 /// An inclusive range of ports, 1 to 65535, `first <= last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortRange {

@@ -1,7 +1,9 @@
 //! Whether the resolver answers, asked under a network identity.
 
+use super::reply::{self, EXTENDED_ERROR, NAME};
 use super::service::Config;
 use hickory_proto::op::{Message, MessageType, OpCode, Query};
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{Name, RecordType};
 use hickory_proto::serialize::binary::BinDecodable;
 use std::io;
@@ -27,11 +29,18 @@ pub struct NoAnswer {
 }
 
 /// Asks for a name that the resolver knows by itself (`localhost`; RFC 6761, 6.3), for up to 3 s.
+/// The answer has to be this resolver's: a DNS server that listens on every address of the host
+/// keeps it from its port, and would answer sandboxes whatever their profile.
 ///
 /// # Errors
-/// If there is no answer, or the caller is no network identity.
+/// If there is no answer, if it is another server's, or if the caller is no network identity.
 pub fn ask() -> Result<(), NoAnswer> {
     ask_at(Config::ADDRESS, PATIENCE).map_err(|source| NoAnswer { source })
+}
+
+/// Whether it answers now, asked once as [`ask`] does.
+pub fn answers() -> bool {
+    once(Config::ADDRESS).is_ok()
 }
 
 pub(super) fn ask_at(address: SocketAddr, patience: Duration) -> io::Result<()> {
@@ -53,6 +62,7 @@ fn once(address: SocketAddr) -> io::Result<()> {
     rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())?;
     let mut question = Message::new(u16::from_ne_bytes(id), MessageType::Query, OpCode::Query);
     question.add_query(Query::query(Name::from_ascii("localhost.").map_err(io::Error::other)?, RecordType::A));
+    question.set_edns(reply::edns());
     let bytes = question.to_vec().map_err(io::Error::other)?;
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.connect(address)?;
@@ -61,26 +71,53 @@ fn once(address: SocketAddr) -> io::Result<()> {
     let mut buffer = [0; ANSWER_MAX];
     let length = socket.recv(&mut buffer)?;
     let answer = Message::from_bytes(&buffer[..length]).map_err(io::Error::other)?;
-    let ours = answer.metadata.id == question.metadata.id && answer.metadata.message_type == MessageType::Response;
-    if ours { Ok(()) } else { Err(io::Error::other("something else answered")) }
+    let to_us = answer.metadata.id == question.metadata.id && answer.metadata.message_type == MessageType::Response;
+    if to_us && is_ours(&answer) { Ok(()) } else { Err(io::Error::other("something else answered")) }
+}
+
+/// RFC 8914, 2: a code of two octets, and text.
+fn is_ours(answer: &Message) -> bool {
+    let option = answer.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Unknown(EXTENDED_ERROR)));
+    matches!(option, Some(EdnsOption::Unknown(_, data)) if data.get(2..) == Some(NAME))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hickory_proto::rr::rdata::A;
+    use hickory_proto::rr::{RData, Record};
+    use std::thread::JoinHandle;
+
+    /// Answers one query with these bytes made of it.
+    fn server(answer: impl FnOnce(&[u8]) -> Vec<u8> + Send + 'static) -> (SocketAddr, JoinHandle<()>) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let answering = std::thread::spawn(move || {
+            let mut buffer = [0; ANSWER_MAX];
+            let (length, peer) = socket.recv_from(&mut buffer).unwrap();
+            socket.send_to(&answer(&buffer[..length]), peer).unwrap();
+        });
+        (address, answering)
+    }
 
     #[test]
-    fn nobody_there_is_told_and_an_echo_is_no_answer() {
+    fn nobody_there_is_told() {
         let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert_eq!(ask_at(address, Duration::ZERO).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
-        let echo = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = echo.local_addr().unwrap();
-        let echoing = std::thread::spawn(move || {
-            let mut buffer = [0; ANSWER_MAX];
-            let (length, peer) = echo.recv_from(&mut buffer).unwrap();
-            echo.send_to(&buffer[..length], peer).unwrap();
-        });
-        assert!(ask_at(address, Duration::ZERO).unwrap_err().to_string().contains("something else"));
-        echoing.join().unwrap();
+    }
+
+    #[test]
+    fn neither_an_echo_nor_another_servers_answer_is_ours() {
+        let another = |query: &[u8]| {
+            let mut answer = Message::from_bytes(query).unwrap();
+            answer.metadata.message_type = MessageType::Response;
+            let localhost = RData::A(A(Ipv4Addr::LOCALHOST));
+            answer.add_answer(Record::from_rdata(Name::from_ascii("localhost.").unwrap(), 60, localhost));
+            answer.to_vec().unwrap()
+        };
+        for (address, answering) in [server(<[u8]>::to_vec), server(another)] {
+            assert!(ask_at(address, Duration::ZERO).unwrap_err().to_string().contains("something else"));
+            answering.join().unwrap();
+        }
     }
 }

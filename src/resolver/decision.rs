@@ -28,6 +28,8 @@ pub struct Rules {
     pub version: Version,
     /// What is next to the host.
     pub on_link: Vec<IpNet>,
+    /// The host's own addresses.
+    pub own: Vec<IpAddr>,
 }
 
 /// The policy at one moment, ready to be asked.
@@ -105,7 +107,7 @@ impl View {
         });
         let by_name = |(lease, _): &(Lease, Instant)| matches!(lease.target, LeaseTarget::Name(_));
         Self {
-            space: Space::new(&ruleset.denied, &rules.on_link),
+            space: Space::new(&ruleset.denied, &rules.on_link, &rules.own),
             excepted: excepted.collect(),
             leases: leases.into_iter().filter(by_name).collect(),
             hosts,

@@ -14,7 +14,9 @@ pub(super) const UDP_SIZE: u16 = 1232;
 /// Octets of an answer over TCP (RFC 1035, 4.2.2).
 const TCP_SIZE: usize = 65_535;
 /// Code of the option that explains a response code (RFC 8914, 2).
-const EXTENDED_ERROR: u16 = 15;
+pub(super) const EXTENDED_ERROR: u16 = 15;
+/// By which a launcher tells our answer from that of another server that listens at our address.
+pub(super) const NAME: &[u8] = b"rcc";
 /// For an answer that is ours: it may be given again.
 const OWN_TTL: u32 = 3600;
 
@@ -27,7 +29,7 @@ pub enum Carrier {
     Tcp,
 }
 
-/// Why an answer is as it is (RFC 8914, 4).
+/// Why an answer is as it is (RFC 8914, 4, and IANA's registry of extended DNS errors).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// 15: all addresses lie in denied space.
@@ -36,6 +38,8 @@ pub enum Reason {
     Prohibited,
     /// 22: no upstream answers.
     NoReachableAuthority,
+    /// 29: this resolver's own answer, with [`NAME`] as the text beside it.
+    Synthesized,
 }
 
 /// Our own EDNS record.
@@ -66,7 +70,7 @@ pub fn loopback(question: &Question, carrier: Carrier) -> Vec<u8> {
         RecordType::AAAA => Some(RData::AAAA(AAAA(Ipv6Addr::LOCALHOST))),
         _ => None,
     };
-    let mut message = message(question, ResponseCode::NoError, None);
+    let mut message = message(question, ResponseCode::NoError, Some(Reason::Synthesized));
     message.answers.extend(data.map(|data| Record::from_rdata(question.query.name.clone(), OWN_TTL, data)));
     encode(message, question, carrier)
 }
@@ -104,7 +108,9 @@ fn message(question: &Question, code: ResponseCode, reason: Option<Reason>) -> M
     if question.edns {
         let mut edns = edns();
         if let Some(reason) = reason {
-            edns.options_mut().insert(EdnsOption::Unknown(EXTENDED_ERROR, reason.code().to_be_bytes().to_vec()));
+            let text = if reason == Reason::Synthesized { NAME } else { &[] };
+            let option = [&reason.code().to_be_bytes(), text].concat();
+            edns.options_mut().insert(EdnsOption::Unknown(EXTENDED_ERROR, option));
         }
         message.set_edns(edns);
     }
@@ -117,6 +123,7 @@ impl Reason {
             Self::Blocked => 15,
             Self::Prohibited => 18,
             Self::NoReachableAuthority => 22,
+            Self::Synthesized => 29,
         }
     }
 }

@@ -11,7 +11,7 @@ pub enum Verdict {
     Public,
     /// Denied space: only for a name that is excepted or leased.
     Private,
-    /// For no name at all ([`ranges::never_behind_a_name`]).
+    /// For no name at all ([`ranges::never_behind_a_name`]), and the host itself.
     Never,
 }
 
@@ -23,10 +23,12 @@ pub struct Space {
 }
 
 impl Space {
-    /// `denied` is [`crate::policy::ruleset::Ruleset::denied`]; `on_link` is what is next to the host.
-    pub fn new(denied: &[IpNet], on_link: &[IpNet]) -> Self {
+    /// `denied` is [`crate::policy::ruleset::Ruleset::denied`]; `on_link` is what is next to the host, `own`
+    /// are its addresses. The kernel denies those, but not as a gateway's NAT64 leads back to them.
+    pub fn new(denied: &[IpNet], on_link: &[IpNet], own: &[IpAddr]) -> Self {
         let private = denied.iter().copied().chain(ranges::with_nat64(on_link.iter().copied()));
-        Self { private: Ranges::new(private), never: Ranges::new(ranges::never_behind_a_name()) }
+        let own = ranges::with_nat64(own.iter().copied().map(IpNet::from));
+        Self { private: Ranges::new(private), never: Ranges::new(ranges::never_behind_a_name().into_iter().chain(own)) }
     }
 
     /// Looks up one address.
@@ -106,7 +108,8 @@ mod tests {
 
     fn space() -> Space {
         let on_link = ["198.51.100.0/24", "2001:db8:77::/64"].map(|net| net.parse().unwrap());
-        Space::new(&ranges::denied(), &on_link)
+        let own = ["198.51.100.2", "2001:db8:77::2", "203.0.113.1"].map(|own| own.parse().unwrap());
+        Space::new(&ranges::denied(), &on_link, &own)
     }
 
     #[test]
@@ -121,6 +124,11 @@ mod tests {
             ("198.51.100.7", Verdict::Private),
             ("64:ff9b::198.51.100.7", Verdict::Private),
             ("2001:db8:77::7", Verdict::Private),
+            ("198.51.100.2", Verdict::Never),
+            ("64:ff9b::198.51.100.2", Verdict::Never),
+            ("2001:db8:77::2", Verdict::Never),
+            ("203.0.113.1", Verdict::Never),
+            ("203.0.113.2", Verdict::Public),
             ("::ffff:10.1.2.3", Verdict::Never),
             ("::ffff:1.1.1.1", Verdict::Never),
             ("2002:a01:203::1", Verdict::Never),

@@ -26,7 +26,7 @@ static VIEW: LazyLock<View> = LazyLock::new(|| {
         vpn_interfaces: vec![],
     };
     let ruleset = Arc::new(Ruleset::from(&policy));
-    let rules = Rules { ruleset, version: Version::new([0; 32]), on_link: vec![] };
+    let rules = Rules { ruleset, version: Version::new([0; 32]), on_link: vec![], own: vec![] };
     View::new(&rules, vec![], Hosts::new())
 });
 

@@ -1,5 +1,6 @@
 //! Judges a host by what was observed: each requirement is plain data. Pure.
 
+use super::Network;
 use super::cgroup::Delegation;
 use super::kernel;
 use super::observe::{Mapper, Observations, Tun};
@@ -16,8 +17,8 @@ pub const NFT_FLOOR: Version = Version([1, 0, 2]);
 /// What other parts of rcc contribute.
 #[derive(Clone, Debug, Default)]
 pub struct Contributions {
-    /// The firewall's own word: in force, or why not.
-    pub firewall: Option<Result<(), String>>,
+    /// What sandboxes would find.
+    pub network: Option<Network>,
     /// Where Claude Code is; `Some(None)` if it was asked for and is not there.
     pub agent: Option<Option<std::path::PathBuf>>,
 }
@@ -26,7 +27,8 @@ pub struct Contributions {
 pub fn judge(host: &Observations, contributions: &Contributions) -> Vec<Requirement> {
     let mut all = vec![kernel_version(host), namespaces(host), seccomp(host), landlock(host), mappers(host)];
     all.extend([pasta(host), tun(host), nft(host), nft_kernel(host), identities(host)]);
-    all.extend(contributions.firewall.as_ref().map(|found| firewall(host, found)));
+    all.extend(contributions.network.as_ref().map(|found| firewall(host, &found.rules)));
+    all.extend(contributions.network.as_ref().and_then(|found| found.resolver).map(|found| resolver(host, found)));
     all.push(cgroup(host));
     all.extend(contributions.agent.as_ref().map(|found| agent(host, found.as_deref())));
     all
@@ -153,7 +155,7 @@ fn nft_kernel(host: &Observations) -> Requirement {
     match &host.nft_kernel {
         Some(Ok(())) => found("takes every kind of rule".into()),
         Some(Err(said)) => found(said.clone())
-            .unless(Verdict::Missing, "boot a kernel with CONFIG_NF_TABLES_INET and the modules nft_fib_inet, nft_ct"),
+            .unless(Verdict::Missing, "boot a kernel with CONFIG_NF_TABLES_INET and the modules nft_fib_inet, nft_limit, nft_log, nft_reject_inet"),
         None => found("not tried".into()).unless(Verdict::Missing, "mend nft and user namespaces first"),
     }
 }
@@ -181,6 +183,21 @@ fn firewall(host: &Observations, found: &Result<(), String>) -> Requirement {
         Ok(()) => requirement("in force"),
         Err(state) => by_init(host, requirement(state), "services.rcc.enable = true"),
     }
+}
+
+fn resolver(host: &Observations, answers: bool) -> Requirement {
+    let found = |state| Requirement::ok("resolver", "answers for names, of the service rcc-firewall", state);
+    if answers {
+        return found("answers");
+    }
+    let found = found("does not answer");
+    if host.systemd {
+        let (remedy, mender) = (root(host, "systemctl restart rcc-firewall"), Mender::Init);
+        // The unit of a declared machine is not `init`'s.
+        return found.unless(Verdict::Missing, remedy).by(if host.declared { Mender::Person } else { mender });
+    }
+    let remedy = root(host, &format!("{} firewall apply --watch", host.rcc));
+    found.unless(Verdict::Missing, format!("{remedy} (it stays: let the boot run it)"))
 }
 
 /// What `init` does, and the module where the machine is declared.

@@ -49,6 +49,15 @@ pub mod userns;
 /// What another part of rcc, or a program of the host, reports as the cause of a failure.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// What sandboxes of a user would find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Whether the rules are in force, or what is wrong with them.
+    pub rules: Result<(), String>,
+    /// Whether names resolve; not asked where the rules are not in force.
+    pub resolver: Option<bool>,
+}
+
 /// What `setup` and `init` need of the firewall and of root's configuration.
 #[derive(Clone, Copy)]
 pub struct Wiring<'a> {
@@ -57,8 +66,8 @@ pub struct Wiring<'a> {
     pub apply: &'a dyn Fn() -> Result<(), Failure>,
     /// Removes the ruleset; fine where there is none.
     pub reset: &'a dyn Fn() -> Result<(), Failure>,
-    /// Whether the rules are in force for this user; the error says what is wrong with them.
-    pub probe: &'a dyn Fn(&crate::facts::User) -> Result<(), Failure>,
+    /// What this user's sandboxes would find.
+    pub probe: &'a dyn Fn(&crate::facts::User) -> Network,
     /// Users whom root's configuration names; none where it is absent.
     pub users: &'a dyn Fn() -> Result<Vec<u32>, Failure>,
 }

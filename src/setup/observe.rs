@@ -30,6 +30,8 @@ pub struct Observations {
     pub rcc: String,
     /// Whether the machine's files are declared (NixOS), so that `init` must not edit them.
     pub declared: bool,
+    /// Whether systemd runs services.
+    pub systemd: bool,
     /// The distribution's family.
     pub family: Option<Family>,
     /// `uname -r`
@@ -119,6 +121,7 @@ impl Observations {
             privileged: rustix::process::geteuid().is_root(),
             rcc,
             declared: identities::check_editable(layout).is_err(),
+            systemd: layout.has_systemd(),
             family: Family::of(&read("/etc/os-release")),
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
             missing_calls: kernel::missing_calls(),

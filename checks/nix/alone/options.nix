@@ -84,6 +84,34 @@ in
   rendered = builtins.mapAttrs (_: settings: schema.prune (lib.fill schema.type settings)) {
     empty = { };
     examples = examples (lib.importJSON ../../../modules/settings.json);
+    lists = {
+      profiles.allowlist.allow = [
+        {
+          domain = "git.corp.example";
+          ports = [ 22 ];
+        }
+      ];
+      profiles.narrow = {
+        default = "deny";
+        groups = [
+          "claude"
+          "internal"
+        ];
+        names = [
+          "docs.example.com"
+          { name = "*.example.com"; }
+          {
+            name = "mirror.example.com";
+            ports = [
+              80
+              443
+            ];
+          }
+        ];
+      };
+      groups.internal.names = [ "registry.example.com" ];
+    };
+    mixed.profiles.work.names = [ "docs.example.com" ];
     unknown.profile = { };
     badly.network.private = [ "10.1.2.3/8" ];
   };
@@ -93,6 +121,7 @@ in
     builtins.mapAttrs
       (_: settings: !(builtins.tryEval (builtins.deepSeq (lib.fill schema.type settings) null)).success)
       {
+        default.profiles.work.default = "allow";
         range.limits.pids = -1;
         kind.users = "alice";
         choice.profiles.work.allow = [ { protocol = "sctp"; } ];

@@ -104,10 +104,10 @@ def main():
             problems.append(sentence)
             print("         |", str(detail).replace("\n", "\n         | "))
 
-    for name in ["empty", "examples"]:
+    for name in ["empty", "examples", "lists"]:
         said = accepted(rcc, found["rendered"][name])
         hold(f"rcc takes the settings `{name}`", said is None, said)
-    for name, word in [("unknown", "profiles"), ("badly", "10.0.0.0/8")]:
+    for name, word in [("unknown", "profiles"), ("badly", "10.0.0.0/8"), ("mixed", 'default = "deny"')]:
         said = accepted(rcc, found["rendered"][name])
         hold(f"rcc refuses the settings `{name}` and suggests {word}", said is not None and word in said, said)
     for name, refused in found["refused"].items():

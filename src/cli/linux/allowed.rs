@@ -87,7 +87,7 @@ fn written(admin: &Admin, file: &Path) -> Vec<Allowed> {
                 session: None,
                 target: shown::target(target),
                 ports: ports.join(","),
-                protocol: word(protocol).to_owned(),
+                protocol: protocol.as_str().to_owned(),
                 by,
                 group,
                 remaining_seconds: None,
@@ -106,14 +106,6 @@ fn written(admin: &Admin, file: &Path) -> Vec<Allowed> {
         }
     }
     rows
-}
-
-fn word(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Any => "any",
-    }
 }
 
 fn leased(policy: &Policy) -> miette::Result<Vec<Allowed>> {

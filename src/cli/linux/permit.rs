@@ -141,6 +141,7 @@ impl AllowArguments {
             return self.tell(told, &now, None);
         }
         warn_of_breadth(target);
+        warn_of_host(target, &now.policy)?;
         match self.time {
             Some(time) => self.lease(&now, ports, time, &typed),
             None => self.write(&now, ports, &typed),
@@ -167,7 +168,7 @@ impl AllowArguments {
         let leases = transports.iter().map(|transport| Lease::new(target.clone(), *transport, ports, now.holder()));
         let leases: Vec<Lease> = leases.collect::<Result<_, _>>().into_diagnostic()?;
         let until = moment(SystemTime::now() + time);
-        let entry = now.entry("allow", typed, self.protocol.as_str(), Some(until.clone()));
+        let entry = now.entry("allow", typed, Protocol::from(self.protocol).as_str(), Some(until.clone()));
         let (log, who, ruleset) = (Log::host(), Who::calling(), Ruleset::from(&now.policy));
         // On record before it holds.
         log.add(&who, &entry, State::Requested).into_diagnostic()?;
@@ -190,7 +191,7 @@ impl AllowArguments {
             target => Change::Except(Exception { target, ports: set, protocol }),
         };
         let may_be_private = matches!(&change, Change::Except(Exception { target: Target::Domain(_), .. }));
-        let entry = now.entry("allow", typed, self.protocol.as_str(), None);
+        let entry = now.entry("allow", typed, Protocol::from(self.protocol).as_str(), None);
         let told = match make(now, change, entry)? {
             Made::Already => {
                 format!("{} says so already: {typed} is allowed {}", config::ADMIN_FILE, now.beneficiary())
@@ -226,6 +227,17 @@ fn warn_of_breadth(target: &Target) {
     }
 }
 
+/// What listens on this machine was not made for an agent.
+fn warn_of_host(target: &Target, policy: &Policy) -> miette::Result<()> {
+    if let Target::Address(net) = target
+        && net.prefix_len() == net.max_prefix_len()
+        && why::place(net.addr(), policy)?.host
+    {
+        output::tell_line(format_args!("rcc: {} is this machine itself, and whatever listens there", net.addr()));
+    }
+    Ok(())
+}
+
 impl DenyArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         let now = Now::look(self.profile.as_ref(), self.session.as_deref())?;
@@ -238,7 +250,7 @@ impl DenyArguments {
         let mut taken: Vec<String> = revoked.iter().map(|lease| format!("the lease {lease}")).collect();
         if self.session.is_none() {
             let change = Change::Take { target: target.clone(), protocol: self.protocol.into(), ports };
-            let entry = now.entry("deny", &typed, self.protocol.as_str(), None);
+            let entry = now.entry("deny", &typed, Protocol::from(self.protocol).as_str(), None);
             if matches!(make(&now, change, entry)?, Made::Done) {
                 taken.push(format!("its entry in {}", config::ADMIN_FILE));
             }

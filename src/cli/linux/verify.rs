@@ -159,19 +159,18 @@ impl Drop for Throwaway {
     }
 }
 
-/// Asked under an identity of the calling user.
+/// Root reads the rules; anybody else asks under an identity of their own.
 pub(in crate::cli) fn status(policy: &Policy) -> miette::Result<Status> {
-    let uid = rustix::process::geteuid().as_raw();
-    let profile = ProfileName::public();
-    let state = match enforcement::probe(policy, &profile, uid) {
-        Ok(()) => firewall::State::InForce,
-        Err(ProbeError::NotInForce(state, _)) => state,
-        // They are; what names lack is told beside it.
-        Err(ProbeError::NoResolver(why)) => {
-            tracing::warn!("{why}");
-            firewall::State::InForce
-        }
+    let (uid, ruleset) = (rustix::process::geteuid(), Ruleset::from(policy));
+    if uid.is_root() {
+        let status = firewall::status(&ruleset).into_diagnostic()?;
+        return Ok(Status { resolver: enforcement::resolves(policy).into_diagnostic()?, ..status });
+    }
+    let (state, resolver) = match enforcement::probe(policy, &ProfileName::public(), uid.as_raw()) {
+        Ok(()) => (firewall::State::InForce, Some(true)),
+        Err(ProbeError::NotInForce(state, _)) => (state, None),
+        Err(ProbeError::NoResolver(_)) => (firewall::State::InForce, Some(false)),
         Err(error) => return Err(miette::miette!("{error}")),
     };
-    Ok(Status { state, version: firewall::nft::version(&Ruleset::from(policy)), counters: Vec::new() })
+    Ok(Status { state, version: firewall::nft::version(&ruleset), resolver, counters: Vec::new() })
 }

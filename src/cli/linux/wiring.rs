@@ -1,23 +1,27 @@
 //! What `setup` and `init` need of the rest of rcc.
 
 use crate::config::{self, UserRef};
-use crate::enforcement;
+use crate::enforcement::{self, ProbeError};
 use crate::facts::User;
 use crate::firewall;
 use crate::policy::ProfileName;
-use crate::setup::{Failure, Wiring, account};
+use crate::setup::{Failure, Network, Wiring, account};
 use std::path::Path;
 use std::process::ExitCode;
 
 /// Runs one of the two, wired.
 pub fn with(command: impl FnOnce(Wiring<'_>) -> Result<ExitCode, Failure>) -> miette::Result<ExitCode> {
-    let wiring = Wiring {
-        apply: &apply,
-        reset: &|| Ok(firewall::reset()?),
-        probe: &|user: &User| Ok(enforcement::probe(&enforcement::current()?, &ProfileName::public(), user.uid)?),
-        users: &users,
-    };
+    let wiring = Wiring { apply: &apply, reset: &|| Ok(firewall::reset()?), probe: &probe, users: &users };
     command(wiring).map_err(|failure| miette::miette!("{failure}"))
+}
+
+fn probe(user: &User) -> Network {
+    let policy = enforcement::current().map_err(ProbeError::from);
+    match policy.and_then(|policy| enforcement::probe(&policy, &ProfileName::public(), user.uid)) {
+        Ok(()) => Network { rules: Ok(()), resolver: Some(true) },
+        Err(ProbeError::NoResolver(_)) => Network { rules: Ok(()), resolver: Some(false) },
+        Err(failure) => Network { rules: Err(failure.to_string()), resolver: None },
+    }
 }
 
 /// Loads the rules that root's configuration asks for.

@@ -6,7 +6,6 @@ use crate::enforcement;
 use crate::facts::Facts;
 use crate::firewall::{self, macos};
 use crate::output;
-use crate::policy::ruleset::Ruleset;
 use crate::setup::launchd::{self, Hooks, Plan};
 use crate::setup::layout::Layout;
 use crate::setup::{Failure, privilege, unit};
@@ -66,12 +65,7 @@ fn with_hooks<T>(act: impl FnOnce(Hooks) -> T) -> T {
 
 /// Loads the rules that root's configuration asks for.
 fn apply() -> Result<(), Failure> {
-    let policy = enforcement::current()?;
-    let gathered = firewall::gather(&Ruleset::from(&policy))?;
-    for warning in &gathered.warnings {
-        output::tell_line(format_args!("rcc: {warning}"));
-    }
-    Ok(firewall::apply(&policy, &gathered.surroundings)?)
+    Ok(firewall::apply(&enforcement::current()?, &firewall::gather()?)?)
 }
 
 /// The daemon as a package declares it: that nobody but root can change the program is the package's

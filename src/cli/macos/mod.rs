@@ -11,6 +11,7 @@ use super::ps::{PsArguments, StopArguments};
 use super::run::{ClaudeArguments, RunArguments, ShellArguments};
 use crate::enforcement;
 use crate::firewall::{self, Status};
+use crate::policy::ruleset::Ruleset;
 use crate::policy::{Lease, Policy};
 use ipnet::IpNet;
 use miette::IntoDiagnostic;
@@ -59,8 +60,11 @@ impl DenialsArguments {
 #[error("only root can read pf's rules: run this with sudo")]
 struct NotRoot;
 
-pub(super) fn status(_: &Policy) -> miette::Result<Status> {
-    Err(NotRoot.into())
+pub(super) fn status(policy: &Policy) -> miette::Result<Status> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(NotRoot.into());
+    }
+    firewall::status(&Ruleset::from(policy)).into_diagnostic()
 }
 
 /// Leases are the Linux kernel's.

@@ -214,7 +214,7 @@ fn fill(table: &mut dyn TableLike, entry: &Entry, list: &str) {
     table.insert(if list == "names" { "name" } else { key }, toml_edit::value(text));
     table.insert("ports", ports(entry));
     if entry.protocol != Protocol::Tcp {
-        table.insert("protocol", toml_edit::value(protocol(entry.protocol)));
+        table.insert("protocol", toml_edit::value(entry.protocol.as_str()));
     }
 }
 
@@ -222,8 +222,8 @@ fn fill(table: &mut dyn TableLike, entry: &Entry, list: &str) {
 fn rewrite(table: &mut dyn TableLike, entry: &Entry) {
     set(table, "ports", ports(entry));
     let written = table.get("protocol").and_then(Item::as_str).unwrap_or("tcp");
-    if written != protocol(entry.protocol) {
-        set(table, "protocol", toml_edit::value(protocol(entry.protocol)));
+    if written != entry.protocol.as_str() {
+        set(table, "protocol", toml_edit::value(entry.protocol.as_str()));
     }
 }
 
@@ -252,14 +252,6 @@ fn ports(entry: &Entry) -> Item {
         if range.first() == range.last() { i64::from(range.first()).into() } else { range.to_string().into() }
     };
     toml_edit::value(entry.ports.ranges().iter().map(port).collect::<Array>())
-}
-
-fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Any => "any",
-    }
 }
 
 /// The key of the target in `allow`, and its text.

@@ -66,19 +66,21 @@ const NETWORK: [Key; 2] = [
     },
 ];
 
+/// Without defaults: what holds where a key is absent differs between profiles, and where it may not
+/// stand at all even an empty list is a mistake.
 const PROFILE: [Key; 4] = [
     Key {
         name: "default",
         kind: Type::Enum(&["public", "deny"]),
-        default: Some(r#""public""#),
-        description: "What this profile reaches that no rule names: all of the public internet, or nothing. For \
-                      `allowlist` it is `\"deny\"`; the two built-in profiles cannot change it.",
+        default: None,
+        description: "What this profile reaches that no rule names: all of the public internet, or nothing. Without \
+                      it `\"public\"`, but `\"deny\"` in `allowlist`; the two built-in profiles cannot change it.",
         example: Some(r#""deny""#),
     },
     Key {
         name: "groups",
         kind: Type::List(&Type::String),
-        default: Some("[]"),
+        default: None,
         description: "The groups of names that this profile reaches; only where `default` is `\"deny\"`. `allowlist` \
                       takes every built-in group unless this is written.",
         example: Some(r#"["claude", "npm"]"#),
@@ -86,7 +88,7 @@ const PROFILE: [Key; 4] = [
     Key {
         name: "names",
         kind: NAMES,
-        default: Some("[]"),
+        default: None,
         description: "Names that this profile reaches beside its groups, where their addresses are public; only where \
                       `default` is `\"deny\"`. A text stands for TCP port 443.",
         example: Some(r#"["example.com", { name = "*.example.com", ports = [443, 8443] }]"#),

@@ -74,9 +74,8 @@ pub fn apply(policy: &Policy, shared: &Surroundings) -> Result<(), ApplyError> {
 ///
 /// No network of sandboxes is known to this version: it has no runtime that makes one.
 pub(super) fn around(ruleset: &Ruleset, shared: &Surroundings) -> Result<pf::Surroundings, LinksError> {
-    let links = onlink::read()?;
-    let vpn = links.vpn(ruleset);
-    Ok(pf::Surroundings { shared: shared.clone(), own: links.own, vpn, ..pf::Surroundings::default() })
+    let vpn = onlink::read()?.vpn(ruleset);
+    Ok(pf::Surroundings { shared: shared.clone(), vpn, ..pf::Surroundings::default() })
 }
 
 /// Puts this very anchor into force. `run` is the directory for locks and the token.
@@ -168,7 +167,7 @@ impl Inspection {
 /// Compares what pf has with what the configuration asks for; needs root.
 pub fn status(ruleset: &Ruleset) -> Result<Status, ApplyError> {
     let state = inspect()?.state(ruleset);
-    Ok(Status { state, version: pf::version(ruleset), counters: Vec::new() })
+    Ok(Status { state, version: pf::version(ruleset), resolver: None, counters: Vec::new() })
 }
 
 fn require_root() -> Result<(), ApplyError> {

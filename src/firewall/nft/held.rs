@@ -19,16 +19,16 @@ use std::time::Duration;
 const PORTS_EACH: u32 = 16;
 /// Elements of one set of addresses: about 5 MB. Whoever asks for names without end fills it, and
 /// is granted nothing more until the oldest have ended.
-pub(in crate::firewall) const ADDRESSES_MAX: u32 = 16_384;
+pub const ADDRESSES_MAX: u32 = 16_384;
 /// Elements of one set of leases.
-pub(in crate::firewall) const LEASES_MAX: u32 = 1024;
+pub const LEASES_MAX: u32 = 1024;
 /// The set of leases by name. Its elements say in their comment what they are; their keys are
 /// digests of that.
-pub(in crate::firewall) const LEASED_NAMES: &str = "leasednames";
+pub const LEASED_NAMES: &str = "leasednames";
 
 /// Which rules a name was granted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::firewall) enum NameKind {
+pub enum NameKind {
     /// Exceptions into private space.
     Excepted,
     /// The list of a profile that denies everything else.
@@ -36,7 +36,8 @@ pub(in crate::firewall) enum NameKind {
 }
 
 impl NameKind {
-    pub(in crate::firewall) const ALL: [Self; 2] = [Self::Excepted, Self::Listed];
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Excepted, Self::Listed];
 
     pub(super) fn stem(self) -> &'static str {
         match self {
@@ -46,7 +47,7 @@ impl NameKind {
     }
 
     /// The rules of this kind.
-    pub(in crate::firewall) fn rules(self, profile: &ProfileRules) -> Option<&NameRules> {
+    pub fn rules(self, profile: &ProfileRules) -> Option<&NameRules> {
         match self {
             Self::Excepted => Some(&profile.excepted),
             Self::Listed => profile.listed.as_ref(),
@@ -56,7 +57,7 @@ impl NameKind {
 
 /// What the key of an element is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::firewall) enum Shape {
+pub enum Shape {
     /// Address, transport, port.
     Opening,
     /// Address.
@@ -67,9 +68,16 @@ pub(in crate::firewall) enum Shape {
 
 /// What a set of this module holds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::firewall) enum Contents {
+pub enum Contents {
     /// Addresses of names of a profile; with a class only those of that class.
-    Names { kind: NameKind, profile: ProfileName, class: Option<usize> },
+    Names {
+        /// By which rules.
+        kind: NameKind,
+        /// Whose.
+        profile: ProfileName,
+        /// The position in [`NameRules::classes`].
+        class: Option<usize>,
+    },
     /// Leases by address, of a profile or of all sessions.
     Leases(Option<ProfileName>),
     /// Addresses of leased names, of a profile or of all sessions.
@@ -78,7 +86,7 @@ pub(in crate::firewall) enum Contents {
 
 impl Contents {
     /// Where the addresses of a lease are.
-    pub(in crate::firewall) fn of_lease(lease: &Lease) -> Self {
+    pub fn of_lease(lease: &Lease) -> Self {
         let profile = match &lease.holder {
             Holder::Profile(profile) => Some(profile.clone()),
             Holder::Identity(_) => None,
@@ -89,7 +97,8 @@ impl Contents {
         }
     }
 
-    pub(in crate::firewall) fn shape(&self) -> Shape {
+    /// What the keys of its elements are made of.
+    pub fn shape(&self) -> Shape {
         match self {
             Self::Names { class: Some(_), .. } => Shape::Address,
             Self::Leases(None) | Self::Leased(None) => Shape::Session,
@@ -99,7 +108,7 @@ impl Contents {
 
     /// The name of the set. Those of names carry the tag of the version, so that what was decided
     /// under other rules meets no set.
-    pub(in crate::firewall) fn set(&self, family: Family, version: Option<&Version>) -> String {
+    pub fn set(&self, family: Family, version: Option<&Version>) -> String {
         let digit = family.digit();
         match self {
             Self::Names { kind, profile, class } => {
@@ -114,7 +123,7 @@ impl Contents {
     }
 
     /// What the set of this name holds, whatever version it is of.
-    pub(in crate::firewall) fn parse(set: &str) -> Option<(Self, Family)> {
+    pub fn parse(set: &str) -> Option<(Self, Family)> {
         let (stem, profile) = match set.split_once('-') {
             Some((stem, profile)) => (stem, Some(ProfileName::new(profile).ok()?)),
             None => (set, None),
@@ -141,12 +150,12 @@ impl Contents {
 }
 
 /// Whether a set holds leases, and not what was opened by them.
-pub(in crate::firewall) fn is_of_leases(set: &str) -> bool {
+pub fn is_of_leases(set: &str) -> bool {
     set == LEASED_NAMES || matches!(Contents::parse(set), Some((Contents::Leases(_), _)))
 }
 
 /// The ports of a class as elements, or nothing if they are too many for that.
-pub(in crate::firewall) fn each_port(class: &[(Transport, PortRange)]) -> Option<Vec<(Transport, u16)>> {
+pub fn each_port(class: &[(Transport, PortRange)]) -> Option<Vec<(Transport, u16)>> {
     let count: u32 = class.iter().map(|(_, ports)| u32::from(ports.last() - ports.first()) + 1).sum();
     let each = |(transport, ports): &(Transport, PortRange)| {
         let transport = *transport;
@@ -177,27 +186,36 @@ pub(super) fn contents(ruleset: &Ruleset) -> Vec<Contents> {
 
 /// Something that the kernel holds for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::firewall) struct Held {
+pub struct Held {
     /// What and where.
-    pub(in crate::firewall) key: HeldKey,
+    pub key: HeldKey,
     /// Whose it is, as its comment says: a name, or a lease's text.
-    pub(in crate::firewall) comment: String,
+    pub comment: String,
     /// How long it still lasts.
-    pub(in crate::firewall) remaining: Duration,
+    pub remaining: Duration,
 }
 
 /// The place of a [`Held`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::firewall) enum HeldKey {
+pub enum HeldKey {
     /// An element of a set of addresses. Identity and port are there if the set's [`Shape`] has
     /// them.
-    Address { contents: Contents, identity: Option<u32>, address: IpAddr, port: Option<(Transport, u16)> },
+    Address {
+        /// The set's.
+        contents: Contents,
+        /// The host uid that it is open to.
+        identity: Option<u32>,
+        /// Where to.
+        address: IpAddr,
+        /// At which port.
+        port: Option<(Transport, u16)>,
+    },
     /// A lease by name.
     LeasedName,
 }
 
 /// The key of a lease by name: 64 bits of the SHA-256 of its text.
-pub(in crate::firewall) fn digest(text: &str) -> [u32; 2] {
+pub fn digest(text: &str) -> [u32; 2] {
     let digest: [u8; 32] = Sha256::digest(text).into();
     let word = |at: usize| u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]]);
     [word(0), word(4)]

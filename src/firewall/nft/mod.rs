@@ -20,12 +20,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::io::Write;
 
-pub(super) use held::{
+pub use held::{
     ADDRESSES_MAX, Contents, Held, HeldKey, LEASED_NAMES, LEASES_MAX, NameKind, Shape, digest, each_port, is_of_leases,
 };
-pub use rules::Class;
-pub(super) use rules::{PROBE_PORT, canary_chain, is_canary_chain, passed, profile_chain};
-pub(super) use sets::Family;
+pub use rules::{Class, PROBE_PORT, canary_chain, is_canary_chain, passed, profile_chain};
+pub use sets::Family;
 use words::Command;
 pub use words::TABLE;
 
@@ -42,12 +41,7 @@ pub fn replace(ruleset: &Ruleset, version: &Version, surroundings: &Surroundings
 }
 
 /// [`replace`], keeping what the kernel holds for a while.
-pub(super) fn replace_keeping(
-    ruleset: &Ruleset,
-    version: &Version,
-    surroundings: &Surroundings,
-    held: &[Held],
-) -> Document {
+pub fn replace_keeping(ruleset: &Ruleset, version: &Version, surroundings: &Surroundings, held: &[Held]) -> Document {
     document(ruleset, Some(version), surroundings, held)
 }
 
@@ -94,7 +88,7 @@ pub fn dynamic_sets(ruleset: &Ruleset, version: &Version) -> Vec<String> {
 }
 
 /// How many rules a document gives to each chain.
-pub(super) fn rules_by_chain(document: &Document) -> BTreeMap<String, usize> {
+pub fn rules_by_chain(document: &Document) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for command in &document.nftables {
         if let Command::Other(object) = command

@@ -66,7 +66,7 @@ impl fmt::Display for Class {
 }
 
 /// Stems of the counters of what passes in a profile.
-pub(in crate::firewall) fn passed(profile: &ProfileRules) -> [&'static str; 4] {
+pub fn passed(profile: &ProfileRules) -> [&'static str; 4] {
     [DNS, EXCEPTION, LEASE, if profile.listed.is_some() { LISTED } else { PUBLIC }]
 }
 

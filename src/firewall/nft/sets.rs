@@ -10,15 +10,19 @@ use std::net::IpAddr;
 
 /// The two families of addresses that everything about addresses exists for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::firewall) enum Family {
+pub enum Family {
+    /// IPv4.
     V4,
+    /// IPv6.
     V6,
 }
 
 impl Family {
-    pub(in crate::firewall) const BOTH: [Self; 2] = [Self::V4, Self::V6];
+    /// All there are.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
-    pub(in crate::firewall) fn of(address: &IpAddr) -> Self {
+    /// That of an address.
+    pub fn of(address: &IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 

@@ -39,6 +39,7 @@ fn policy() -> Policy {
 fn surroundings() -> Surroundings {
     Surroundings {
         on_link: vec!["203.0.113.0/24".parse().unwrap(), "2001:db8:1::/64".parse().unwrap()],
+        own: vec!["203.0.113.9".parse().unwrap()],
         resolvers: vec!["127.0.0.53:53".parse().unwrap()],
     }
 }

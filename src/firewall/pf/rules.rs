@@ -46,7 +46,11 @@ impl NetworkRules<'_> {
         if matches!(subnet, IpNet::V6(_)) {
             rules.extend(Ndp::ALL.map(|message| self.rule(Action::Pass, Protocol::Ndp(message), None, None)));
         }
-        rules.extend(self.dns(subnet));
+        // The host's resolvers answer for every name: whoever may reach listed names alone could send
+        // through them what it likes.
+        if profile.listed.is_none() {
+            rules.extend(self.dns(subnet));
+        }
         // A single address may be the host's own; a prefix or a name never opens the host.
         rules.extend(self.openings(subnet, &profile.hosts));
         rules.extend(self.all_denied(subnet, self.host_and_sandboxes()));
@@ -95,7 +99,7 @@ impl NetworkRules<'_> {
 
     /// The sandbox's own subnets are the host's and other sandboxes' as well.
     fn host_and_sandboxes(&self) -> Vec<IpNet> {
-        let own = self.surroundings.own.iter().copied().map(IpNet::from);
+        let own = self.surroundings.shared.own.iter().copied().map(IpNet::from);
         let sandboxes = self.surroundings.networks.iter().flat_map(|network| &network.subnets).copied();
         aggregated(own.chain(sandboxes).collect())
     }

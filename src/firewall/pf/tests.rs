@@ -2,7 +2,7 @@ use super::loaded::{Loaded, Reference, holds, token};
 use super::*;
 use crate::firewall::golden::{assert_golden, policy};
 use crate::policy::ruleset::Transport;
-use crate::policy::{DomainName, Policy};
+use crate::policy::{DomainName, Listed, NamePattern, Policy, Ports, Reach};
 use std::net::IpAddr;
 
 fn ruleset() -> Ruleset {
@@ -23,6 +23,7 @@ fn surroundings() -> Surroundings {
     Surroundings {
         shared: Shared {
             on_link: vec![net("203.0.113.0/24"), net("2001:db8:1::/64")],
+            own: addresses(&["203.0.113.9", "2001:db8:1::9"]),
             resolvers: ["192.168.1.1:53", "[2001:db8::53]:53"].map(|text| text.parse().unwrap()).to_vec(),
         },
         names: [(DomainName::new("git.corp.lan").unwrap(), addresses(&["10.7.7.7", "fd00::7"]))].into(),
@@ -30,7 +31,6 @@ fn surroundings() -> Surroundings {
             network("public", "bridge100", &["192.168.64.0/24", "fd12:3456:789a:1::/64"]),
             network("my-work", "bridge101", &["192.168.65.0/24"]),
         ],
-        own: addresses(&["203.0.113.9", "2001:db8:1::9"]),
         vpn: vec![net("198.18.0.0/15"), net("8.8.4.0/24")],
     }
 }
@@ -92,6 +92,26 @@ fn a_sandbox_reaches_what_its_profile_opens_and_nothing_private() {
 }
 
 #[test]
+fn a_profile_that_lists_names_reaches_their_addresses_and_no_resolver() {
+    let listed = Listed {
+        pattern: NamePattern::new("example.com").unwrap(),
+        ports: Ports::new(vec!["443".parse().unwrap()]).unwrap(),
+        protocol: crate::policy::Protocol::Tcp,
+    };
+    let mut policy = policy();
+    policy.profiles[0].reach = Reach::Listed(vec![listed]);
+    let mut surroundings = surroundings();
+    let unanswered = Anchor::new(&Ruleset::from(&policy), &surroundings);
+    surroundings.names.insert(DomainName::new("example.com").unwrap(), vec!["1.1.1.1".parse().unwrap()]);
+    let answered = Anchor::new(&Ruleset::from(&policy), &surroundings);
+    let public = |anchor, to, port| verdict(anchor, "bridge100", "192.168.64.2", to, Transport::Tcp, port);
+    assert_eq!((public(&unanswered, "1.1.1.1", 443), public(&answered, "1.1.1.1", 443)), (Action::Reset, Action::Pass));
+    for (to, port) in [("1.1.1.1", 80), ("1.0.0.1", 443), ("192.168.1.1", 53)] {
+        assert_eq!(public(&answered, to, port), Action::Reset, "{to}");
+    }
+}
+
+#[test]
 fn a_source_that_is_not_the_networks_reaches_nothing() {
     let anchor = anchor();
     for from in ["192.168.65.2", "8.8.8.8", "0.0.0.0", "fd00::1", "fe80::2"] {
@@ -103,7 +123,7 @@ fn a_source_that_is_not_the_networks_reaches_nothing() {
 #[test]
 fn an_exception_never_opens_the_host_or_another_sandbox() {
     let mut surroundings = surroundings();
-    surroundings.own.push("192.168.10.1".parse().unwrap());
+    surroundings.shared.own.push("192.168.10.1".parse().unwrap());
     let name = DomainName::new("git.corp.lan").unwrap();
     surroundings.names.insert(name, vec!["203.0.113.9".parse().unwrap(), "192.168.64.2".parse().unwrap()]);
     let anchor = Anchor::new(&ruleset(), &surroundings);

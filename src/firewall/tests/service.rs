@@ -119,7 +119,7 @@ struct Told(PathBuf);
 
 impl Companion for Told {
     fn follow(&mut self, now: InForce<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let Surroundings { on_link, resolvers } = now.surroundings;
+        let Surroundings { on_link, resolvers, .. } = now.surroundings;
         let v4 = on_link.iter().filter(|net| net.addr().is_ipv4()).map(ToString::to_string);
         let words: Vec<String> = resolvers.iter().map(|resolver| resolver.ip().to_string()).chain(v4).collect();
         Ok(std::fs::write(&self.0, words.join(" "))?)

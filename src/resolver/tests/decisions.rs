@@ -16,7 +16,7 @@ fn view(ruleset: Ruleset, leases: &[(&str, u64)]) -> (View, Instant) {
         (lease, now + Duration::from_secs(*seconds))
     });
     let on_link = vec!["198.51.100.0/24".parse().unwrap()];
-    let rules = Rules { ruleset: Arc::new(ruleset), version: Version::new([0; 32]), on_link };
+    let rules = Rules { ruleset: Arc::new(ruleset), version: Version::new([0; 32]), on_link, own: vec![] };
     (View::new(&rules, leases.collect(), Hosts::new()), now)
 }
 

@@ -86,7 +86,8 @@ proptest! {
         let leases: Vec<Lease> = leased.iter().map(|text| format!("{text} tcp 443 public").parse().unwrap()).collect();
 
         let (now, hour) = (Instant::now(), Duration::from_secs(3600));
-        let rules = Rules { ruleset: Arc::new(Ruleset::from(&policy)), version: Version::new([0; 32]), on_link: vec![] };
+        let ruleset = Arc::new(Ruleset::from(&policy));
+        let rules = Rules { ruleset, version: Version::new([0; 32]), on_link: vec![], own: vec![] };
         let view = View::new(&rules, leases.iter().map(|lease| (lease.clone(), now + hour)).collect(), Hosts::new());
         let asker = Asker { identity: BLOCK_START, profile: 0 };
         let decision = view.decide(asker, &Name::from_ascii(format!("{asked}.")).unwrap(), RecordType::A, now);

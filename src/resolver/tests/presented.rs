@@ -23,7 +23,7 @@ fn seen_with(ruleset: Ruleset, leases: &[&str], asked: &str, kind: RecordType, r
     let now = Instant::now();
     let leases = leases.iter().map(|text| (text.parse::<Lease>().unwrap(), now + Duration::from_secs(20)));
     let on_link = vec!["198.51.100.0/24".parse().unwrap(), "2001:db8:77::/64".parse().unwrap()];
-    let rules = Rules { ruleset: Arc::new(ruleset), version: Version::new([0; 32]), on_link };
+    let rules = Rules { ruleset: Arc::new(ruleset), version: Version::new([0; 32]), on_link, own: vec![] };
     let view = View::new(&rules, leases.collect(), Hosts::new());
     let asker = view.asker(me()).unwrap();
     let answer = answer(asked, kind, records).unwrap();

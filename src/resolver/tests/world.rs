@@ -211,7 +211,7 @@ impl World {
 /// As if they were loaded.
 pub(super) fn rules(ruleset: Ruleset) -> Rules {
     let on_link = vec!["198.51.100.0/24".parse().unwrap()];
-    Rules { ruleset: Arc::new(ruleset), version: Version::new([0; 32]), on_link }
+    Rules { ruleset: Arc::new(ruleset), version: Version::new([0; 32]), on_link, own: vec![] }
 }
 
 pub(super) fn start(
