@@ -179,7 +179,7 @@ fn resolver(upstream: SocketAddr, reach: Reach) -> Resolver {
     let port = free_port();
     Resolver::start(Config {
         listen: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
-        rules: Rules { ruleset: Arc::new(ruleset), version: Version::new([0; 32]), on_link: vec![] },
+        rules: Rules { ruleset: Arc::new(ruleset), version: Version::new([0; 32]), on_link: vec![], own: vec![] },
         upstreams: vec![upstream],
         opener: Box::new(|_, _, _| Ok(())),
     })

@@ -15,7 +15,7 @@ pub fn measure(machine: &Machine, table: &mut Table, rounds: usize) {
         }
     }
     machine.write(Load::None);
-    let _service = Service::start();
+    let _service = Service::start(machine);
     let mut reloaded = [Vec::new(), Vec::new()];
     for _ in 0..rounds {
         for (load, times) in [Load::None, Load::Many].into_iter().zip(&mut reloaded) {
