@@ -7,6 +7,8 @@
 //!                                          └─ recorder ─ /run/rcc/denials
 //! ```
 
+mod heap;
+
 use crate::config::ADMIN_FILE;
 use crate::denials::{Asked, NameDenied, NameReason, Recorder};
 use crate::enforcement::{self, EnforcementError};
@@ -71,7 +73,10 @@ struct Companions {
 impl Companion for Companions {
     fn follow(&mut self, in_force: InForce<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         self.record(in_force);
-        Ok(self.resolve(in_force)?)
+        let resolved = self.resolve(in_force);
+        // Loading rules takes many times the memory that keeping them does.
+        heap::give_back();
+        Ok(resolved?)
     }
 
     fn ended(&self) -> Option<BorrowedFd<'_>> {

@@ -217,7 +217,7 @@ fn run(
     let local = LocalSet::new();
     let granting = Granting::start(opener)?;
     local.block_on(&runtime, async move {
-        let (udp, tcp) = (tokio::net::UdpSocket::from_std(udp)?, tokio::net::TcpListener::from_std(tcp)?);
+        let (udp, tcp) = (Rc::new(udp), tokio::net::TcpListener::from_std(tcp)?);
         let core = Core::new(shared, granting);
         let mut tasks = JoinSet::new();
         tasks.spawn_local(listen::udp(Rc::clone(&core), udp));

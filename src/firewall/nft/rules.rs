@@ -8,7 +8,7 @@ use crate::policy::ProfileName;
 use crate::policy::ruleset::{CANARY, ON_LINK_CANARY, ProfileRules, RESOLVER, Ruleset, Version};
 use nftables::expr::{Expression, MetaKey, NamedExpression, SetItem};
 use nftables::schema::NfObject;
-use nftables::stmt::{Limit, RejectType, Statement, VerdictMap};
+use nftables::stmt::{Limit, Meter, RejectType, Statement, VerdictMap};
 use nftables::types::RejectCode;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -82,6 +82,10 @@ const OUTPUT: &str = "output";
 /// do not see what we deny.
 const PRIORITY: i32 = -10;
 const ON_LINK_CANARY_CHAIN: &str = "canary_onlink";
+/// Queries of one identity that get to the resolver each second, and at once after a pause. It answers a
+/// hundred thousand from one core, and takes in some times as many.
+const QUERIES_RATE: u32 = 20_000;
+const QUERIES_BURST: u32 = 2_000;
 /// Discard (RFC 863): where the probes knock.
 pub const PROBE_PORT: u16 = 9;
 
@@ -227,8 +231,9 @@ fn profile_rules(profile: &ProfileRules, ruleset: &Ruleset, version: Option<&Ver
     let transport = is(meta(MetaKey::L4proto), words::one_of(vec![text("tcp"), text("udp")]));
     // RFC 1035, 4.2: both over port 53.
     let port = is(field("th", "dport"), Expression::Number(53));
-    let [counted, accept] = pass(DNS);
-    rules.push(rule(vec![is(destination(Family::V4), text(RESOLVER.to_string())), transport, port, counted, accept]));
+    let resolver = || [is(destination(Family::V4), text(RESOLVER.to_string())), transport.clone(), port.clone()];
+    rules.push(rule(resolver().into_iter().chain([too_many_queries(&profile.name), words::drop()]).collect()));
+    rules.push(rule(resolver().into_iter().chain(pass(DNS)).collect()));
     rules.extend(exception(sets::HOST));
     let host = ["local", "broadcast", "anycast", "multicast"].map(text).to_vec();
     rules.push(rule(vec![is(words::destination_type(), words::one_of(host)), deny(Class::Host)]));
@@ -251,6 +256,18 @@ fn profile_rules(profile: &ProfileRules, ruleset: &Ruleset, version: Option<&Ver
     let rest = if profile.listed.is_some() { vec![deny(Class::Unlisted)] } else { pass(PUBLIC).to_vec() };
     rules.push(rule(rest));
     rules
+}
+
+/// All sandboxes share one queue to the resolver. What one of them sends beyond any use never gets into it.
+fn too_many_queries(profile: &ProfileName) -> Statement<'static> {
+    let limit = Limit { inv: Some(true), ..packets(QUERIES_RATE, QUERIES_BURST) };
+    let (key, stmt) = (meta(MetaKey::Skuid), Box::new(Statement::Limit(limit)));
+    Statement::Meter(Meter { name: queries_meter(profile).into(), key, stmt })
+}
+
+/// The set in which the kernel counts the queries of each identity: newer nft lists it as a set.
+pub(super) fn queries_meter(profile: &ProfileName) -> String {
+    format!("queries-{profile}")
 }
 
 fn destination(family: Family) -> Expression<'static> {
@@ -334,6 +351,9 @@ fn deny_rules(profile: &ProfileRules) -> Vec<NfObject<'static>> {
 
 /// So many packets a second, after a burst.
 pub(super) fn limit(rate: u32, burst: u32) -> Statement<'static> {
-    let per = Some("second".into());
-    Statement::Limit(Limit { rate, rate_unit: None, per, burst: Some(burst), burst_unit: None, inv: None })
+    Statement::Limit(packets(rate, burst))
+}
+
+fn packets(rate: u32, burst: u32) -> Limit<'static> {
+    Limit { rate, rate_unit: None, per: Some("second".into()), burst: Some(burst), burst_unit: None, inv: None }
 }
