@@ -1,6 +1,6 @@
 //! Reads the changing part of the rules from the host, as root and before the rules are loaded.
 
-use super::onlink::{self, Links, OnLinkError};
+use super::onlink::{self, OnLinkError};
 use crate::policy::Surroundings;
 use std::ffi::CString;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -21,8 +21,8 @@ pub fn gather() -> Result<Surroundings, OnLinkError> {
 
 /// [`gather`] with another resolv.conf.
 pub(super) fn gather_with(resolv_conf: &Path) -> Result<Surroundings, OnLinkError> {
-    let Links { on_link, own } = onlink::read()?;
-    Ok(Surroundings { on_link, own, resolvers: resolvers(resolv_conf) })
+    let links = onlink::read()?;
+    Ok(Surroundings { on_link: links.on_link, own: links.own, resolvers: resolvers(resolv_conf) })
 }
 
 /// The servers in a resolv.conf, in its order; none if it can't be read.

@@ -84,7 +84,8 @@ pub fn json(document: &Document) -> Vec<u8> {
 pub fn dynamic_sets(ruleset: &Ruleset, version: &Version) -> Vec<String> {
     let followed = sets::followed(None, &Surroundings::default());
     let sets = followed.into_iter().chain(held::sets(ruleset, Some(version), &[])).map(|set| set.name);
-    sets.chain(ruleset.profiles.iter().flat_map(log::meters)).collect()
+    let meters = |profile| log::meters(profile).into_iter().chain([rules::asking(profile)]);
+    sets.chain(ruleset.profiles.iter().flat_map(meters)).collect()
 }
 
 /// How many rules a document gives to each chain.

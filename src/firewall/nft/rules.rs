@@ -8,7 +8,7 @@ use crate::policy::ProfileName;
 use crate::policy::ruleset::{CANARY, ON_LINK_CANARY, ProfileRules, RESOLVER, Ruleset, Version};
 use nftables::expr::{Expression, MetaKey, NamedExpression, SetItem};
 use nftables::schema::NfObject;
-use nftables::stmt::{Limit, RejectType, Statement, VerdictMap};
+use nftables::stmt::{Limit, Meter, RejectType, Statement, VerdictMap};
 use nftables::types::RejectCode;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -82,6 +82,11 @@ const OUTPUT: &str = "output";
 /// do not see what we deny.
 const PRIORITY: i32 = -10;
 const ON_LINK_CANARY_CHAIN: &str = "canary_onlink";
+/// Questions a second that one identity may send to the resolver; what is beyond is lost. The queue in the
+/// kernel is one for all, and before anything of it is read a flood would push everybody else's out.
+const ASKING_RATE: u32 = 2_000;
+/// Questions that an identity may send at once before the rate holds.
+const ASKING_BURST: u32 = 1_000;
 /// Discard (RFC 863): where the probes knock.
 pub const PROBE_PORT: u16 = 9;
 
@@ -224,11 +229,16 @@ fn profile_rules(profile: &ProfileRules, ruleset: &Ruleset, version: Option<&Ver
             goto(ON_LINK_CANARY_CHAIN.to_owned()),
         ]),
     ];
-    let transport = is(meta(MetaKey::L4proto), words::one_of(vec![text("tcp"), text("udp")]));
     // RFC 1035, 4.2: both over port 53.
-    let port = is(field("th", "dport"), Expression::Number(53));
-    let [counted, accept] = pass(DNS);
-    rules.push(rule(vec![is(destination(Family::V4), text(RESOLVER.to_string())), transport, port, counted, accept]));
+    let question = [
+        is(destination(Family::V4), text(RESOLVER.to_string())),
+        is(meta(MetaKey::L4proto), words::one_of(vec![text("tcp"), text("udp")])),
+        is(field("th", "dport"), Expression::Number(53)),
+    ];
+    rules.extend(
+        [vec![too_many_questions(profile), words::drop()], pass(DNS).to_vec()]
+            .map(|rest| rule(question.iter().cloned().chain(rest).collect())),
+    );
     rules.extend(exception(sets::HOST));
     let host = ["local", "broadcast", "anycast", "multicast"].map(text).to_vec();
     rules.push(rule(vec![is(words::destination_type(), words::one_of(host)), deny(Class::Host)]));
@@ -332,8 +342,22 @@ fn deny_rules(profile: &ProfileRules) -> Vec<NfObject<'static>> {
     ]
 }
 
+/// Matches what an identity sends beyond [`ASKING_RATE`].
+fn too_many_questions(profile: &ProfileRules) -> Statement<'static> {
+    let beyond = Statement::Limit(Limit { inv: Some(true), ..per_second(ASKING_RATE, ASKING_BURST) });
+    Statement::Meter(Meter { name: asking(profile).into(), key: meta(MetaKey::Skuid), stmt: Box::new(beyond) })
+}
+
+/// The set in which the kernel counts the questions of each identity.
+pub(super) fn asking(profile: &ProfileRules) -> String {
+    of("asking", profile)
+}
+
 /// So many packets a second, after a burst.
 pub(super) fn limit(rate: u32, burst: u32) -> Statement<'static> {
-    let per = Some("second".into());
-    Statement::Limit(Limit { rate, rate_unit: None, per, burst: Some(burst), burst_unit: None, inv: None })
+    Statement::Limit(per_second(rate, burst))
+}
+
+fn per_second(rate: u32, burst: u32) -> Limit<'static> {
+    Limit { rate, rate_unit: None, per: Some("second".into()), burst: Some(burst), burst_unit: None, inv: None }
 }
