@@ -6,6 +6,7 @@ use super::fair::Fair;
 use super::question::{self, QUERY_MAX, Question, Unanswerable};
 use super::reply::Carrier;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
@@ -62,8 +63,11 @@ pub(super) async fn udp(core: Rc<Core>, socket: Rc<UdpSocket>) -> io::Result<()>
     let door = Doorkeeper::new(socket.local_addr()?)?;
     let mut queue: Fair<(u32, SocketAddr, Vec<u8>)> = Fair::new(QUEUED_MAX);
     let mut buffer = vec![0; QUERY_MAX + 1];
+    // Whose sockets they are, within one burst: a flood comes from few, and is to be dropped at little cost.
+    let mut known: HashMap<SocketAddr, Option<u32>> = HashMap::new();
     loop {
         let mut ready = if queue.is_empty() { Some(readable.readable().await?) } else { None };
+        known.clear();
         let mut first = true;
         for _ in 0..BURST {
             let (length, peer) = match socket.recv_from(&mut buffer) {
@@ -77,7 +81,11 @@ pub(super) async fn udp(core: Rc<Core>, socket: Rc<UdpSocket>) -> io::Result<()>
                 // An ICMP error of an answer that came too late.
                 Err(_) => continue,
             };
-            let Some(identity) = door.identity(&core, Protocol::Udp, peer)? else { continue };
+            let identity = match known.get(&peer) {
+                Some(identity) => *identity,
+                None => *known.entry(peer).or_insert(door.identity(&core, Protocol::Udp, peer)?),
+            };
+            let Some(identity) = identity else { continue };
             // Nobody waits: nobody can be overtaken.
             if first && queue.is_empty() {
                 first = false;
