@@ -19,6 +19,7 @@
 pub mod alive;
 mod answer;
 mod asker;
+mod budget;
 mod cache;
 mod core;
 mod decision;
