@@ -7,12 +7,16 @@
 //!                                          └─ recorder ─ /run/rcc/denials
 //! ```
 
+mod heap;
+
+use crate::config::ADMIN_FILE;
 use crate::denials::{Asked, NameDenied, NameReason, Recorder};
-use crate::enforcement;
+use crate::enforcement::{self, EnforcementError};
 use crate::firewall::grants::{GrantError, Grants};
 use crate::firewall::leases::{LeaseError, Leases};
 use crate::firewall::{self, Companion, InForce, WatchError};
-use crate::policy::Surroundings;
+use crate::policy::{Policy, Surroundings};
+use crate::resolver::bell::Bell;
 use crate::resolver::{Config, Denied, NameDenial, Resolver, ResolverError, Rules, hosts};
 use crate::session::RUN;
 use std::io;
@@ -42,15 +46,25 @@ enum NamesError {
 /// What keeps the rules from being loaded. Without a resolver or a record the rules hold, and the
 /// log says what is missing.
 pub fn run() -> Result<(), WatchError> {
-    let load = || enforcement::current().map_err(Into::into);
-    firewall::watch(&load, &mut Companions::default())
+    let bell = Bell::new().map_err(WatchError::Events)?;
+    let companions = &mut Companions { resolver: Shared::default(), bell, alarm: None, recorder: None };
+    firewall::watch(&load, companions)
+}
+
+/// A log has one line for it, and no room for every mistake in the file.
+fn load() -> Result<Policy, Box<dyn std::error::Error + Send + Sync>> {
+    enforcement::current().map_err(|error| match error {
+        EnforcementError::Config(error) => format!("{error}; `rcc config check {ADMIN_FILE}` shows it").into(),
+        error => error.into(),
+    })
 }
 
 type Shared = Arc<Mutex<Option<Resolver>>>;
 
-#[derive(Default)]
 struct Companions {
     resolver: Shared,
+    /// Rung by the resolver, heard by the recorder.
+    bell: Bell,
     /// Readable when the resolver has ended.
     alarm: Option<OwnedFd>,
     recorder: Option<Recorder>,
@@ -59,7 +73,10 @@ struct Companions {
 impl Companion for Companions {
     fn follow(&mut self, in_force: InForce<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         self.record(in_force);
-        Ok(self.resolve(in_force)?)
+        let resolved = self.resolve(in_force);
+        // Loading rules takes many times the memory that keeping them does.
+        heap::give_back();
+        Ok(resolved?)
     }
 
     fn ended(&self) -> Option<BorrowedFd<'_>> {
@@ -72,7 +89,7 @@ impl Companions {
     fn record(&mut self, in_force: InForce<'_>) {
         match self.recorder.as_ref().filter(|recorder| !recorder.has_ended()) {
             Some(recorder) => recorder.follow(in_force.policy),
-            None => match Recorder::start(Path::new(RUN), in_force.policy, Some(asked(&self.resolver))) {
+            None => match Recorder::start(Path::new(RUN), in_force.policy, Some(asked(&self.resolver, &self.bell))) {
                 Ok(started) => self.recorder = Some(started),
                 Err(error) => tracing::error!("{error}"),
             },
@@ -92,7 +109,7 @@ impl Companions {
                 running
             }
             none => {
-                let started = start(in_force)?;
+                let started = start(in_force, self.bell.clone())?;
                 self.alarm = Some(started.as_fd().try_clone_to_owned().map_err(NamesError::Alarm)?);
                 none.insert(started)
             }
@@ -106,11 +123,11 @@ impl Companions {
     }
 }
 
-fn start(in_force: InForce<'_>) -> Result<Resolver, NamesError> {
+fn start(in_force: InForce<'_>, bell: Bell) -> Result<Resolver, NamesError> {
     let mut grants = Grants::open()?;
     let upstreams = in_force.surroundings.resolvers.clone();
     let opener = Box::new(move |ruleset: &_, version: &_, wanted: &[_]| grants.add(ruleset, version, wanted));
-    Ok(Resolver::start(Config { listen: Config::ADDRESS, rules: rules(in_force), upstreams, opener })?)
+    Ok(Resolver::start(Config { listen: Config::ADDRESS, rules: rules(in_force), upstreams, opener, bell })?)
 }
 
 fn rules(in_force: InForce<'_>) -> Rules {
@@ -123,7 +140,7 @@ fn lock(resolver: &Shared) -> MutexGuard<'_, Option<Resolver>> {
 }
 
 /// What the recorder asks whichever resolver is running.
-fn asked(resolver: &Shared) -> Asked {
+fn asked(resolver: &Shared, bell: &Bell) -> Asked {
     let (of_names, of_denials) = (Arc::clone(resolver), Arc::clone(resolver));
     Asked {
         names: Box::new(move |identity, address| {
@@ -133,6 +150,7 @@ fn asked(resolver: &Shared) -> Asked {
             let denials = lock(&of_denials).as_ref().map(Resolver::take_denials).unwrap_or_default();
             denials.into_iter().map(denied).collect()
         }),
+        bell: bell.clone(),
     }
 }
 

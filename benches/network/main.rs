@@ -1,9 +1,9 @@
 //! What the network of a sandbox costs with 10,000 exceptions and 1,000 names, beside the same without,
 //! and what the service that keeps it costs, all in one run.
 //!
-//! `cargo bench --bench network [-- ROUNDS]`, as root, in a world of its own (`checks/lib/world`). Needs
-//! what sandboxes need, and `iperf3`. Nothing is compared with a clock that other machines have: bars
-//! are those of the table, and the exit status is 1 if one is missed.
+//! `cargo bench --bench network [-- ROUNDS PART...]`, as root, in a world of its own
+//! (`checks/lib/world`). Parts are `apply`, `service`, `names`, `sandbox` and `flood`; without any, all
+//! are measured. Needs what sandboxes need, and `iperf3`. The exit status is 1 if a bar is missed.
 
 #[cfg(target_os = "linux")]
 mod linux;

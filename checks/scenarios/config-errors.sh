@@ -29,6 +29,12 @@ check "a rule in a name" mistaken domain < <(exception '{ domain = "x; add rule 
 check "offline cannot be changed" mistaken offline < <(printf '[profiles.offline]\nallow = []\n')
 check "not UTF-8" mistaken UTF-8 < <(printf 'profiles = "\xff"\n')
 
+config <<<'network.privat = []'
+kill -HUP "$service"
+check "the service logs what it is told to read and cannot" within 5 says 'cannot load .*/etc/rcc/config.toml: 1 mistake.*rcc config check' -- cat /run/service.log
+check "and the rules stay" [ "$loaded" = "$(nft -s list table inet rcc)" ]
+check "and it goes on" kill -0 "$service"
+
 rm /etc/rcc/config.toml && mkdir /run/elsewhere && touch /run/elsewhere/config.toml
 ln -s /run/elsewhere/config.toml /etc/rcc/config.toml
 check "a symlink is followed only where root alone could have put it, or refused" \

@@ -2,16 +2,11 @@
 ready
 useradd --create-home --uid 4343 other 2>/dev/null || true
 install -d -o 4343 /home/other/project
+service_stop
+rm -r /run/rcc/denials
 check "without the service: says that nothing is recorded" says 'nothing was recorded' 'systemctl start' -- as-user dev rcc denials
-# With the capabilities that the unit leaves it, and no others.
-capabilities=$(rcc init --print-unit | sed -n 's/^CapabilityBoundingSet=//p' | tr 'A-Z ' 'a-z,' | sed 's/cap_/+/g')
-serve() {
-    setpriv --bounding-set="-all,$capabilities" --inh-caps=-all --no-new-privs -- \
-        rcc firewall apply --watch 2>>/run/service.log &
-    service=$!
-}
-serve
-check "the service records" within 10 test -e /run/rcc/denials/extent.json
+service_start
+check "the service records, with the capabilities of its unit and no others" test -e /run/rcc/denials/extent.json
 check "nothing was denied yet" says 'nothing was denied' -- as-user dev rcc denials
 
 # The far side is the judge of what was denied, the record of what is told about it.
@@ -34,6 +29,10 @@ rows = [json.loads(line) for line in sys.stdin]
 assert rows and all($2 for row in rows), rows"; }
 check "as JSON" as_json "$session" 'row["session"] == "'"$session"'" and row["address"] == "198.51.100.20" and row["reason"] == "on-link" and row["uid"] == 4242'
 check "root sees it, too" says "$session" -- rcc denials
+asks() { as-user dev rcc run -- getent ahosts private.test; [[ $? == 2 ]]; }
+asks >/run/name 2>&1
+check "a name that leads nowhere is in the line of the session that asked" \
+    says 'rcc: the network denied .*private.test/dns, name of a private address.*--session project-[0-9a-f]{4}' -- cat /run/name
 check "a session without a denial ends without a line" never_says 'denied' -- as-user dev rcc run -- true
 
 # One sandbox floods; another is denied once.
@@ -99,6 +98,7 @@ while True:
     except OSError: time.sleep(0.05)'
 opened=$(token)
 as-user dev rcc run -- timeout 30 /usr/bin/python3 -c "$knocks" "$opened" 2>/run/opened &
+knocking=$!
 check "control: it is denied while it knocks" within 10 says '10.1.2.3:5432/tcp' -- as-user dev rcc denials
 check "control: nothing arrived" test "$(arrived "$opened")" = 0
 nft insert rule inet rcc profile-public ip daddr 10.1.2.3 tcp dport 5432 counter accept
@@ -110,7 +110,7 @@ shut=$(arrived "$opened")
 sleep 1
 check "and shut again" test "$(arrived "$opened")" = "$shut"
 as-user dev rcc stop --all >/dev/null
-wait %%
+wait $knocking
 
 # A pipe that closes ends the following, without a further denial.
 check "control: following goes on" exits 124 timeout 2 bash -c 'as-user dev rcc denials --follow >/dev/null'
@@ -118,14 +118,12 @@ check "a reader that goes ends it" timeout 5 bash -c 'as-user dev rcc denials --
 
 # Restart.
 before=$(</run/rcc/denials/extent.json)
-kill $service
-wait $service
+service_stop
 check "without the service: told, and the record is there" says 'nothing is recorded now' "$session" -- as-user dev rcc denials
-serve
+service_start
 records_again() { [[ $(</run/rcc/denials/extent.json) != "$before" ]]; }
-check "it starts again" within 10 records_again
+check "it records again" records_again
 again=$(token)
 inside "[[\"tcp\", \"198.51.100.20\", 4002, \"$again\"]]" >/run/again 2>&1
 check "and the record goes on" says "$session" '198.51.100.20:4002/tcp' -- as-user dev rcc denials
 check "the service had nothing to complain about" never_says . -- cat /run/service.log
-kill $service

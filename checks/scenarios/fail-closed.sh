@@ -12,7 +12,7 @@ refused() {
 mended() {
     rm -rf /etc/rcc
     cp -a /run/subuid /run/subgid /etc/
-    ready && as-user dev rcc run -- true
+    set_up && as-user dev rcc run -- true
 }
 without() { # without PROGRAM COMMAND...: while that program is not installed
     local path status=0
@@ -25,11 +25,41 @@ without() { # without PROGRAM COMMAND...: while that program is not installed
 
 check "control: it runs" as-user dev rcc run -- true
 
+service_stop
+check "no service, so no resolver" refused 'resolver of the sandboxes does not answer' \
+    'sudo systemctl restart rcc-firewall' 'sudo rcc firewall apply --watch'
+check "no service: offline runs all the same" as-user dev rcc run --profile offline -- true
 nft delete table inet rcc
 check "no rules" refused 'sudo rcc (firewall apply|init)'
 check "no rules: offline runs all the same" as-user dev rcc run --profile offline -- true
 check "applied again" rcc firewall apply
+check "that starts no resolver" refused 'resolver of the sandboxes does not answer'
+service_start
 check "control: it runs again" as-user dev rcc run -- true
+kill -STOP "$service"
+check "a service that hangs" refused 'resolver of the sandboxes does not answer' 'rcc-firewall'
+nft delete table inet rcc
+check "a service that hangs, and no rules" refused 'sudo rcc (firewall apply|init)'
+kill -CONT "$service"
+check "it mends that itself when it goes on" within 10 as-user dev rcc run -- true
+
+echo "localhost 127.0.0.1" >>/mnt/log/dns
+for address in 127.82.67.53 0.0.0.0; do
+    service_stop
+    python3 "$lib/dns.py" $address &
+    other=$!
+    check "control: another DNS server is at $address" within 5 says "$address:53" -- ss -Huln
+    : >/run/service.log
+    service_start
+    check "that is where the resolver should be, and the service logs it" \
+        says 'cannot listen on 127.82.67.53:53 .*in use.*ss -tulpn' -- cat /run/service.log
+    check "and nothing starts, whatever that one answers" refused 'resolver of the sandboxes does not answer' 'rcc-firewall'
+    check "control: the service still tries" kill -0 "$service"
+    check "and logs it once" [ "$(grep -c 'cannot listen' /run/service.log)" = 1 ]
+    kill $other
+    wait $other 2>/dev/null
+    check "when that one is gone, the service mends it by itself" within 5 as-user dev rcc run -- true
+done
 
 config <<<'profiles.work.allow = [{ address = "10.1.2.3", ports = [5432] }]'
 check "rules of another config" refused 'sudo rcc firewall apply'
@@ -59,7 +89,11 @@ check "nft not installed: apply fails and says so" without nft says 'nftables' -
 check "nft not installed: the rules are untouched" [ "$before" = "$(nft -s list ruleset)" ]
 check "mended" mended
 
+ip address add 203.0.114.2/24 dev eth0
+check "the host's network has changed, and the service follows it" within 3 as-user dev rcc run -- true
+service_stop
 echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
 check "the host's network has changed, and no service follows it" refused 'sudo rcc firewall apply'
 check "applied again" rcc firewall apply
+service_start
 check "no IPv6 on the host: public over IPv4, nothing private" reach --v4 -- as-user dev rcc run --

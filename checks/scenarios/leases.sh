@@ -33,20 +33,27 @@ kill $! 2>/dev/null
 rcc allow 10.1.2.3:443 --for 5s >/dev/null
 flow=$(token)
 beat dev "$flow" 10.1.2.3 443
+short=$!
 check "a flow uses a short lease" within 4 beating "$flow"
+service_stop
 sleep 5
 check "it is cut when the lease ends, without any service" silent "$flow"
-kill $! 2>/dev/null
+kill "$short" 2>/dev/null
+service_start
 
 beat dev "$(token)" 203.0.113.10 443
-within 10 session_of >/dev/null
+sandbox=$!
+check "control: a sandbox runs" within 10 session_of
 session=$(session_of)
 check "a lease for one sandbox" says "for the sandbox $session" -- rcc allow 10.1.2.3:443 --for 1h --session "$session"
 check "is nobody else's" unreached 10.1.2.3 443
 check "it is listed with its sandbox" says "lease of $session alone" -- rcc allowed
 check "denying without naming the sandbox takes it back too" says 'taken back' -- rcc deny 10.1.2.3:443
 check "an unknown sandbox is told" says "no sandbox 'nowhere-0000'" -- rcc allow 10.1.2.3:443 --for 1h --session nowhere-0000
-kill $! 2>/dev/null
+rcc allow 10.1.2.3:443 --for 1h --session "$session" >/dev/null
+check "control: it has a lease again" says "lease of $session alone" -- rcc allowed
+kill "$sandbox" 2>/dev/null
+check "its lease ends with it" within 5 never_says '10.1.2.3' -- rcc allowed
 
 for address in 169.254.169.254 192.168.77.2 127.0.0.1 100.100.100.200; do
     check "no lease opens $address" fails rcc allow "$address:80" --for 1h
@@ -78,13 +85,14 @@ check "a file that other software makes is left to it" says 'other software' -- 
 rm /etc/rcc/config.toml
 mv /run/real.toml /etc/rcc/config.toml
 
-rcc firewall apply --watch >/run/service.log 2>&1 &
-service=$!
-check "the service runs" within 10 rcc firewall reload
-check "with the service, a permanent change is loaded by it" rcc allow 10.1.2.3:5432
+check "a permanent change is loaded by the service" rcc allow 10.1.2.3:5432
 check "and is in force" reached 10.1.2.3 5432
-kill "$service"
-wait "$service" 2>/dev/null
+service_stop
+check "without the service it is loaded at once, too" rcc deny 10.1.2.3:5432
+check "and is in force" says '^in force' -- rcc firewall status
+service_start
+check "a sandbox that starts later finds it so" unreached 10.1.2.3 5432
+rcc allow 10.1.2.3:5432 >/dev/null
 
 check "every change is on record: what was asked for" test "$(records requested)" -ge 9
 check "and that it was done" test "$(records done)" -ge 9

@@ -1,11 +1,12 @@
 # The boot service puts a changed configuration into force when it is told to reload, and says so.
 ready
+service_stop
 check "without the service: refused, and says what to do" \
     says 'not running' 'rcc firewall apply' -- rcc firewall reload
 check "with the exit status of a refusal" exits 125 rcc firewall reload
 check "a user may not" says 'belongs to root' -- as-user dev rcc firewall reload
 
-# The commands of the unit, without any other program on the path.
+# The commands of the unit, without any program on the path.
 unit=$(as-user dev rcc init --print-unit)
 directive() { sed -n "s/^$1=//p" <<<"$unit"; }
 read -ra start <<<"$(directive ExecStart)"
@@ -15,11 +16,8 @@ check "systemd accepts the unit" bash -c '
     cat >/run/rcc-firewall.service && systemd-analyze verify /run/rcc-firewall.service' <<<"$unit"
 check "and nothing was installed by printing" fails test -e /etc/systemd/system/rcc-firewall.service
 
-"${start[@]}" 2>/run/service.log &
-service=$!
+service_start
 reload() { env -i PATH=/nonexistent MAINPID=$service "${reload[@]}"; }
-# Not by a reset: its lock keeps a service that starts at that moment from it.
-check "the service runs" within 10 reload
 check "a reload of the same configuration" reload
 
 config <<<'network.private = ["203.0.113.0/24"]'
@@ -79,7 +77,5 @@ config <<<'network.private = ["203.0.113.0/24"]'
 check "a service that does not answer: told, not awaited for ever" says 'within 20 s' journalctl -- reload
 kill -CONT $service
 check "and it does it later" within 10 rcc firewall status
-kill $service
-wait $service
-check "control: the service ended well" test $? = 0
+service_stop
 check "without it a reload is refused" fails reload

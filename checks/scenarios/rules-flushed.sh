@@ -1,19 +1,53 @@
-# When the rules go or change under a running sandbox, its network is gone within a second.
+# When the rules go or change under a running sandbox, its network is gone within a second, or the service
+# has put them back by then: nothing private is in reach after that.
 ready
 
-# cut_by USER COMMAND...: the command cuts the network of a running sandbox of that user.
+# cut_by USER SENTENCE COMMAND...: without the service, the command cuts the running sandbox of that user.
 cut_by() {
-    local beat
+    local beat launcher
     beat=$(token)
-    rcc firewall apply >/dev/null || return
     beat "$1" "$beat" 203.0.113.10 443
-    within 10 beating "$beat" || return
-    "${@:2}" || return
+    launcher=$!
+    check "control: $1: a sandbox is beating" within 10 beating "$beat"
+    service_stop
+    check "$1: $2" "${@:3}"
     sleep 1
-    silent "$beat" || return
-    kill $! 2>/dev/null
-    wait $! 2>/dev/null
-    says 'rcc firewall (apply|status)' -- cat "/run/$beat"
+    check "cuts its network" silent "$beat"
+    check "and it says so" says 'rcc firewall (apply|status)' -- cat "/run/$beat"
+    kill $launcher 2>/dev/null
+    wait $launcher 2>/dev/null
+    service_start
+}
+
+# closed_after SENTENCE COMMAND...: with the service, whether a sandbox lives on or not, and though it has
+# tried all the time: what is private but for the rules' sake is not reached once a second has passed.
+closed_after() {
+    local public private tried beats=()
+    check "applied again" rcc firewall apply
+    public=$(token) private=$(token) tried=$(tries)
+    beat dev "$public" 203.0.113.10 443
+    beats+=($!)
+    beat dev "$private" 198.51.100.20 443
+    beats+=($!)
+    check "control: a sandbox is beating" within 10 beating "$public"
+    check "control: another one tries what is private" within 10 more_tries "$tried"
+    check "control: in vain" test "$(arrived "$private")" = 0
+    check "$1" "${@:2}"
+    sleep 1
+    check "with the service: what is private is not in reach" still "$private"
+    if beating "$public" >/dev/null; then echo "         and the sandbox lives on"; else echo "         and the sandbox is cut"; fi
+    kill "${beats[@]}" 2>/dev/null
+    wait "${beats[@]}" 2>/dev/null
+}
+# tries: how many sandboxes were denied it; more_tries NUMBER.
+tries() { as-user dev rcc denials --json 2>/dev/null | grep -cF '"198.51.100.20","port":443'; }
+more_tries() { (($(tries) > $1)); }
+# still TOKEN: it does not arrive for a whole second, if it ever did.
+still() {
+    local before
+    before=$(arrived "$1")
+    sleep 1
+    (($(arrived "$1") == before)) || { echo "$before arrivals, then $(arrived "$1")"; return 1; }
 }
 
 # The name of the chain that hooks into output.
@@ -27,15 +61,25 @@ make_dormant() { nft add table inet rcc '{ flags dormant; }'; }
 put_another_table_in_its_place() { nft -f - <<<'delete table inet rcc; add table inet rcc'; }
 
 for user in dev root; do
-    check "$user: all rules flushed" cut_by "$user" nft flush ruleset
-    check "$user: the table deleted" cut_by "$user" nft delete table inet rcc
-    check "$user: the output chain emptied" cut_by "$user" empty_output_chain
-    check "$user: a rule put first that accepts everything" cut_by "$user" accept_everything_first
+    cut_by "$user" "all rules flushed" nft flush ruleset
+    cut_by "$user" "the table deleted" nft delete table inet rcc
+    cut_by "$user" "the output chain emptied" empty_output_chain
+    cut_by "$user" "a rule put first that accepts everything" accept_everything_first
 done
-check "the table made dormant" cut_by dev make_dormant
-check "an empty table in its place" cut_by dev put_another_table_in_its_place
+cut_by dev "the table made dormant" make_dormant
+cut_by dev "an empty table in its place" put_another_table_in_its_place
 
-rcc firewall apply >/dev/null
+closed_after "all rules flushed" nft flush ruleset
+check "and they are back" within 3 rcc firewall status
+closed_after "the table deleted" nft delete table inet rcc
+check "and it is back" within 3 rcc firewall status
+closed_after "an empty table in its place" put_another_table_in_its_place
+check "and the rules are back" within 3 rcc firewall status
+closed_after "the output chain emptied" empty_output_chain
+closed_after "a rule put first that accepts everything" accept_everything_first
+closed_after "the table made dormant" make_dormant
+
+check "applied again" rcc firewall apply
 steady=$(token)
 beat dev "$steady" 203.0.113.10 443
 check "control: a sandbox is beating" within 10 beating "$steady"

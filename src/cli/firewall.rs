@@ -18,8 +18,8 @@ use std::process::ExitCode;
 pub enum FirewallCommand {
     /// Load the rules that the configuration asks for (root)
     Apply {
-        /// Stay and keep them true: follow interfaces, routes and resolvers, restore what
-        /// vanishes, read the configuration again on SIGHUP
+        /// Stay, as the service: keep them true, answer sandboxes' questions for names, record what
+        /// is denied; read the configuration again on SIGHUP
         #[arg(long)]
         watch: bool,
     },
@@ -28,7 +28,7 @@ pub enum FirewallCommand {
     Reload,
     /// Remove the rules (root); nothing with a network starts without them
     Reset,
-    /// Tell whether the rules are in force, absent, stale or drifted
+    /// Tell whether the rules are in force, absent, stale or drifted, and whether names resolve
     Status {
         /// Print JSON
         #[arg(long)]

@@ -167,8 +167,11 @@ fn show_errors_plainly() {
 /// `RCC_LOG=debug` shows what rcc does, on standard error.
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("RCC_LOG").unwrap_or_else(|_| "warn".into());
+    // A journal is no terminal, and NO_COLOR (no-color.org) is somebody's wish.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(colours)
         .with_writer(std::io::stderr)
         .without_time()
         .with_target(false)

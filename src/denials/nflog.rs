@@ -43,10 +43,12 @@ pub fn open(group: u16, snaplen: u32) -> io::Result<Nflog> {
 }
 
 impl Nflog {
-    /// Waits for records; for ever without a patience.
-    pub fn wait(&self, patience: Option<Duration>) -> io::Result<()> {
+    /// Waits for records, or until `bell` is readable; for ever without a patience.
+    pub fn wait(&self, bell: Option<BorrowedFd<'_>>, patience: Option<Duration>) -> io::Result<()> {
         let time = patience.map(|time| Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos().into() });
-        match poll(&mut [PollFd::new(self, PollFlags::IN)], time.as_ref()) {
+        let sources = [Some(self.as_fd()), bell].into_iter().flatten();
+        let mut sources: Vec<PollFd<'_>> = sources.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        match poll(&mut sources, time.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }

@@ -10,15 +10,17 @@ use super::sessions::Sessions;
 use crate::firewall::nft::log;
 use crate::network::packet;
 use crate::policy::Policy;
+use crate::resolver::bell::Bell;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long names that were denied may wait to be written down.
-const NAMES: Duration = Duration::from_secs(1);
+/// How long more names that are denied wait to be written down together.
+const NAMES: Duration = Duration::from_millis(250);
 /// Names of one address that are written down, and bytes of each.
 const NAMES_MAX: usize = 4;
 const NAME_MAX: usize = 1024;
@@ -29,6 +31,8 @@ pub struct Asked {
     pub names: Box<dyn Fn(u32, IpAddr) -> Vec<String> + Send>,
     /// The names that were denied since the last call.
     pub denied: Box<dyn FnMut() -> Vec<NameDenied> + Send>,
+    /// Readable when there are such.
+    pub bell: Bell,
 }
 
 /// A name that an identity was denied.
@@ -83,8 +87,15 @@ impl Recorder {
         rings.tell(&extent).map_err(failed)?;
         let policy = Arc::new(Mutex::new(Arc::new(policy.clone())));
         let sessions = Sessions::new(run);
-        let recording =
-            Recording { policy: Arc::clone(&policy), pending: Pending::default(), sessions, rings, asked, extent };
+        let recording = Recording {
+            policy: Arc::clone(&policy),
+            pending: Pending::default(),
+            sessions,
+            rings,
+            asked,
+            named: None,
+            extent,
+        };
         let thread = std::thread::Builder::new().name("denials".into()).spawn(move || recording.run(log));
         Ok(Self { policy, thread: thread.map_err(DenialsError::Log)? })
     }
@@ -106,6 +117,8 @@ struct Recording {
     sessions: Sessions,
     rings: Rings,
     asked: Option<Asked>,
+    /// When names were last asked for.
+    named: Option<Instant>,
     extent: Extent,
 }
 
@@ -121,12 +134,11 @@ impl Recording {
 
     /// Waits for something to write down, and writes it.
     fn turn(&mut self, log: &mut Nflog) -> io::Result<()> {
-        let patience = match (self.pending.is_idle(), &self.asked) {
-            (false, _) => Some(Duration::from_millis(WINDOW / 2)),
-            (true, Some(_)) => Some(NAMES),
-            (true, None) => None,
-        };
-        log.wait(patience)?;
+        let soon = self.named.and_then(|named| NAMES.checked_sub(named.elapsed()));
+        let pending = (!self.pending.is_idle()).then_some(Duration::from_millis(WINDOW / 2));
+        // A flood of names is not one of lines.
+        let bell = self.asked.as_ref().map(|asked| asked.bell.as_fd()).filter(|_| soon.is_none());
+        log.wait(bell, [soon, pending].into_iter().flatten().min())?;
         let mut lines = Vec::new();
         let policy = Arc::clone(&self.policy.lock().unwrap_or_else(PoisonError::into_inner));
         let lost = log.receive(|logged| {
@@ -155,7 +167,16 @@ impl Recording {
     }
 
     fn names_denied(&mut self, policy: &Policy) -> Vec<Denial> {
-        let denied = self.asked.as_mut().map(|asked| (asked.denied)()).unwrap_or_default();
+        let Some(asked) = self.asked.as_mut() else { return Vec::new() };
+        if self.named.is_some_and(|named| named.elapsed() < NAMES) {
+            return Vec::new();
+        }
+        self.named = None;
+        if !asked.bell.still() {
+            return Vec::new();
+        }
+        self.named = Some(Instant::now());
+        let denied = (asked.denied)();
         let sessions = &mut self.sessions;
         let lines = denied.into_iter().filter_map(|denied| {
             let (_, session) = sessions.holder(policy, denied.identity)?;

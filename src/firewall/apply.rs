@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where locks and sessions live.
 pub(super) const RUN: &str = "/run/rcc";
@@ -133,8 +133,9 @@ fn user_directory(run: &Path, uid: u32) -> Result<(), ApplyError> {
 fn held_identities(run: &Path, policy: &Policy) -> Result<Vec<(u32, u32)>, ApplyError> {
     let mut held = Vec::new();
     for user in &policy.users {
+        let Some(slots) = open_slots(run, user.uid)? else { continue };
         for identity in user.start..user.start + crate::policy::identity::RANGE_LENGTH {
-            if is_locked(run, user.uid, identity)? {
+            if is_slot_locked(&slots, identity)? {
                 held.push((user.uid, identity));
             }
         }
@@ -175,27 +176,48 @@ fn chain_of(map: &[(IdentityRange, String)], identity: u32) -> Option<&str> {
     entry.map(|(_, chain)| chain.as_str())
 }
 
-/// Whether some process holds this slot. The directory is the user's, so no link in it is
-/// followed and nothing is read from it.
+/// Whether some process holds this slot.
 pub(super) fn is_locked(run: &Path, uid: u32, identity: u32) -> Result<bool, ApplyError> {
-    let path = run.join(format!("{uid}/slots/{identity}"));
-    let Some(slot) = open_slot(run, uid, identity).map_err(|errno| RunError::doing("open", &path)(errno.into()))?
-    else {
-        return Ok(false);
-    };
-    match rustix::fs::flock(&slot, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(false),
-        Err(Errno::WOULDBLOCK) => Ok(true),
-        Err(errno) => Err(RunError::doing("lock", &path)(errno.into()).into()),
+    match open_slots(run, uid)? {
+        Some(slots) => is_slot_locked(&slots, identity),
+        None => Ok(false),
     }
 }
 
-fn open_slot(run: &Path, uid: u32, identity: u32) -> Result<Option<OwnedFd>, Errno> {
-    let run = rustix::fs::open(run, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+/// A user's directory of slots.
+struct Slots {
+    directory: OwnedFd,
+    path: PathBuf,
+}
+
+fn open_slots(run: &Path, uid: u32) -> Result<Option<Slots>, ApplyError> {
+    let path = run.join(format!("{uid}/slots"));
+    let failed = |errno: Errno| RunError::doing("open", &path)(errno.into());
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let run = rustix::fs::open(run, flags, Mode::empty()).map_err(failed)?;
+    let directory = open_beneath(&run, &format!("{uid}/slots"), flags).map_err(failed)?;
+    Ok(directory.map(|directory| Slots { directory, path }))
+}
+
+fn is_slot_locked(slots: &Slots, identity: u32) -> Result<bool, ApplyError> {
+    let name = identity.to_string();
+    let failed = |attempt: &'static str, errno: Errno| RunError::doing(attempt, &slots.path.join(&name))(errno.into());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let slot = open_beneath(&slots.directory, &name, flags).map_err(|errno| failed("open", errno))?;
+    let Some(slot) = slot else { return Ok(false) };
+    match rustix::fs::flock(&slot, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(errno) => Err(failed("lock", errno).into()),
+    }
+}
+
+/// Opens what is there. The directory is the user's, so no link in it is followed and nothing is
+/// read from it.
+fn open_beneath(directory: &OwnedFd, path: &str, flags: OFlags) -> Result<Option<OwnedFd>, Errno> {
     let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH | ResolveFlags::NO_XDEV;
-    match rustix::fs::openat2(&run, format!("{uid}/slots/{identity}"), flags, Mode::empty(), resolve) {
-        Ok(slot) => Ok(Some(slot)),
+    match rustix::fs::openat2(directory, path, flags, Mode::empty(), resolve) {
+        Ok(opened) => Ok(Some(opened)),
         // The user's own doing, and it takes only the user's own protection away.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::NXIO) => Ok(None),
         Err(errno) => Err(errno),

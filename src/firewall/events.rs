@@ -51,7 +51,7 @@ impl Woken {
 
     /// A change that comes alone, and whose rest is not waited for.
     fn is_alone(self) -> bool {
-        self == Self { leases: true, ..Self::default() } || self.ended
+        self == Self { leases: true, ..Self::default() } || self.ended || self.reload
     }
 }
 

@@ -97,11 +97,11 @@ pub(super) fn watch_in(
     let lock = apply::watch_lock(run)?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| WatchError::Running)?;
     let mut watched = Watched::load(run, resolv_conf, load)?;
-    let mut told = watched.tell(companion);
+    let mut failed = watched.tell(companion, None);
     notify_ready();
     let mut looked = Instant::now();
     loop {
-        let patience = if watched.end_sessions() || !told { SOON } else { LOOK_AGAIN };
+        let patience = if watched.end_sessions() || failed.is_some() { SOON } else { LOOK_AGAIN };
         let mut woken = events.wait(patience, companion.ended()).map_err(WatchError::Events)?;
         if looked.elapsed() >= LOOK_AGAIN {
             (woken.surroundings, woken.tables, looked) = (true, true, Instant::now());
@@ -118,8 +118,8 @@ pub(super) fn watch_in(
         if woken.surroundings {
             outcome = outcome.and_then(|()| watched.follow());
         }
-        if woken.any_change() || !told {
-            told = watched.tell(companion);
+        if woken.any_change() || failed.is_some() {
+            failed = watched.tell(companion, failed.as_deref());
         }
         if let Err(error) = outcome {
             // What is loaded stays; running sandboxes verify for themselves and are cut if it
@@ -204,14 +204,15 @@ impl<'a> Watched<'a> {
         }
     }
 
-    /// Whether it was heard.
-    fn tell(&self, companion: &mut dyn Companion) -> bool {
+    /// Returns what of it does not work. That is logged unless it was known: it is tried every second.
+    fn tell(&self, companion: &mut dyn Companion, known: Option<&str>) -> Option<String> {
         let (policy, ruleset, surroundings) = (&self.policy, &self.ruleset, &self.surroundings);
         let told = companion.follow(InForce { policy, ruleset, version: nft::version(ruleset), surroundings });
-        if let Err(error) = &told {
+        let failed = told.err().map(|error| error.to_string());
+        if let Some(error) = failed.as_deref().filter(|error| Some(*error) != known) {
             tracing::error!("{error}");
         }
-        told.is_ok()
+        failed
     }
 }
 

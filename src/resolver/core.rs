@@ -20,7 +20,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// How often a grant is tried while the rules are being replaced, and how long is waited in between.
@@ -48,8 +48,8 @@ pub(super) struct Core {
 /// What can be said without waiting.
 enum Now {
     Reply(Vec<u8>),
-    /// The same, and good for the next second whatever the clock says.
-    Repeatable(Vec<u8>),
+    /// The same, and good for as many seconds as its TTL says.
+    Repeatable(Vec<u8>, u32),
     Wait,
     /// Nobody that has a profile.
     Nobody,
@@ -88,8 +88,8 @@ impl Core {
         let (state, now) = ((self.shared.view(), self.shared.generations()), Instant::now());
         match self.look(identity, question, Carrier::Udp) {
             Now::Reply(reply) => Some(reply),
-            Now::Repeatable(reply) => {
-                self.repeated.borrow_mut().put(identity, query, &reply, &state, now);
+            Now::Repeatable(reply, ttl) => {
+                self.repeated.borrow_mut().put(identity, query, &reply, ttl, &state, now);
                 Some(reply)
             }
             Now::Wait | Now::Nobody => None,
@@ -103,7 +103,7 @@ impl Core {
         for _ in 0..GRANT_ATTEMPTS {
             // Anew each time: the policy may have changed while we waited.
             match self.look(identity, question, carrier) {
-                Now::Reply(reply) | Now::Repeatable(reply) => return Some(reply),
+                Now::Reply(reply) | Now::Repeatable(reply, _) => return Some(reply),
                 Now::Nobody => return None,
                 Now::Wait => {}
             }
@@ -162,10 +162,11 @@ impl Core {
         if !self.missing(&view, &presented).is_empty() {
             return Now::Wait;
         }
-        // A lease may end within the second, an old answer too, and what was stripped is counted.
-        let lasts = scope.leases.is_empty() && left > 1 && presented.stripped == 0;
+        // A lease may end at any moment, and what was stripped is counted.
+        let lasts = scope.leases.is_empty() && presented.stripped == 0;
+        let ttl = presented.records.iter().chain(&presented.soa).map(|record| record.ttl).min().unwrap_or(0);
         let reply = self.finish(asker, question, presented, carrier);
-        if lasts { Now::Repeatable(reply) } else { Now::Reply(reply) }
+        if lasts && ttl > 1 { Now::Repeatable(reply, ttl) } else { Now::Reply(reply) }
     }
 
     fn missing(&self, view: &Arc<View>, presented: &Presented) -> Vec<crate::firewall::grants::Grant> {
@@ -205,7 +206,7 @@ impl Core {
     }
 
     fn denied(&self, asker: Asker, name: &Name, denied: Denied) {
-        self.shared.seen().denied(asker.identity, name.clone(), denied, SystemTime::now());
+        self.shared.denied(asker.identity, name.clone(), denied);
     }
 
     /// Takes over what the service has set since the last time.

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -38,13 +38,14 @@ pub(super) struct Granting {
 
 /// Until when the kernel keeps what was granted, and the view that it was granted for.
 struct Remembered {
-    under: Option<Arc<View>>,
+    under: Weak<View>,
     until: LruCache<Place, Instant>,
 }
 
 impl Remembered {
     fn is_under(&self, view: &Arc<View>) -> bool {
-        self.under.as_ref().is_some_and(|under| Arc::ptr_eq(under, view))
+        // The weak reference keeps the address from being another's, and no old policy in memory.
+        std::ptr::eq(self.under.as_ptr(), Arc::as_ptr(view))
     }
 }
 
@@ -58,7 +59,7 @@ impl Granting {
                 let _ = order.done.send(opener(&order.view.ruleset, &order.view.version, &order.grants));
             }
         })?;
-        let remembered = RefCell::new(Remembered { under: None, until: LruCache::new(REMEMBERED_MAX) });
+        let remembered = RefCell::new(Remembered { under: Weak::new(), until: LruCache::new(REMEMBERED_MAX) });
         Ok(Rc::new(Self { orders: Some(orders), thread: Some(thread), remembered }))
     }
 
@@ -68,7 +69,7 @@ impl Granting {
         let mut remembered = self.remembered.borrow_mut();
         if !remembered.is_under(view) {
             remembered.until.clear();
-            remembered.under = Some(Arc::clone(view));
+            remembered.under = Arc::downgrade(view);
         }
         let until = &mut remembered.until;
         let good = |until: &Instant, grant: &Grant| *until > now && *until + slack >= now + grant.lifetime;

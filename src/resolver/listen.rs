@@ -8,19 +8,21 @@ use super::reply::Carrier;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-/// Datagrams that are taken from the kernel before any of them is answered, so that a flood is seen as one.
-const BURST: usize = 128;
+/// Datagrams that are taken from the kernel before any of them is answered, so that a flood is seen as one:
+/// more than come in while [`TURNS`] are answered, or the kernel would drop everybody's.
+const BURST: usize = 1024;
 /// Datagrams of one identity that wait for their turn.
 const QUEUED_MAX: usize = 64;
 /// Datagrams that are answered before the next burst is looked for.
-const TURNS: usize = 32;
+const TURNS: usize = 8;
 /// A connection that says nothing for so long, or does not take its answer, is closed (RFC 7766, 6.2.3
 /// leaves the time to us).
 const IDLE: Duration = Duration::from_secs(10);
@@ -53,24 +55,29 @@ impl Doorkeeper {
     }
 }
 
-/// Answers datagrams. Returns if the kernel cannot be asked any more.
-pub(super) async fn udp(core: Rc<Core>, socket: UdpSocket) -> io::Result<()> {
-    let socket = Rc::new(socket);
+/// Answers datagrams. Returns if the kernel cannot be asked any more. The socket must not block; that it
+/// can be written to is of no interest, which saves waking up once for each answer.
+pub(super) async fn udp(core: Rc<Core>, socket: Rc<UdpSocket>) -> io::Result<()> {
+    // SAFETY: the socket is open as long as it is in there, and nobody gives it another descriptor.
+    let readable = unsafe { AsyncFd::register_with_interest(Rc::clone(&socket), Interest::READABLE) }?;
     let door = Doorkeeper::new(socket.local_addr()?)?;
     let mut queue: Fair<(u32, SocketAddr, Vec<u8>)> = Fair::new(QUEUED_MAX);
     let mut buffer = vec![0; QUERY_MAX + 1];
     // Whose sockets they are, within one burst: a flood comes from few, and is to be dropped at little cost.
     let mut known: HashMap<SocketAddr, Option<u32>> = HashMap::new();
     loop {
-        if queue.is_empty() {
-            socket.readable().await?;
-        }
+        let mut ready = if queue.is_empty() { Some(readable.readable().await?) } else { None };
         known.clear();
         let mut first = true;
         for _ in 0..BURST {
-            let (length, peer) = match socket.try_recv_from(&mut buffer) {
+            let (length, peer) = match socket.recv_from(&mut buffer) {
                 Ok(received) => received,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if let Some(ready) = &mut ready {
+                        ready.clear_ready();
+                    }
+                    break;
+                }
                 // An ICMP error of an answer that came too late.
                 Err(_) => continue,
             };
@@ -101,7 +108,7 @@ pub(super) async fn udp(core: Rc<Core>, socket: UdpSocket) -> io::Result<()> {
 fn datagram(core: &Rc<Core>, socket: &Rc<UdpSocket>, identity: u32, peer: SocketAddr, bytes: &[u8]) {
     let send = |reply: &[u8]| {
         // A full buffer: as if it had been lost on the way.
-        let _ = socket.try_send_to(reply, peer);
+        let _ = socket.send_to(reply, peer);
     };
     if let Some(reply) = core.repeated(identity, bytes) {
         return send(&reply);
@@ -117,7 +124,7 @@ fn datagram(core: &Rc<Core>, socket: &Rc<UdpSocket>, identity: u32, peer: Socket
     let (core, socket) = (Rc::clone(core), Rc::clone(socket));
     tokio::task::spawn_local(async move {
         if let Some(reply) = core.answer(identity, &question, Carrier::Udp).await {
-            let _ = socket.try_send_to(&reply, peer);
+            let _ = socket.send_to(&reply, peer);
         }
     });
 }

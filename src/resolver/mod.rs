@@ -19,6 +19,7 @@
 pub mod alive;
 mod answer;
 mod asker;
+pub mod bell;
 mod budget;
 mod cache;
 mod core;

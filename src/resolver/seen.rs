@@ -85,10 +85,11 @@ impl Seen {
         known.map(|names| names.iter().map(plain).collect()).unwrap_or_default()
     }
 
-    /// Counts a denial.
-    pub fn denied(&mut self, identity: u32, name: Name, denial: Denied, now: SystemTime) {
+    /// Counts a denial. True for the first since the last time that denials were taken.
+    pub fn denied(&mut self, identity: u32, name: Name, denial: Denied, now: SystemTime) -> bool {
+        let first = self.denials.is_empty();
         if self.denials.len() >= DENIED_MAX && !self.denials.contains_key(&identity) {
-            return;
+            return first;
         }
         let counted = self.denials.entry(identity).or_default();
         let key = (name, denial);
@@ -96,6 +97,7 @@ impl Seen {
         let (count, last) = counted.entry(key).or_insert((0, now));
         *count += 1;
         *last = now;
+        first
     }
 
     /// Takes the denials that were counted since the last time.

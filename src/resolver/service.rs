@@ -1,5 +1,6 @@
 //! The resolver's thread, as the rest of the service holds it.
 
+use super::bell::Bell;
 use super::core::Core;
 use super::decision::{Rules, View};
 use super::granting::{Granting, Opener};
@@ -35,6 +36,8 @@ pub struct Config {
     pub upstreams: Vec<SocketAddr>,
     /// Opens addresses in the kernel.
     pub opener: Opener,
+    /// Rung when something is denied.
+    pub bell: Bell,
 }
 
 impl Config {
@@ -78,10 +81,10 @@ pub struct Resolver {
 impl Resolver {
     /// Listens, and answers from now on.
     pub fn start(config: Config) -> Result<Self, ResolverError> {
-        let Config { listen: address, rules, upstreams, opener } = config;
+        let Config { listen: address, rules, upstreams, opener, bell } = config;
         let (udp, tcp) = sockets(address).map_err(|source| ResolverError::Listen { address, source })?;
         let address = udp.local_addr().map_err(ResolverError::Start)?;
-        let shared = Arc::new(Shared::new(View::new(&rules, vec![], Hosts::new())));
+        let shared = Arc::new(Shared::new(View::new(&rules, vec![], Hosts::new()), bell));
         let (stop, stopped) = oneshot::channel();
         let (ended, alive) = io::pipe().map_err(ResolverError::Start)?;
         let theirs = Arc::clone(&shared);
@@ -214,7 +217,7 @@ fn run(
     let local = LocalSet::new();
     let granting = Granting::start(opener)?;
     local.block_on(&runtime, async move {
-        let (udp, tcp) = (tokio::net::UdpSocket::from_std(udp)?, tokio::net::TcpListener::from_std(tcp)?);
+        let (udp, tcp) = (Rc::new(udp), tokio::net::TcpListener::from_std(tcp)?);
         let core = Core::new(shared, granting);
         let mut tasks = JoinSet::new();
         tasks.spawn_local(listen::udp(Rc::clone(&core), udp));

@@ -1,10 +1,13 @@
 //! What the service's main thread and the resolver's share.
 
+use super::bell::Bell;
 use super::decision::View;
-use super::seen::Seen;
+use super::seen::{Denied, Seen};
+use hickory_proto::rr::Name;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::SystemTime;
 
 /// Set by one side, read by the other. Nobody holds a lock for longer than a copy takes.
 #[derive(Debug)]
@@ -14,16 +17,18 @@ pub(super) struct Shared {
     upstreams_set: AtomicU64,
     grants_lost: AtomicU64,
     seen: Mutex<Seen>,
+    bell: Bell,
 }
 
 impl Shared {
-    pub fn new(view: View) -> Self {
+    pub fn new(view: View, bell: Bell) -> Self {
         Self {
             view: RwLock::new(Arc::new(view)),
             upstreams: Mutex::default(),
             upstreams_set: AtomicU64::new(0),
             grants_lost: AtomicU64::new(0),
             seen: Mutex::default(),
+            bell,
         }
     }
 
@@ -52,6 +57,14 @@ impl Shared {
     /// How often the upstreams were set, and the grants lost.
     pub fn generations(&self) -> (u64, u64) {
         (self.upstreams_set.load(Ordering::Acquire), self.grants_lost.load(Ordering::Acquire))
+    }
+
+    /// Counts a denial, and rings if nobody has been told of one.
+    pub fn denied(&self, identity: u32, name: Name, denied: Denied) {
+        let first = self.seen().denied(identity, name, denied, SystemTime::now());
+        if first {
+            self.bell.ring();
+        }
     }
 
     pub fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -1,6 +1,6 @@
 //! Judges a host by what was observed: each requirement is plain data. Pure.
 
-use super::Network;
+use super::Unguarded;
 use super::cgroup::Delegation;
 use super::kernel;
 use super::observe::{Mapper, Observations, Tun};
@@ -17,8 +17,8 @@ pub const NFT_FLOOR: Version = Version([1, 0, 2]);
 /// What other parts of rcc contribute.
 #[derive(Clone, Debug, Default)]
 pub struct Contributions {
-    /// What sandboxes would find.
-    pub network: Option<Network>,
+    /// The firewall's own word: in force and with a resolver, or why not.
+    pub firewall: Option<Result<(), Unguarded>>,
     /// Where Claude Code is; `Some(None)` if it was asked for and is not there.
     pub agent: Option<Option<std::path::PathBuf>>,
 }
@@ -27,8 +27,10 @@ pub struct Contributions {
 pub fn judge(host: &Observations, contributions: &Contributions) -> Vec<Requirement> {
     let mut all = vec![kernel_version(host), namespaces(host), seccomp(host), landlock(host), mappers(host)];
     all.extend([pasta(host), tun(host), nft(host), nft_kernel(host), identities(host)]);
-    all.extend(contributions.network.as_ref().map(|found| firewall(host, &found.rules)));
-    all.extend(contributions.network.as_ref().and_then(|found| found.resolver).map(|found| resolver(host, found)));
+    if let Some(found) = &contributions.firewall {
+        all.push(firewall(host, found));
+        all.extend(resolver(host, found));
+    }
     all.push(cgroup(host));
     all.extend(contributions.agent.as_ref().map(|found| agent(host, found.as_deref())));
     all
@@ -177,27 +179,31 @@ fn identities(host: &Observations) -> Requirement {
     }
 }
 
-fn firewall(host: &Observations, found: &Result<(), String>) -> Requirement {
+fn firewall(host: &Observations, found: &Result<(), Unguarded>) -> Requirement {
     let requirement = |state: &str| Requirement::ok("firewall rules", "deny private networks, as root's rules", state);
     match found {
-        Ok(()) => requirement("in force"),
-        Err(state) => by_init(host, requirement(state), "services.rcc.enable = true"),
+        Ok(()) | Err(Unguarded::Resolver(_)) => requirement("in force"),
+        Err(Unguarded::Rules(state)) => by_init(host, requirement(state), "services.rcc.enable = true"),
     }
 }
 
-fn resolver(host: &Observations, answers: bool) -> Requirement {
-    let found = |state| Requirement::ok("resolver", "answers for names, of the service rcc-firewall", state);
-    if answers {
-        return found("answers");
+/// Without rules nobody can ask it.
+fn resolver(host: &Observations, found: &Result<(), Unguarded>) -> Option<Requirement> {
+    let requirement = |state: &str| Requirement::ok("resolver", "answers sandboxes, as part of the service", state);
+    match found {
+        Ok(()) => Some(requirement("answers")),
+        Err(Unguarded::Rules(_)) => None,
+        Err(Unguarded::Resolver(state)) if host.systemd => {
+            let restart = root(host, "systemctl restart rcc-firewall");
+            let mender = if host.declared { Mender::Person } else { Mender::Init };
+            Some(requirement(state).unless(Verdict::Missing, restart).by(mender))
+        }
+        Err(Unguarded::Resolver(state)) => {
+            let run = root(host, &format!("{} firewall apply --watch", host.rcc));
+            let remedy = format!("keep `{run}` running, from before any login, by whatever runs services here");
+            Some(requirement(state).unless(Verdict::Missing, remedy))
+        }
     }
-    let found = found("does not answer");
-    if host.systemd {
-        let (remedy, mender) = (root(host, "systemctl restart rcc-firewall"), Mender::Init);
-        // The unit of a declared machine is not `init`'s.
-        return found.unless(Verdict::Missing, remedy).by(if host.declared { Mender::Person } else { mender });
-    }
-    let remedy = root(host, &format!("{} firewall apply --watch", host.rcc));
-    found.unless(Verdict::Missing, format!("{remedy} (it stays: let the boot run it)"))
 }
 
 /// What `init` does, and the module where the machine is declared.

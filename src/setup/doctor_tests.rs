@@ -30,10 +30,6 @@ fn host() -> Observations {
     }
 }
 
-fn network(rules: Result<(), String>, resolver: Option<bool>) -> Network {
-    Network { rules, resolver }
-}
-
 /// The one requirement that a change spoils, as `name: verdict: remedy`.
 fn spoiled(change: impl FnOnce(&mut Observations)) -> String {
     let mut host = host();
@@ -46,8 +42,7 @@ fn spoiled(change: impl FnOnce(&mut Observations)) -> String {
 
 #[test]
 fn a_host_that_lacks_nothing_is_ready() {
-    let contributions =
-        Contributions { network: Some(network(Ok(()), Some(true))), agent: Some(Some("/opt/claude".into())) };
+    let contributions = Contributions { firewall: Some(Ok(())), agent: Some(Some("/opt/claude".into())) };
     assert!(judge(&host(), &contributions).iter().all(|it| it.verdict == Verdict::Ok && it.remedy.is_none()));
 }
 
@@ -116,7 +111,7 @@ fn on_a_declared_machine_nothing_is_edited_the_module_is_named() {
     let mut host = host();
     (host.declared, host.family) = (true, None);
     (host.identities, host.pasta) = (Ok(false), None);
-    let found = judge(&host, &Contributions { network: Some(network(Err("absent".into()), None)), agent: None });
+    let found = judge(&host, &Contributions { firewall: Some(Err(Unguarded::Rules("absent".into()))), agent: None });
     let bad: Vec<&Requirement> = found.iter().filter(|it| !it.is_ready()).collect();
     let expected = [
         ("pasta", "services.rcc.enable = true;"),
@@ -132,24 +127,24 @@ fn on_a_declared_machine_nothing_is_edited_the_module_is_named() {
 
 #[test]
 fn absent_rules_and_an_absent_agent_are_missing() {
-    let contributions = Contributions { network: Some(network(Err("absent".into()), None)), agent: Some(None) };
+    let contributions = Contributions { firewall: Some(Err(Unguarded::Rules("absent".into()))), agent: Some(None) };
     let found = judge(&host(), &contributions);
     let bad: Vec<_> = found.iter().filter(|it| !it.is_ready()).map(|it| (it.name, it.mender)).collect();
     assert_eq!(bad, [("firewall rules", Mender::Init), ("Claude Code", Mender::Agent)]);
 }
 
 #[test]
-fn a_resolver_that_does_not_answer_is_restarted_by_init_or_run_by_hand() {
-    let found = |systemd, declared| {
-        let host = Observations { systemd, declared, ..host() };
-        let contributions = Contributions { network: Some(network(Ok(()), Some(false))), agent: None };
-        let bad: Vec<Requirement> = judge(&host, &contributions).into_iter().filter(|it| !it.is_ready()).collect();
-        let [only] = &bad[..] else { panic!("not one requirement: {bad:?}") };
-        (only.name, only.remedy.clone().unwrap(), only.mender)
+fn without_a_resolver_the_service_is_started_by_whoever_can() {
+    let lacking = |systemd, declared| {
+        let contributions = Contributions { firewall: Some(Err(Unguarded::Resolver("refused".into()))), agent: None };
+        let found = judge(&Observations { systemd, declared, ..host() }, &contributions);
+        assert!(found.iter().any(|it| it.name == "firewall rules" && it.is_ready()));
+        let bad: Vec<&Requirement> = found.iter().filter(|it| !it.is_ready()).collect();
+        let [only] = bad[..] else { panic!("not one requirement: {bad:?}") };
+        format!("{}: {:?}: {}", only.name, only.mender, only.remedy.as_deref().unwrap())
     };
-    let restart = "sudo systemctl restart rcc-firewall".to_owned();
-    assert_eq!(found(true, false), ("resolver", restart.clone(), Mender::Init));
-    assert_eq!(found(true, true), ("resolver", restart, Mender::Person));
-    let (_, remedy, mender) = found(false, false);
-    assert!(remedy.starts_with("sudo rcc firewall apply --watch") && mender == Mender::Person, "{remedy}");
+    assert_eq!(lacking(true, false), "resolver: Init: sudo systemctl restart rcc-firewall");
+    assert_eq!(lacking(true, true), "resolver: Person: sudo systemctl restart rcc-firewall");
+    let kept = "keep `sudo rcc firewall apply --watch` running, from before any login, by whatever runs services here";
+    assert_eq!(lacking(false, false), format!("resolver: Person: {kept}"));
 }

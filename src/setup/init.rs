@@ -168,9 +168,8 @@ fn install_unit(plan: &Plan, layout: &Layout, hooks: Hooks) -> Result<(), InitEr
 
 fn explain_boot(plan: &Plan, hooks: Hooks) -> Result<(), InitError> {
     (hooks.say)(&format!(
-        "There is no systemd here, so the service is yours to start: the rules are in force now, but no sandbox \
-         with a network starts before the service runs, which resolves its names. As root, now and at every boot \
-         before any login, run: {} firewall apply --watch",
+        "There is no systemd here to run the service, without which no sandbox with a network starts. Keep this \
+         running as root, from now on and after each boot before any login: {} firewall apply --watch",
         plan.program.display()
     ));
     Ok(())

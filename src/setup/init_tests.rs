@@ -16,6 +16,7 @@ struct Host {
     root: tempfile::TempDir,
     layout: Layout,
     calls: RefCell<Vec<String>>,
+    said: RefCell<Vec<String>>,
     broken: &'static str,
     running: Vec<i32>,
 }
@@ -27,7 +28,14 @@ impl Host {
         for directory in ["etc", "run/systemd/system", "home/alice", "usr/local/bin"] {
             std::fs::create_dir_all(root.path().join(directory)).unwrap();
         }
-        let host = Self { root, layout, calls: RefCell::default(), broken: "nothing", running: Vec::new() };
+        let host = Self {
+            root,
+            layout,
+            calls: RefCell::default(),
+            said: RefCell::default(),
+            broken: "nothing",
+            running: Vec::new(),
+        };
         host.write("home/alice/rcc", "the program");
         host.write("etc/subuid", "alice:100000:65536\n");
         host.write("etc/subgid", "alice:100000:65536\n");
@@ -55,7 +63,7 @@ impl Host {
             reset: &|| self.call("reset".into()),
             command: &|program, arguments| self.call(format!("{program} {}", arguments.join(" "))),
             sandboxes: &|| Ok(self.running.clone()),
-            say: &|_| {},
+            say: &|line| self.said.borrow_mut().push(line.to_owned()),
         })
     }
 
@@ -137,12 +145,16 @@ fn rules_that_fail_to_load_are_an_error_and_no_service_is_installed() {
 }
 
 #[test]
-fn without_systemd_the_rules_are_loaded_and_no_unit_is_written() {
+fn without_systemd_the_rules_are_loaded_and_the_command_for_the_service_is_told() {
     let host = Host::new();
     std::fs::remove_dir(host.root.path().join("run/systemd/system")).unwrap();
     host.init(&[1000]).unwrap();
     assert_eq!(*host.calls.borrow(), ["apply"]);
     assert!(!host.layout.unit().exists());
+    let said = host.said.borrow();
+    let last = said.last().unwrap();
+    assert!(last.contains("from now on and after each boot"), "{last}");
+    assert!(last.ends_with(": /usr/local/libexec/rcc/rcc firewall apply --watch"), "{last}");
 }
 
 #[test]

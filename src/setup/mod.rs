@@ -49,13 +49,15 @@ pub mod userns;
 /// What another part of rcc, or a program of the host, reports as the cause of a failure.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// What sandboxes of a user would find.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// Whether the rules are in force, or what is wrong with them.
-    pub rules: Result<(), String>,
-    /// Whether names resolve; not asked where the rules are not in force.
-    pub resolver: Option<bool>,
+/// Why no sandbox with a network starts.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unguarded {
+    /// What is wrong with the rules.
+    #[error("{0}")]
+    Rules(String),
+    /// The rules are in force; why there is no resolver.
+    #[error("{0}")]
+    Resolver(String),
 }
 
 /// What `setup` and `init` need of the firewall and of root's configuration.
@@ -66,8 +68,8 @@ pub struct Wiring<'a> {
     pub apply: &'a dyn Fn() -> Result<(), Failure>,
     /// Removes the ruleset; fine where there is none.
     pub reset: &'a dyn Fn() -> Result<(), Failure>,
-    /// What this user's sandboxes would find.
-    pub probe: &'a dyn Fn(&crate::facts::User) -> Network,
+    /// Whether a sandbox of this user would find the rules in force and a resolver.
+    pub probe: &'a dyn Fn(&crate::facts::User) -> Result<(), Unguarded>,
     /// Users whom root's configuration names; none where it is absent.
     pub users: &'a dyn Fn() -> Result<Vec<u32>, Failure>,
 }

@@ -1,25 +1,33 @@
 //! How long a change of the configuration takes until it is in force.
 
-use super::machine::{Load, Machine, Service};
+use super::machine::{Load, Machine, Service, commands_time};
 use super::table::{Table, median, millis, p99};
+use std::thread::sleep;
 use std::time::Duration;
 
+const SETTLED: Duration = Duration::from_secs(1);
 const BAR: Duration = Duration::from_millis(300);
 
 pub fn measure(machine: &Machine, table: &mut Table, rounds: usize) {
-    let mut applied = [Vec::new(), Vec::new()];
+    let (mut applied, mut busy) = ([Vec::new(), Vec::new()], Vec::new());
     for _ in 0..rounds {
         for (load, times) in [Load::None, Load::Many].into_iter().zip(&mut applied) {
             machine.write(load);
+            let before = commands_time();
             times.push(machine.apply());
+            if load == Load::Many {
+                busy.push(commands_time() - before);
+            }
         }
     }
     machine.write(Load::None);
-    let _service = Service::start();
+    let _service = Service::start(machine);
     let mut reloaded = [Vec::new(), Vec::new()];
     for _ in 0..rounds {
         for (load, times) in [Load::None, Load::Many].into_iter().zip(&mut reloaded) {
             times.push(machine.reload(load));
+            // After a change the service looks at the rules once more.
+            sleep(SETTLED);
         }
     }
     for (command, [none, many]) in [("apply", applied), ("reload", reloaded)] {
@@ -28,4 +36,5 @@ pub fn measure(machine: &Machine, table: &mut Table, rounds: usize) {
         let (middle, worst) = (millis(median(&many)), millis(p99(&many)));
         table.line(&name, &middle, &worst, "below 300 ms", Some(median(&many) < BAR));
     }
+    table.times("    processor time of that apply", &busy);
 }

@@ -24,9 +24,9 @@ enum Flood {
     Garbage,
 }
 
-pub fn measure(machine: &Machine, table: &mut Table) {
+pub fn measure(machine: &Machine, table: &mut Table, _rounds: usize) {
     machine.write(Load::Many);
-    let _service = Service::start();
+    let _service = Service::start(machine);
     let (quiet, loud) = (machine.identity("public", 0), machine.identity("public", 1));
     let alone = one(table, (quiet, loud), Flood::Nothing, "alone");
     for (flood, name) in [

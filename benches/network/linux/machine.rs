@@ -3,9 +3,11 @@
 use super::client;
 use rcc::enforcement;
 use rcc::policy::ProfileName;
+use rcc::resolver::Config;
 use std::fmt::Write;
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufRead, BufReader};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -108,7 +110,8 @@ struct Far(Child);
 
 impl Far {
     fn start() -> Self {
-        let child = Command::new("ip").args(["netns", "exec", "outside", CLIENT, "--far"]).stdout(Stdio::piped()).spawn();
+        let child =
+            Command::new("ip").args(["netns", "exec", "outside", CLIENT, "--far"]).stdout(Stdio::piped()).spawn();
         let mut child = child.expect("iproute2 is installed");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("it is piped");
@@ -128,12 +131,13 @@ impl Drop for Far {
 pub struct Service(Child);
 
 impl Service {
-    pub fn start() -> Self {
+    /// Returns when it answers names.
+    pub fn start(machine: &Machine) -> Self {
         let log = File::create("/run/service.log").expect("the world's files can be written");
         let child = Command::new(RCC).args(["firewall", "apply", "--watch"]).stdout(Stdio::null()).stderr(log).spawn();
         let service = Self(child.expect("it is installed"));
-        let start = Instant::now();
-        while !Command::new(RCC).args(["firewall", "reload"]).output().is_ok_and(|output| output.status.success()) {
+        let (identity, start) = (machine.identity("public", 0), Instant::now());
+        while client::under(identity, || TcpStream::connect(Config::ADDRESS).is_err()) {
             let log = || fs::read_to_string("/run/service.log").unwrap_or_default();
             assert!(start.elapsed() < Duration::from_secs(10), "the service does not start: {}", log());
             std::thread::sleep(Duration::from_millis(20));
@@ -197,4 +201,17 @@ pub fn kib(process: u32, file: &str, field: &str) -> u64 {
     let text = fs::read_to_string(Path::new("/proc").join(process.to_string()).join(file)).expect("it runs");
     let value = text.lines().find_map(|line| line.strip_prefix(field));
     value.and_then(|value| value.trim().trim_end_matches(" kB").parse().ok()).expect("proc(5)")
+}
+
+/// Processor time, user and system, of all commands that have ended: what a busy machine does not
+/// lengthen by much.
+pub fn commands_time() -> Duration {
+    // SAFETY: all zeroes is a valid `rusage`, and the kernel fills it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage);
+        usage
+    };
+    let time = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+    time(usage.ru_utime) + time(usage.ru_stime)
 }

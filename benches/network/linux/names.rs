@@ -11,9 +11,9 @@ const BAR: Duration = Duration::from_millis(5);
 /// Names of each way to ask; the three of them are fewer than the policy has.
 const COUNT: usize = 330;
 
-pub fn measure(machine: &Machine, table: &mut Table) {
+pub fn measure(machine: &Machine, table: &mut Table, _rounds: usize) {
     machine.write(Load::Many);
-    let _service = Service::start();
+    let _service = Service::start(machine);
     let identity = machine.identity("allowlist", 0);
     let upstream = first_connections(UPSTREAM, 0, COUNT);
     let ours = under(identity, || first_connections(Config::ADDRESS, COUNT, COUNT));

@@ -14,7 +14,7 @@ const SECONDS: usize = 2;
 const SAME: f64 = 1.1;
 
 pub fn measure(machine: &Machine, table: &mut Table, rounds: usize) {
-    let _service = Service::start();
+    let _service = Service::start(machine);
     let server = Command::new("ip").args(["netns", "exec", "outside", "iperf3", "-s"]).stdout(Stdio::null()).spawn();
     let mut server = server.expect("iproute2 is installed");
     let (mut connects, mut rates) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);

@@ -14,11 +14,12 @@ const QUERIED: usize = 10_000;
 const RELOADS: usize = 10;
 /// How much more it may be after so many reloads: memory that is free but not given back differs.
 const GROWTH: u64 = 1 << 10;
+const SETTLED: Duration = Duration::from_secs(3);
 const WATCHED: Duration = Duration::from_secs(10);
 
-pub fn measure(machine: &Machine, table: &mut Table) {
+pub fn measure(machine: &Machine, table: &mut Table, _rounds: usize) {
     machine.write(Load::None);
-    let service = Service::start();
+    let service = Service::start(machine);
     sleep(Duration::from_secs(1));
     size(table, &service, "no exceptions");
     table.value("    its threads", &threads(service.id()).len().to_string());
@@ -45,8 +46,8 @@ pub fn measure(machine: &Machine, table: &mut Table) {
 }
 
 fn size(table: &mut Table, service: &Service, when: &str) -> u64 {
-    // Threads give back what they used when they are done.
-    sleep(Duration::from_millis(500));
+    // It looks at the rules once more after each change, and then it is idle.
+    sleep(SETTLED);
     let resident = kib(service.id(), "status", "VmRSS:");
     let share = kib(service.id(), "smaps_rollup", "Pss:");
     let value = format!("{:.1} MiB", resident as f64 / 1024.0);

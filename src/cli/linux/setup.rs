@@ -82,11 +82,11 @@ impl Setup<'_> {
 
     fn look(&self) -> Found {
         let observations = Observations::gather(&Layout::host(), self.user.clone(), called());
-        let network = (self.wiring.probe)(&self.user);
+        let firewall = (self.wiring.probe)(&self.user);
         let theirs = account::facts_of(&self.user, self.facts);
         // Root's part too: what the download needs may be a package.
         let agent = self.args.agent.map(|_| agent::find(&theirs, &theirs.cwd).map(|agent| agent.program));
-        let contributions = Contributions { network: Some(network), agent };
+        let contributions = Contributions { firewall: Some(firewall), agent };
         Found { requirements: doctor::judge(&observations, &contributions), observations }
     }
 

@@ -5,7 +5,7 @@ use crate::enforcement::{self, ProbeError};
 use crate::facts::User;
 use crate::firewall;
 use crate::policy::ProfileName;
-use crate::setup::{Failure, Network, Wiring, account};
+use crate::setup::{Failure, Unguarded, Wiring, account};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -15,13 +15,13 @@ pub fn with(command: impl FnOnce(Wiring<'_>) -> Result<ExitCode, Failure>) -> mi
     command(wiring).map_err(|failure| miette::miette!("{failure}"))
 }
 
-fn probe(user: &User) -> Network {
-    let policy = enforcement::current().map_err(ProbeError::from);
-    match policy.and_then(|policy| enforcement::probe(&policy, &ProfileName::public(), user.uid)) {
-        Ok(()) => Network { rules: Ok(()), resolver: Some(true) },
-        Err(ProbeError::NoResolver(_)) => Network { rules: Ok(()), resolver: Some(false) },
-        Err(failure) => Network { rules: Err(failure.to_string()), resolver: None },
-    }
+fn probe(user: &User) -> Result<(), Unguarded> {
+    let rules = |error: &dyn std::error::Error| Unguarded::Rules(error.to_string());
+    let policy = enforcement::current().map_err(|error| rules(&error))?;
+    enforcement::probe(&policy, &ProfileName::public(), user.uid).map_err(|error| match error {
+        ProbeError::NoResolver(why) => Unguarded::Resolver(why),
+        error => rules(&error),
+    })
 }
 
 /// Loads the rules that root's configuration asks for.

@@ -12,7 +12,7 @@ mod sets;
 mod words;
 
 use crate::policy::Surroundings;
-use crate::policy::ruleset::{Ruleset, Version};
+use crate::policy::ruleset::{ProfileRules, Ruleset, Version};
 use nftables::schema::{NfCmd, NfListObject, NfObject};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -84,7 +84,9 @@ pub fn json(document: &Document) -> Vec<u8> {
 pub fn dynamic_sets(ruleset: &Ruleset, version: &Version) -> Vec<String> {
     let followed = sets::followed(None, &Surroundings::default());
     let sets = followed.into_iter().chain(held::sets(ruleset, Some(version), &[])).map(|set| set.name);
-    let meters = |profile| log::meters(profile).into_iter().chain([rules::asking(profile)]);
+    let meters = |profile: &ProfileRules| {
+        log::meters(profile).into_iter().chain([rules::queries_meter(&profile.name)]).collect::<Vec<_>>()
+    };
     sets.chain(ruleset.profiles.iter().flat_map(meters)).collect()
 }
 

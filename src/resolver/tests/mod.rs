@@ -5,6 +5,7 @@ mod as_root;
 mod decisions;
 mod explained;
 mod hostile;
+mod kept;
 mod presented;
 mod serving;
 mod wire;

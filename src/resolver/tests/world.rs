@@ -4,6 +4,7 @@ use crate::firewall::grants::{Grant, GrantError};
 use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, UserRange};
 use crate::policy::ruleset::{IdentityRange, Ruleset, Version};
 use crate::policy::{Exception, Listed, Policy, Ports, Profile, ProfileName, Protocol, Reach, Target};
+use crate::resolver::bell::Bell;
 use crate::resolver::{Config, Resolver, Rules};
 use hickory_proto::op::{Edns, Message, Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME};
@@ -221,8 +222,14 @@ pub(super) fn start(
 ) -> Resolver {
     // A port that is free for both, and still is a moment later.
     let listen = same_port().0.local_addr().unwrap();
-    Resolver::start(Config { listen, rules: rules(ruleset), upstreams: upstreams.to_vec(), opener: Box::new(opener) })
-        .unwrap()
+    Resolver::start(Config {
+        listen,
+        rules: rules(ruleset),
+        upstreams: upstreams.to_vec(),
+        opener: Box::new(opener),
+        bell: Bell::new().unwrap(),
+    })
+    .unwrap()
 }
 
 pub(super) fn exchange_tcp(stream: &mut TcpStream, query: &Message) -> Message {
