@@ -7,6 +7,12 @@ names = ["listed.test", "kept.test", "*.way.test", "*.many.test"]
 END
 knows listed.test 203.0.113.40 && knows kept.test 203.0.113.62
 knows who.test 203.0.113.1 ttl=3600
+wild=()
+for number in {1..60}; do
+    wild+=("n$number.many.test")
+    # shellcheck disable=SC2046 # 32 words
+    knows "n$number.many.test" $(seq -f "203.2.$number.%g" 32)
+done
 ways=(silent servfail refused garbage loop forward promise question id guess elsewhere query thousand 64k unfinished
     bailiwick circle class nxdomain)
 for way in "${ways[@]}"; do knows "$way.way.test" "way=$way"; done
@@ -77,6 +83,14 @@ check "in no other profile either" says '^public.test A NOERROR 203.0.113.10 ' '
 check "and nothing was opened but what was answered" \
     reach_after narrow --none --also tcp:443:203.0.113.77 tcp:443:203.0.113.40 --not tcp:443:203.0.113.66 -- guess.way.test listed.test
 check "the service lives, and is small" test "$(ps -o rss= "$service")" -lt 100000
+
+# Somebody who answers for a listed wildcard has no end of addresses, and the sets in the kernel have.
+ask narrow +size=4096 "${wild[@]}" -- sleep 600 >/run/wild 2>&1 &
+opened() { nft list ruleset | grep -o '203\.2\.[0-9.]* ' | wc -l; }
+check "beyond so many addresses a sandbox is told to try later" within 15 grep -q SERVFAIL /run/wild
+check "it has no more than 1,024" test "$(opened)" -le 1024 -a "$(opened)" -ge 800
+check "and another one of its profile has room" answered_by narrow listed.test 443 listed.test
+as-user dev rcc stop --all >/dev/null
 
 # Floods.
 read -r -d '' flood <<'END'

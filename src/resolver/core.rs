@@ -1,6 +1,7 @@
 //! From a question to an answer, on the resolver's thread.
 
 use super::answer::Answer;
+use super::budget::Budget;
 use super::cache::{Cache, Key};
 use super::decision::{Asker, Decision, Scope, View};
 use super::granting::Granting;
@@ -40,6 +41,7 @@ pub(super) struct Core {
     /// Who waits for what upstreams are being asked.
     asking: RefCell<HashMap<Key, Vec<oneshot::Sender<Rc<Answer>>>>>,
     granting: Rc<Granting>,
+    budget: RefCell<Budget>,
     pub(super) limits: Limits,
 }
 
@@ -64,6 +66,7 @@ impl Core {
             repeated: RefCell::default(),
             asking: RefCell::default(),
             granting,
+            budget: RefCell::default(),
             limits: Limits::default(),
         })
     }
@@ -122,6 +125,10 @@ impl Core {
             let missing = self.missing(&view, &presented);
             if missing.is_empty() {
                 return Some(self.finish(asker, question, presented, carrier));
+            }
+            if !self.budget.borrow_mut().spend(identity, &missing, now) {
+                self.complain(&GrantError::Full);
+                break;
             }
             match self.granting.grant(&view, missing).await {
                 Ok(()) => return Some(self.finish(asker, question, presented, carrier)),
@@ -206,6 +213,9 @@ impl Core {
     fn follow(&self) {
         let now = self.shared.generations();
         let (upstreams, grants) = self.known.replace(now);
+        if now != (upstreams, grants) {
+            self.budget.borrow_mut().tidy(Instant::now());
+        }
         if upstreams != now.0 {
             let list = self.shared.upstreams();
             if self.upstreams.borrow_mut().replace(&list) {

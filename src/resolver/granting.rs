@@ -21,7 +21,7 @@ pub type Opener = Box<dyn FnMut(&Ruleset, &Version, &[Grant]) -> Result<(), Gran
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
 /// What one grant is for, whatever its name and time.
-type Place = (usize, String, IpAddr);
+pub(super) type Place = (usize, String, IpAddr);
 
 struct Order {
     view: Arc<View>,
@@ -114,6 +114,6 @@ impl Drop for Granting {
     }
 }
 
-fn place(grant: &Grant) -> Place {
+pub(super) fn place(grant: &Grant) -> Place {
     (grant.profile, format!("{:?} {}", grant.kind, grant.name), grant.address)
 }

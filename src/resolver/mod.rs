@@ -20,6 +20,7 @@ pub mod alive;
 mod answer;
 mod asker;
 pub mod bell;
+mod budget;
 mod cache;
 mod core;
 mod decision;
