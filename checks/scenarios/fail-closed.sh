@@ -44,6 +44,17 @@ kill -CONT "$service"
 check "it mends that itself when it goes on" within 10 as-user dev rcc run -- true
 
 echo "localhost 127.0.0.1" >>/mnt/log/dns
+mark=$(token)
+beat dev "$mark" 203.0.113.10 443
+check "control: a sandbox runs" within 10 beating "$mark"
+service_kill
+check "it goes on without the service" beating "$mark"
+python3 "$lib/dns.py" 0.0.0.0 &
+other=$!
+check "but not while another DNS server would answer it in the resolver's place" within 8 silent "$mark"
+check "and is told why" within 5 grep -q 'another DNS server answers' "/run/$mark"
+kill $other
+service_start
 for address in 127.82.67.53 0.0.0.0; do
     service_stop
     python3 "$lib/dns.py" $address &

@@ -11,7 +11,7 @@ use crate::resolver::alive;
 use crate::runtime::embedded::as_identity::{self, AskError};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Whether the rules hold for this user and names resolve, asked under one of the user's own
 /// identities.
@@ -63,6 +63,11 @@ pub enum ProbeError {
     NoResolver(String),
 }
 
+/// How often a running sandbox makes sure that nothing answers in the resolver's place.
+const WHO_ANSWERS: Duration = Duration::from_secs(2);
+const REPLACED: &str = "another DNS server answers in place of the sandboxes' resolver: start the service rcc-firewall, and let \
+                        the other listen on its own addresses alone";
+
 /// A failed look, for [`crate::runtime::embedded::verifier`].
 pub type Failure = (String, Duration);
 
@@ -74,8 +79,8 @@ pub struct Watch {
     identity: u32,
     expectation: Expectation,
     seen: Stamps,
-    /// Whether names resolved once. If they do not any more, the sandbox is as closed as before.
-    resolves: bool,
+    /// When the resolver was last asked; it answered then, or at least nothing else did.
+    asked: Option<Instant>,
 }
 
 /// Which file it is, and when it changed last: device, inode, seconds and nanoseconds of inode(7)'s
@@ -106,17 +111,22 @@ impl Watch {
     /// Starts from the policy that the run was planned with.
     pub fn new(policy: &Policy, profile: &ProfileName, uid: u32, identity: u32) -> Self {
         let expectation = Expectation::new(&Ruleset::from(policy), profile);
-        Self { profile: profile.clone(), uid, identity, expectation, seen: stamps(), resolves: false }
+        Self { profile: profile.clone(), uid, identity, expectation, seen: stamps(), asked: None }
     }
 
     /// One look; to be called under the identity. The failure says how long it may be excused.
-    /// The first ones also ask the resolver, without which a sandbox does not start.
+    /// The first also asks the resolver, without which a sandbox does not start. Later ones ask who
+    /// answers now and then: without an answer the sandbox is as closed as before, but another's would
+    /// resolve any name for it.
     pub fn look(&mut self) -> Result<(), Failure> {
         self.look_at_rules()?;
-        if !self.resolves {
-            alive::ask().map_err(|failure| (failure.to_string(), Duration::ZERO))?;
-            self.resolves = true;
+        match self.asked {
+            None => alive::ask().map_err(|failure| (failure.to_string(), Duration::ZERO))?,
+            Some(asked) if asked.elapsed() < WHO_ANSWERS => return Ok(()),
+            Some(_) if alive::is_replaced() => return Err((REPLACED.to_owned(), Duration::ZERO)),
+            Some(_) => {}
         }
+        self.asked = Some(Instant::now());
         Ok(())
     }
 

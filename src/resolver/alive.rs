@@ -40,14 +40,15 @@ pub fn ask() -> Result<(), NoAnswer> {
 
 /// Whether it answers now, asked once as [`ask`] does.
 pub fn answers() -> bool {
-    once(Config::ADDRESS).is_ok()
+    matches!(once(Config::ADDRESS, PAUSE * 10), Ok(true))
 }
 
 pub(super) fn ask_at(address: SocketAddr, patience: Duration) -> io::Result<()> {
     let deadline = Instant::now() + patience;
     loop {
-        let failure = match once(address) {
-            Ok(()) => return Ok(()),
+        let failure = match once(address, PAUSE * 10) {
+            Ok(true) => return Ok(()),
+            Ok(false) => io::Error::other("something else answered"),
             Err(failure) => failure,
         };
         if Instant::now() + PAUSE > deadline {
@@ -57,7 +58,14 @@ pub(super) fn ask_at(address: SocketAddr, patience: Duration) -> io::Result<()> 
     }
 }
 
-fn once(address: SocketAddr) -> io::Result<()> {
+/// Whether something else answers in its place: the service has ended, and another DNS server listens
+/// on every address. Silence is no such answer.
+pub fn is_replaced() -> bool {
+    matches!(once(Config::ADDRESS, PAUSE), Ok(false))
+}
+
+/// Whether the answer is this resolver's.
+fn once(address: SocketAddr, patience: Duration) -> io::Result<bool> {
     let mut id = [0; 2];
     rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())?;
     let mut question = Message::new(u16::from_ne_bytes(id), MessageType::Query, OpCode::Query);
@@ -66,13 +74,13 @@ fn once(address: SocketAddr) -> io::Result<()> {
     let bytes = question.to_vec().map_err(io::Error::other)?;
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.connect(address)?;
-    socket.set_read_timeout(Some(PAUSE * 10))?;
+    socket.set_read_timeout(Some(patience))?;
     socket.send(&bytes)?;
     let mut buffer = [0; ANSWER_MAX];
     let length = socket.recv(&mut buffer)?;
-    let answer = Message::from_bytes(&buffer[..length]).map_err(io::Error::other)?;
+    let Ok(answer) = Message::from_bytes(&buffer[..length]) else { return Ok(false) };
     let to_us = answer.metadata.id == question.metadata.id && answer.metadata.message_type == MessageType::Response;
-    if to_us && is_ours(&answer) { Ok(()) } else { Err(io::Error::other("something else answered")) }
+    Ok(to_us && is_ours(&answer))
 }
 
 /// RFC 8914, 2: a code of two octets, and text.

@@ -7,6 +7,7 @@ use super::init::Hooks;
 use super::install;
 use super::layout::Layout;
 use super::unit;
+use std::cell::Cell;
 use std::io::ErrorKind;
 
 /// Why traces are left.
@@ -47,11 +48,16 @@ pub fn execute(layout: &Layout, scope: Scope, hooks: Hooks) -> Result<(), UndoEr
     }
     // Removing the rules takes a lock in there, and makes the directory for that.
     let had_run_directory = layout.run().exists();
+    let rules_gone = Cell::new(false);
     let steps: [(&str, Step); 9] = [
         ("the service", &|| service(layout, hooks)),
-        ("the firewall rules", &|| rules(hooks)),
+        ("the firewall rules", &|| rules(hooks).inspect(|()| rules_gone.set(true))),
         ("the network identities", &|| identities(layout, hooks)),
-        ("the run-time directory", &|| run_directory(layout, had_run_directory, hooks)),
+        // By its locks a service that is still running is known.
+        ("the run-time directory", &|| match rules_gone.get() {
+            true => run_directory(layout, had_run_directory, hooks),
+            false => Ok(()),
+        }),
         ("the AppArmor profile", &|| profile(layout, hooks)),
         ("the root-owned copy", &|| install::remove_copy(layout, hooks.say)),
         ("the link that kept rcc in the Nix store", &|| install::remove(&layout.gc_root(), hooks.say)),

@@ -519,29 +519,8 @@ fn foreign_elements_and_comments_are_neither_believed_nor_in_the_way() {
     });
 }
 
-/// Printed with `--nocapture`; the bound is generous, for machines that do other things too.
 #[test]
-fn adding_an_address_takes_much_less_than_a_millisecond() {
-    World::build(|world| {
-        world.apply(&with_names()).unwrap();
-        let mut names = Names::of(world, &with_names());
-        let mut times: Vec<Duration> = (0..400_u32)
-            .map(|number| {
-                let address = format!("198.51.{}.{}:443", number / 200, number % 200);
-                let started = Instant::now();
-                names.grant(2, "example.com", &address, 60).unwrap();
-                started.elapsed()
-            })
-            .collect();
-        times.sort_unstable();
-        println!("one address: median {:?}, p99 {:?}", times[200], times[396]);
-        assert!(times[200] < Duration::from_millis(2), "{:?}", times[200]);
-    });
-}
-
-/// Printed with `--nocapture`; unoptimised, and the bound is generous.
-#[test]
-fn ten_thousand_exceptions_and_a_thousand_names_are_loaded_quickly() {
+fn ten_thousand_exceptions_and_a_thousand_names_hold_together() {
     World::build(|world| {
         let mut policy = with_names();
         let address = |number: u32| exception(&format!("10.{}.{}.7/32", number / 250, number % 250), "443");
@@ -551,15 +530,9 @@ fn ten_thousand_exceptions_and_a_thousand_names_are_loaded_quickly() {
         let Reach::Listed(list) = &mut policy.profiles[2].reach else { unreachable!() };
         list.extend((1..=500).map(|number| listed(&format!("n{number}.example.net"), "443")));
         world.apply(&policy).unwrap();
-        let mut times: Vec<Duration> = (0..5)
-            .map(|_| {
-                let started = Instant::now();
-                world.apply(&policy).unwrap();
-                started.elapsed()
-            })
-            .collect();
-        times.sort_unstable();
-        println!("10,000 exceptions and 1,000 names: best {:?}, median {:?}", times[0], times[2]);
-        assert!(times[0] < Duration::from_secs(3), "{times:?}");
+        let mut names = Names::of(world, &policy);
+        names.grant(2, "n500.example.net", "198.51.100.9:443", 60).unwrap();
+        world.apply(&policy).unwrap();
+        assert_eq!(world.state(&policy), State::InForce);
     });
 }
