@@ -29,7 +29,6 @@ while True:
     time.sleep(0.2)
 END
 as-user dev rcc run -- /usr/bin/python3 -c "$again" public.test 2>/dev/null &
-asking=$!
 hears() { sleep 0.5 && [[ $(</home/dev/project/heard) == "$1" ]]; }
 check "control: a running sandbox resolves" within 10 hears 203.0.113.10
 
@@ -93,20 +92,9 @@ check "and another one of its profile has room" answered_by narrow listed.test 4
 as-user dev rcc stop --all >/dev/null
 
 # Floods.
-read -r -d '' flood <<'END'
-import os, socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.setblocking(False)
-number = 0
-while True:
-    number += 1
-    name = b"".join(bytes([len(part)]) + part for part in (b"%d" % number, *sys.argv[1].encode().split(b"."))) + b"\0"
-    try: s.sendto(os.urandom(2) + bytes([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]) + name + bytes([0, 1, 0, 1]), ("169.254.1.1", 53))
-    except OSError: pass
-END
 kill -STOP "$(dns_id 192.168.77.20)"
 for _ in 1 2; do
-    as-user dev rcc run --profile narrow -- /usr/bin/python3 -c "$flood" many.test 2>/dev/null &
+    as-user dev rcc run --profile narrow -- /usr/bin/python3 -c "$(<"$lib/flood.py")" many.test 2>/dev/null &
     floods+=($!)
 done
 check "control: the flood is on" within 10 asked '[1-9][0-9]{3}.many.test'
