@@ -25,6 +25,9 @@ pub fn is_plain(path: &Path) -> bool {
 /// identities in use. `RestrictSUIDSGID` is left out: systemd's filter for it answers ENOSYS to
 /// openat2(2), which opens those directories without following links.
 ///
+/// Every sandbox waits for its answers, and what runs in sandboxes takes all the processors that it gets:
+/// hence `Nice`.
+///
 /// A reload waits until the rules are in force and fails if they are not, by itself: with that the
 /// service need not announce a reload to systemd (`RELOADING=1` is optional for `Type=notify`).
 ///
@@ -64,6 +67,7 @@ RuntimeDirectory=rcc
 RuntimeDirectoryMode=0755
 RuntimeDirectoryPreserve=yes
 UMask=0022
+Nice=-5
 CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_BIND_SERVICE CAP_CHOWN CAP_DAC_READ_SEARCH
 NoNewPrivileges=yes
 ProtectSystem=strict

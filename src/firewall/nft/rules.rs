@@ -84,7 +84,7 @@ const PRIORITY: i32 = -10;
 const ON_LINK_CANARY_CHAIN: &str = "canary_onlink";
 /// Queries of one identity that get to the resolver each second, and at once after a pause. It answers a
 /// hundred thousand from one core, and takes in some times as many.
-const QUERIES_RATE: u32 = 20_000;
+const QUERIES_RATE: u32 = 5_000;
 const QUERIES_BURST: u32 = 2_000;
 /// Discard (RFC 863): where the probes knock.
 pub const PROBE_PORT: u16 = 9;
