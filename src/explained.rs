@@ -3,7 +3,8 @@
 use crate::config::{Admin, Origin, Part};
 use crate::policy::explain::Outcome;
 use crate::policy::ruleset::Transport;
-use crate::policy::{Lease, Profile, ProfileName, Reach};
+use crate::policy::{Lease, LeaseTarget, Listed, Profile, ProfileName, Reach, Target};
+use crate::shown;
 use ipnet::IpNet;
 use serde::Serialize;
 use std::net::IpAddr;
@@ -20,12 +21,12 @@ pub struct Context<'a> {
     pub profile: usize,
     /// The leases that were asked for an outcome, each with how long it lasts, in words.
     pub leases: &'a [(Lease, String)],
-    /// `HOST:PORT`, as it is typed.
-    pub destination: &'a str,
+    /// What was asked about: a name or an address.
+    pub target: &'a Target,
+    /// Which port of it.
+    pub port: u16,
     /// Over what.
     pub transport: Transport,
-    /// Whether it was asked about by name.
-    pub by_name: bool,
 }
 
 /// An outcome for people and for programs.
@@ -60,7 +61,7 @@ impl Context<'_> {
         let name = &self.of().name;
         match outcome {
             Outcome::Exception { at } => {
-                let target = crate::shown::target(&self.of().exceptions[*at].target);
+                let target = shown::target(&self.of().exceptions[*at].target);
                 (format!("'{name}' has an exception for {target}"), origin(Part::Exception(self.profile, *at)))
             }
             Outcome::Lease { at } => {
@@ -99,9 +100,13 @@ impl Context<'_> {
         }
     }
 
-    fn listed(&self, at: usize) -> String {
+    fn list(&self) -> &[Listed] {
         let Reach::Listed(list) = &self.of().reach else { unreachable!("only a list has listed names") };
-        let pattern = &list[at].pattern;
+        list
+    }
+
+    fn listed(&self, at: usize) -> String {
+        let pattern = &self.list()[at].pattern;
         match &self.admin.origins[self.profile].listed[at].group {
             Some(group) => format!("'{}' lists {pattern}, by the group {group}", self.of().name),
             None => format!("'{}' lists {pattern}", self.of().name),
@@ -110,8 +115,13 @@ impl Context<'_> {
 
     fn change(&self, outcome: &Outcome) -> Option<String> {
         let file = self.file.display();
+        let by_name = matches!(self.target, Target::Domain(_));
         match outcome {
-            Outcome::Exception { .. } | Outcome::Lease { .. } => Some(self.command("deny", "")),
+            Outcome::Exception { at } => Some(self.deny(&self.of().exceptions[*at].target)),
+            Outcome::Lease { at } => Some(self.deny(&match &self.leases[*at].0.target {
+                LeaseTarget::Address(address) => Target::Address((*address).into()),
+                LeaseTarget::Name(pattern) => Target::Domain(pattern.clone()),
+            })),
             Outcome::Listed { at } => Some(match &self.admin.origins[self.profile].listed[*at].group {
                 Some(group) => {
                     format!(
@@ -119,25 +129,31 @@ impl Context<'_> {
                         self.of().name
                     )
                 }
-                None => self.command("deny", ""),
+                None => self.deny(&Target::Domain(self.list()[*at].pattern.clone())),
             }),
             Outcome::Public => {
                 Some("run with --profile allowlist, or declare the network private in [network]".to_owned())
             }
             Outcome::Loopback | Outcome::NoName => None,
-            Outcome::Host | Outcome::Never { .. } if self.by_name => {
+            Outcome::Host | Outcome::Never { .. } if by_name => {
                 Some("allow the address itself, by address and port".to_owned())
             }
-            Outcome::Host | Outcome::Never { .. } => Some(self.command("allow", "")),
-            _ => Some(self.command("allow", " --for 30m")),
+            Outcome::Host | Outcome::Never { .. } => Some(self.command("allow", self.target, "")),
+            _ => Some(self.command("allow", self.target, " --for 30m")),
         }
     }
 
-    fn command(&self, verb: &str, more: &str) -> String {
+    /// `rcc deny` takes back what was allowed as it was allowed: by the rule's own target, which may
+    /// be a pattern or a prefix around what was asked about.
+    fn deny(&self, allowed: &Target) -> String {
+        self.command("deny", allowed, "")
+    }
+
+    fn command(&self, verb: &str, target: &Target, more: &str) -> String {
         let udp = if self.transport == Transport::Udp { " --protocol udp" } else { "" };
         let name = &self.of().name;
         let profile = if *name == ProfileName::public() { String::new() } else { format!(" --profile {name}") };
-        format!("sudo rcc {verb} {}{udp}{profile}{more}", self.destination)
+        format!("sudo rcc {verb} {}{udp}{profile}{more}", shown::typed(target, self.port))
     }
 }
 
@@ -184,17 +200,16 @@ mod tests {
         }
     }
 
-    fn context<'a>(admin: &'a Admin, profile: usize, leases: &'a [(Lease, String)]) -> Context<'a> {
-        let file = Path::new("/etc/rcc/config.toml");
-        let (destination, transport) = ("a.example:443", Transport::Udp);
-        Context { admin, file, profile, leases, destination, transport, by_name: true }
+    fn explain(admin: &Admin, profile: usize, leases: &[(Lease, String)], outcome: Outcome) -> Explained {
+        let (file, target) = (Path::new("/etc/rcc/config.toml"), Target::Domain("a.example".parse().unwrap()));
+        Context { admin, file, profile, leases, target: &target, port: 443, transport: Transport::Udp }.explain(outcome)
     }
 
     #[test]
     fn each_outcome_says_why_and_what_to_do() {
         let admin = Admin::default();
         let leases = [("a.example udp 443 allowlist".parse().unwrap(), "29m".to_owned())];
-        let explain = |profile, outcome| context(&admin, profile, &leases).explain(outcome);
+        let explain = |profile, outcome| explain(&admin, profile, &leases, outcome);
         let listed = explain(1, Outcome::Listed { at: 0 });
         assert!(listed.because.contains("api.anthropic.com, by the group claude"), "{listed:?}");
         assert!(listed.change.unwrap().contains("[groups.claude]"));
@@ -215,6 +230,28 @@ mod tests {
         for outcome in [Outcome::Loopback, Outcome::NoName] {
             let silent = explain(0, outcome);
             assert!(!silent.allowed && silent.change.is_none());
+        }
+    }
+
+    #[test]
+    fn what_a_broader_rule_opens_is_taken_back_by_that_rule() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("config.toml");
+        let text = r#"profiles.public.allow = [
+            { address = "10.0.0.0/8", ports = [443], protocol = "any" },
+            { domain = "*.example", ports = [443], protocol = "any" },
+        ]
+        profiles.allowlist = { groups = [], names = ["*.example"] }"#;
+        std::fs::write(&file, text).unwrap();
+        let admin = crate::config::load_admin(&file, rustix::process::geteuid().as_raw()).unwrap();
+        let leases = [("*.example udp 443 public".parse().unwrap(), "29m".to_owned())];
+        for (profile, outcome, change) in [
+            (0, Outcome::Exception { at: 0 }, "sudo rcc deny 10.0.0.0/8:443 --protocol udp"),
+            (0, Outcome::Exception { at: 1 }, "sudo rcc deny '*.example:443' --protocol udp"),
+            (0, Outcome::Lease { at: 0 }, "sudo rcc deny '*.example:443' --protocol udp"),
+            (1, Outcome::Listed { at: 0 }, "sudo rcc deny '*.example:443' --protocol udp --profile allowlist"),
+        ] {
+            assert_eq!(explain(&admin, profile, &leases, outcome).change.as_deref(), Some(change));
         }
     }
 }

@@ -1,7 +1,8 @@
-//! How paths are shown to people: in JSON, on a terminal.
+//! How paths and destinations are shown to people: in JSON, on a terminal.
 
 use crate::policy::Target;
 use serde::Serializer;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// JSON has no bytes: a plan is for reading, so what is not UTF-8 is shown replaced.
@@ -34,6 +35,18 @@ pub fn target(target: &Target) -> String {
         Target::Address(net) => net.to_string(),
         Target::Domain(pattern) => pattern.to_string(),
     }
+}
+
+/// A target and ports, `HOST:PORT`.
+pub fn destination(target: &Target, ports: impl fmt::Display) -> String {
+    let host = self::target(target);
+    if host.contains(':') { format!("[{host}]:{ports}") } else { format!("{host}:{ports}") }
+}
+
+/// The same as it is typed into a shell, which would look for files that match a `*`.
+pub fn typed(target: &Target, ports: impl fmt::Display) -> String {
+    let plain = destination(target, ports);
+    if plain.contains(['*', '[']) { format!("'{plain}'") } else { plain }
 }
 
 /// Text for a terminal. An agent chooses file names and more: control characters (escape

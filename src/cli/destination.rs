@@ -1,10 +1,8 @@
 //! `HOST[:PORT]` as people type it.
 
 use crate::config::printable;
-use crate::policy::{NamePattern, PortRange, Target};
-use crate::shown;
+use crate::policy::{BadName, NamePattern, PortRange, Target};
 use ipnet::IpNet;
-use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -82,26 +80,18 @@ fn target(host: &str) -> Result<Target, BadDestination> {
         }
         return Ok(Target::Address(net));
     }
-    NamePattern::new(host)
-        .map(Target::Domain)
-        .map_err(|reason| BadDestination(printable(&reason.to_string()).into_owned()))
-}
-
-/// A target and ports, `HOST:PORT`.
-pub fn plain(target: &Target, ports: impl fmt::Display) -> String {
-    let host = shown::target(target);
-    if host.contains(':') { format!("[{host}]:{ports}") } else { format!("{host}:{ports}") }
-}
-
-/// The same as it is typed into a shell, which would look for files that match a `*`.
-pub fn typed(target: &Target, ports: impl fmt::Display) -> String {
-    let plain = plain(target, ports);
-    if plain.contains(['*', '[']) { format!("'{plain}'") } else { plain }
+    NamePattern::new(host).map(Target::Domain).map_err(|reason| match reason {
+        BadName::Address => {
+            BadDestination("an IPv4 address is four decimal numbers from 0 to 255, without leading zeros".to_owned())
+        }
+        reason => BadDestination(printable(&reason.to_string()).into_owned()),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shown;
     use proptest::prelude::*;
 
     fn read(text: &str) -> Result<String, BadDestination> {
@@ -187,7 +177,7 @@ mod tests {
         fn whatever_is_taken_can_be_typed_again_and_holds_nothing_else(text in ".{0,60}") {
             if let Ok(destination) = text.parse::<Destination>() {
                 let ports = destination.ports.map_or_else(|| "1".to_owned(), |ports| ports.to_string());
-                let typed = typed(&destination.target, ports);
+                let typed = shown::typed(&destination.target, ports);
                 let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:*'[]/".contains(&byte);
                 prop_assert!(typed.bytes().all(plain), "{typed}");
                 let again: Destination = typed.trim_matches('\'').parse().unwrap();

@@ -5,6 +5,7 @@ mod commands_page;
 pub mod config;
 mod denials;
 mod destination;
+mod errors;
 pub mod firewall;
 mod init;
 mod permit;
@@ -87,7 +88,7 @@ enum Command {
 pub fn main() -> ExitCode {
     host::start();
     start_logging();
-    show_errors_plainly();
+    errors::show_plainly();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -150,18 +151,6 @@ fn manual() -> miette::Result<ExitCode> {
     page.render(&mut text).into_diagnostic().wrap_err("cannot write the manual page")?;
     output::print(text)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Errors name paths and commands to copy: they are wrapped between words only, and for a
-/// terminal only.
-fn show_errors_plainly() {
-    let wrap = std::io::stderr().is_terminal();
-    let options = move || {
-        let separator = textwrap::WordSeparator::AsciiSpace;
-        miette::MietteHandlerOpts::new().wrap_lines(wrap).break_words(false).word_separator(separator)
-    };
-    // An error means that a hook is set already, which nobody does.
-    let _ = miette::set_hook(Box::new(move |_| Box::new(options().build())));
 }
 
 /// `RCC_LOG=debug` shows what rcc does, on standard error.

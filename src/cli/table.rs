@@ -18,6 +18,8 @@ pub fn render(head: &[&str], rows: &[Vec<String>]) -> String {
             let padding = if last { 0 } else { widths.get(column).unwrap_or(&0) + 2 - cell.chars().count() };
             let _ = write!(text, "{cell}{:padding$}", "");
         }
+        // A last cell that is empty leaves the padding of the one before it.
+        text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');
     }
     text
@@ -31,5 +33,6 @@ mod tests {
     fn columns_are_aligned_and_harmless() {
         let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["b\u{1b}]52;x".to_owned(), "2".to_owned()]];
         assert_eq!(render(&["NAME", "N"], &rows), "NAME          N\na             1\nb\\u{1b}]52;x  2\n");
+        assert_eq!(render(&["A", "B"], &[vec!["a".to_owned(), String::new()]]), "A  B\na\n");
     }
 }

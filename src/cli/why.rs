@@ -1,6 +1,6 @@
 //! `rcc why`: what a sandbox would reach, by which rule, and what would change it.
 
-use super::destination::{self, Destination};
+use super::destination::Destination;
 use super::host;
 use crate::config::{self, Loaded, Sources};
 use crate::enforcement;
@@ -10,6 +10,7 @@ use crate::output;
 use crate::policy::explain::{Outcome, Place, Question, To};
 use crate::policy::ruleset::Transport;
 use crate::policy::{DomainName, Lease, NamePattern, Policy, ProfileName, Target};
+use crate::shown;
 use clap::{Args, ValueEnum};
 use miette::{IntoDiagnostic, WrapErr};
 use serde::Serialize;
@@ -106,8 +107,7 @@ impl WhyArguments {
             None => config::load_outside(&sources)?,
         };
         let port = self.port()?;
-        let destination = destination::plain(&self.destination.target, port);
-        let typed = destination::typed(&self.destination.target, port);
+        let destination = shown::destination(&self.destination.target, port);
         let transport = Transport::from(self.protocol);
         let Some(profile) = admin.profiles.iter().position(|profile| profile.name == chosen) else {
             return offline(&destination, self.json);
@@ -116,7 +116,6 @@ impl WhyArguments {
         let leases = host::leases()?;
         let (readable, leases) = (leases.is_some(), leases.unwrap_or_default());
         let plain: Vec<Lease> = leases.iter().map(|(lease, _)| lease.clone()).collect();
-        let by_name = matches!(self.destination.target, Target::Domain(_));
         let question =
             Question { policy: &policy, profile: &policy.profiles[profile], leases: &plain, transport, port };
         let context = Context {
@@ -124,9 +123,9 @@ impl WhyArguments {
             file: &sources.admin,
             profile,
             leases: &leases,
-            destination: &typed,
+            target: &self.destination.target,
+            port,
             transport,
-            by_name,
         };
         let (allowed, answers) = match &self.destination.target {
             Target::Address(net) if net.prefix_len() == net.max_prefix_len() => {
@@ -138,7 +137,7 @@ impl WhyArguments {
                 let resolved = if self.resolve { Some(resolve(name)?) } else { None };
                 of_name(name, resolved.as_deref(), &question, &context)?
             }
-            several => return Err(NotOne { what: crate::shown::target(several) }.into()),
+            several => return Err(NotOne { what: shown::target(several) }.into()),
         };
         let denied = answers.iter().any(|answer| !answer.explained.allowed);
         let note = (!readable && denied).then_some("leases were not looked at: only root can read them");

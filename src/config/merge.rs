@@ -139,7 +139,7 @@ impl Layers<'_> {
             return Ok(());
         }
         let message = format_args!("there is no network profile '{name}'");
-        let allowed = format_args!("{}; others belong into {}", self.admin.known_profiles(), self.admin_path.display());
+        let allowed = format_args!("{}; others belong in {}", self.admin.known_profiles(), self.admin_path.display());
         Err(layer.error(layer.problem(span, "profile", message, allowed)))
     }
 
@@ -201,7 +201,7 @@ impl Layers<'_> {
             if let Some((ceiling, origin)) = lowest.as_ref().filter(|(ceiling, _)| value > ceiling) {
                 let message = format_args!("{value} is above the ceiling of {ceiling} ({origin})");
                 let allowed = format_args!(
-                    "a project can only lower limits: at most {ceiling} here; a higher one belongs into {}",
+                    "a project can only lower limits: at most {ceiling} here; a higher one belongs in {}",
                     self.user.document.path.display()
                 );
                 return Err(self.project.error(self.project.problem(span, key, message, allowed)));

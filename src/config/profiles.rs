@@ -195,7 +195,7 @@ fn group_names(value: Value<'_, '_>, groups: &[Group]) -> Option<(Vec<String>, O
     let mut names: Vec<String> = value.list("a list of groups like [\"claude\", \"npm\"]", |item| {
         item.parse("a group of names", |text| {
             let found = known.contains(&text).then(|| text.to_owned());
-            found.ok_or_else(|| format!("{}; [groups.NAME] defines another", suggestion(text, &known)))
+            found.ok_or_else(|| format!("[groups.NAME] defines one of your own; {}", suggestion(text, &known)))
         })
     })?;
     let mut seen = std::collections::BTreeSet::new();

@@ -50,5 +50,5 @@ fn elsewhere(key: &str) -> Option<String> {
         _ if schema::ADMIN.has_key(key) => "root's /etc/rcc/config.toml",
         _ => return None,
     };
-    Some(format!("a project's file can only tighten: `{key}` belongs into {file}"))
+    Some(format!("a project's file can only tighten: `{key}` belongs in {file}"))
 }

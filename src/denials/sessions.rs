@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// How long a list counts as fresh: a flood of denials must not become a flood of listings. Far
 /// below the time between two sandboxes in the same slot.
 const FRESH: Duration = Duration::from_millis(5);
+/// How long a denial is believed to be of the sandbox that held the identity last: names wait to be
+/// written down together, and the sandbox may have ended by then.
+const LATELY: Duration = Duration::from_secs(1);
 /// Entries of a directory that are looked at: [`crate::policy::identity::RANGE_LENGTH`] sandboxes
 /// could run at once, and nobody runs as many.
 const ENTRIES_MAX: usize = 512;
@@ -33,12 +36,14 @@ struct Running {
 pub struct Sessions {
     run: PathBuf,
     lists: HashMap<u32, (Instant, HashMap<u32, String>)>,
+    /// Who held an identity when it was last asked for.
+    lately: HashMap<u32, (Instant, String)>,
 }
 
 impl Sessions {
     /// `run` holds the users' directories.
     pub fn new(run: &Path) -> Self {
-        Self { run: run.to_owned(), lists: HashMap::new() }
+        Self { run: run.to_owned(), lists: HashMap::new(), lately: HashMap::new() }
     }
 
     /// Who this identity belongs to, and the name of the sandbox that holds it.
@@ -48,7 +53,13 @@ impl Sessions {
         if !fresh {
             self.lists.insert(uid, (Instant::now(), list(&self.run, uid).unwrap_or_default()));
         }
-        let session = self.lists.get(&uid).and_then(|(_, list)| list.get(&identity).cloned());
+        let running = self.lists.get(&uid).and_then(|(_, list)| list.get(&identity).cloned());
+        match &running {
+            Some(session) => drop(self.lately.insert(identity, (Instant::now(), session.clone()))),
+            None => self.lately.retain(|_, (when, _)| when.elapsed() < LATELY),
+        }
+        // Whoever holds it next has a record before it sends anything.
+        let session = running.or_else(|| self.lately.get(&identity).map(|(_, session)| session.clone()));
         Some((uid, session))
     }
 }
@@ -138,6 +149,29 @@ mod tests {
         drop(session);
         std::fs::write(user.join("sessions/stale-1.json"), copy).unwrap();
         assert_eq!(holder(run.path(), BLOCK_START), Some((1000, None)), "nobody holds its lock");
+    }
+
+    #[test]
+    fn what_is_told_just_after_the_end_is_still_of_the_sandbox_that_ended() {
+        let run = tempfile::tempdir().unwrap();
+        let user = run.path().join("1000");
+        std::fs::create_dir(&user).unwrap();
+        let mut sessions = Sessions::new(run.path());
+        let session = Session::register(&user, &record("shop-1a2b", BLOCK_START)).unwrap();
+        let ended = Some((1000, Some("shop-1a2b".to_owned())));
+        assert_eq!(sessions.holder(&policy(), BLOCK_START), ended);
+        drop(session);
+        sessions.lists.clear();
+        assert_eq!(sessions.holder(&policy(), BLOCK_START), ended);
+        assert_eq!(sessions.holder(&policy(), BLOCK_START + 1), Some((1000, None)));
+        let next = Session::register(&user, &record("next-3c4d", BLOCK_START)).unwrap();
+        sessions.lists.clear();
+        assert_eq!(sessions.holder(&policy(), BLOCK_START), Some((1000, Some("next-3c4d".to_owned()))));
+        sessions.lists.clear();
+        let (when, _) = sessions.lately.get_mut(&BLOCK_START).unwrap();
+        *when -= LATELY;
+        drop(next);
+        assert_eq!(sessions.holder(&policy(), BLOCK_START), Some((1000, None)));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The longest lease. What should last longer belongs into root's file.
+/// The longest lease. What should last longer belongs in root's file.
 pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Why a lease was not given, listed or revoked.
@@ -45,7 +45,7 @@ pub enum LeaseError {
     #[error("{0} is no profile and no session that the loaded rules know")]
     NoHolder(String),
     /// Too short or too long.
-    #[error("a lease lasts from 1 second to {} days; what should last longer belongs into /etc/rcc/config.toml", LONGEST.as_secs() / 86400)]
+    #[error("a lease lasts from 1 second to {} days; what should last longer goes into /etc/rcc/config.toml", LONGEST.as_secs() / 86400)]
     Duration,
     /// No room.
     #[error("there are too many leases: revoke some, or write what lasts into /etc/rcc/config.toml")]

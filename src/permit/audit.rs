@@ -18,7 +18,8 @@ const SIZE_MAX: u64 = 1 << 20;
 const KEPT: u32 = 3;
 
 /// Nothing was recorded, so nothing must be widened.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[diagnostic(help("nothing was changed: make room, or see to the directory, and try again"))]
 #[error("cannot {attempt} {}, where every change of the policy is recorded: {source}", path.display())]
 pub struct AuditError {
     attempt: &'static str,

@@ -50,7 +50,7 @@ pub enum PermitError {
     File(#[from] durable::FileError),
     /// Nothing is widened without a record.
     #[error(transparent)]
-    #[diagnostic(help("nothing was changed: make room, or see to the directory, and try again"))]
+    #[diagnostic(transparent)]
     Audit(#[from] AuditError),
     /// The rules could not be loaded.
     #[error("the change was taken back, because its rules could not be put into force: {0}")]

@@ -45,11 +45,11 @@ pub enum BadLease {
     #[error("a lease is written \"HOST TRANSPORT PORTS HOLDER\"")]
     Syntax,
     /// Each port is an element of a set in the kernel.
-    #[error("a lease opens at most {} ports; more belong into /etc/rcc/config.toml", Lease::PORTS_MAX)]
+    #[error("a lease opens at most {} ports; more belong in /etc/rcc/config.toml", Lease::PORTS_MAX)]
     TooManyPorts,
     /// It would not fit into a comment.
     #[error(
-        "this name is too long for a lease (at most {} characters); it belongs into /etc/rcc/config.toml",
+        "this name is too long for a lease (at most {} characters); it belongs in /etc/rcc/config.toml",
         Lease::NAME_MAX
     )]
     LongName,

@@ -19,7 +19,7 @@ pub enum BadName {
     #[error("a pattern of names is \"*.\" and a domain name, like \"*.example.com\"; no other place takes a '*'")]
     Pattern,
     /// A numeric last label makes resolvers read the name as an IPv4 address.
-    #[error("this is an address, not a domain name: write it as `address`")]
+    #[error("this is an address, not a domain name: it goes into `allow`, as `address`")]
     Address,
     /// See [`InterfacePattern`].
     #[error("an interface pattern has 1 to 15 characters out of a-z, A-Z, 0-9, '.', '_' and '-', then '*' or nothing")]

@@ -37,7 +37,7 @@ fn exceptions() {
         (r#"domain = "a\u0000.lan", ports = [1]"#, "allow[0].domain", &["labels of 1 to 63"]),
         (r#"domain = "a.*.lan", ports = [1]"#, "allow[0].domain", &["a pattern of names is \"*.\""]),
         (r#"domain = "*", ports = [1]"#, "allow[0].domain", &["a pattern of names is \"*.\""]),
-        (r#"domain = "10.0.0.1", ports = [1]"#, "allow[0].domain", &["write it as `address`"]),
+        (r#"domain = "10.0.0.1", ports = [1]"#, "allow[0].domain", &["as `address`"]),
         (r#"domain = "x; accept", ports = [1]"#, "allow[0].domain", &["labels of 1 to 63"]),
         (r#"ports = [1]"#, "allow[0]", &["neither `address` nor `domain`"]),
         (r#"address = "10.0.0.1", domain = "a.lan", ports = [1]"#, "allow[0]", &["one entry for each"]),

@@ -89,7 +89,7 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
         ("profiles.allowlist.names = [\"*\"]", "profiles.allowlist.names[0]", &["a pattern of names is"]),
         ("profiles.allowlist.names = [\"a.*.b\"]", "profiles.allowlist.names[0]", &["no other place"]),
         ("profiles.allowlist.names = [\"a\\u0000.b\"]", "profiles.allowlist.names[0]", &["labels of 1 to 63"]),
-        ("profiles.allowlist.names = [\"10.0.0.1\"]", "profiles.allowlist.names[0]", &["write it as `address`"]),
+        ("profiles.allowlist.names = [\"10.0.0.1\"]", "profiles.allowlist.names[0]", &["as `address`"]),
         ("profiles.allowlist.names = [\"a.b:443\"]", "profiles.allowlist.names[0]", &["labels of 1 to 63"]),
         ("profiles.allowlist.names = [{ ports = [1] }]", "profiles.allowlist.names[0]", &["`name` is missing"]),
         ("profiles.allowlist.names = [{ name = \"a.b\", ports = [] }]", "names[0].ports", &["list of ports is empty"]),

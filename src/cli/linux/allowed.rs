@@ -1,5 +1,6 @@
 //! `rcc allowed`.
 
+use super::permit::check_profile;
 use crate::cli::permit::AllowedArguments;
 use crate::cli::table;
 use crate::config::{self, Admin, Origin, Part};
@@ -41,6 +42,7 @@ impl AllowedArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         let file = Path::new(config::ADMIN_FILE);
         let admin = config::load_admin(file, 0)?;
+        self.profile.as_ref().map_or(Ok(()), |profile| check_profile(&admin, profile))?;
         let mut rows = written(&admin, file);
         let root = rustix::process::geteuid().is_root();
         if root {

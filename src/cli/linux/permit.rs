@@ -1,6 +1,5 @@
 //! `rcc allow` and `rcc deny`.
 
-use crate::cli::destination;
 use crate::cli::permit::{AllowArguments, DenyArguments};
 use crate::cli::why;
 use crate::config::amend::Change;
@@ -47,6 +46,24 @@ struct NoPort {
 #[diagnostic(help("leave out --for: root's file takes prefixes"))]
 struct Prefix(String);
 
+/// A profile in which nothing is and nothing can be allowed.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("nothing can be allowed in '{profile}': it is {}", if profile.is_offline() { "without any network" } else { "no profile" })]
+#[diagnostic(help("there are: {known}"))]
+pub(super) struct NoProfile {
+    profile: ProfileName,
+    known: String,
+}
+
+/// Refuses a profile that has no rules.
+pub(super) fn check_profile(admin: &Admin, profile: &ProfileName) -> Result<(), NoProfile> {
+    if admin.profile(profile).is_some() {
+        return Ok(());
+    }
+    let known: Vec<&str> = admin.profiles.iter().map(|profile| profile.name.as_str()).collect();
+    Err(NoProfile { profile: profile.clone(), known: known.join(", ") })
+}
+
 /// What holds now, and for whom something is to be changed.
 struct Now {
     admin: Admin,
@@ -68,13 +85,7 @@ impl Now {
             (Some(running), _) => policy.profiles[running.profile].name.clone(),
             (None, profile) => profile.cloned().unwrap_or_else(ProfileName::public),
         };
-        if admin.profile(&profile).is_none() {
-            let known: Vec<&str> = admin.profiles.iter().map(|profile| profile.name.as_str()).collect();
-            return Err(miette!(
-                help = format!("there are: {}", known.join(", ")),
-                "nothing can be allowed in '{profile}'"
-            ));
-        }
+        check_profile(&admin, &profile)?;
         Ok(Self { admin, policy, profile, session })
     }
 
@@ -133,9 +144,9 @@ impl AllowArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         let now = Now::look(self.profile.as_ref(), self.session.as_deref())?;
         let target = &self.destination.target;
-        let no_port = || NoPort { host: shown::target(target), example: destination::typed(target, "8000-8100") };
+        let no_port = || NoPort { host: shown::target(target), example: shown::typed(target, "8000-8100") };
         let ports = self.destination.ports.ok_or_else(no_port)?;
-        let typed = destination::plain(target, ports);
+        let typed = shown::destination(target, ports);
         if self.is_public_anyway(&now, ports)? {
             let told = format!("{typed} is public, and {} reaches it already: nothing to change", now.profile);
             return self.tell(told, &now, None);
@@ -171,7 +182,7 @@ impl AllowArguments {
         let entry = now.entry("allow", typed, Protocol::from(self.protocol).as_str(), Some(until.clone()));
         let (log, who, ruleset) = (Log::host(), Who::calling(), Ruleset::from(&now.policy));
         // On record before it holds.
-        log.add(&who, &entry, State::Requested).into_diagnostic()?;
+        log.add(&who, &entry, State::Requested)?;
         let given =
             Leases::open().and_then(|mut kernel| leases.iter().try_for_each(|lease| kernel.add(&ruleset, lease, time)));
         record_end(&log, &who, &entry, &given);
@@ -245,7 +256,7 @@ impl DenyArguments {
         let all = PortRange::new(1, u16::MAX).into_diagnostic()?;
         let ports = self.destination.ports.unwrap_or(all);
         let typed =
-            self.destination.ports.map_or_else(|| shown::target(target), |ports| destination::plain(target, ports));
+            self.destination.ports.map_or_else(|| shown::target(target), |ports| shown::destination(target, ports));
         let revoked = self.revoke(&now, ports, &typed)?;
         let mut taken: Vec<String> = revoked.iter().map(|lease| format!("the lease {lease}")).collect();
         if self.session.is_none() {
@@ -325,7 +336,7 @@ impl DenyArguments {
         let mut told = format!("{typed} {}: {what}\n", after.beneficiary());
         if still {
             let udp = if transport == Transport::Udp { " --protocol udp" } else { "" };
-            let asked = destination::typed(&self.destination.target, port);
+            let asked = shown::typed(&self.destination.target, port);
             told += &format!(
                 "it is reached all the same: `rcc why {asked} --profile {}{udp}` says by which rule\n",
                 after.profile
