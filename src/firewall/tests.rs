@@ -1,6 +1,7 @@
 //! The rules in a kernel: every test has a network namespace of its own. They need root and nft,
 //! and fail without.
 
+mod denials;
 mod loading;
 mod names;
 mod proof;
@@ -17,8 +18,6 @@ use crate::policy::{Exception, Policy, Ports, Profile, ProfileName, Protocol, Re
 use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
 use std::process::Command;
-
-mod denials;
 
 /// A host with `lo` and a LAN, and nothing else.
 struct World {
