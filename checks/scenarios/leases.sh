@@ -53,7 +53,13 @@ check "an unknown sandbox is told" says "no sandbox 'nowhere-0000'" -- rcc allow
 rcc allow 10.1.2.3:443 --for 1h --session "$session" >/dev/null
 check "control: it has a lease again" says "lease of $session alone" -- rcc allowed
 kill "$sandbox" 2>/dev/null
-check "its lease ends with it" within 5 never_says '10.1.2.3' -- rcc allowed
+wait "$sandbox"
+beat dev "$(token)" 203.0.113.10 443
+sandbox=$!
+check "control: the next sandbox comes at once" within 10 session_of
+check "the lease of the last one ends all the same" within 5 never_says '10.1.2.3' -- rcc allowed
+kill "$sandbox" 2>/dev/null
+wait "$sandbox"
 
 for address in 169.254.169.254 192.168.77.2 127.0.0.1 100.100.100.200; do
     check "no lease opens $address" fails rcc allow "$address:80" --for 1h

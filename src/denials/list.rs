@@ -109,7 +109,8 @@ fn open(path: &Path) -> Result<Option<File>, ListError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => Ok(Some(file.into())),
-        Err(Errno::NOENT) => Ok(None),
+        // Or its owner keeps others out (fcntl(2), F_SETLEASE), which is not to hide everybody else's.
+        Err(Errno::NOENT | Errno::WOULDBLOCK) => Ok(None),
         Err(errno) => Err(ListError { path: path.to_owned(), source: errno.into() }),
     }
 }
@@ -118,4 +119,26 @@ fn whole(file: File, path: &Path) -> Result<Vec<u8>, ListError> {
     let mut text = Vec::new();
     file.take(FILE_MAX).read_to_end(&mut text).map_err(|source| ListError { path: path.to_owned(), source })?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn whoever_keeps_others_from_its_record_hides_no_more_than_that() {
+        let run = tempfile::tempdir().unwrap();
+        let path = run.path().join("1000-7.jsonl");
+        let file = File::create(&path).unwrap();
+        // SAFETY: these take numbers. The notice of the break (SIGIO) goes to nobody.
+        let leased = unsafe {
+            libc::signal(libc::SIGIO, libc::SIG_IGN);
+            libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK)
+        };
+        assert_eq!(leased, 0, "{}", io::Error::last_os_error());
+        assert!(open(&path).unwrap().is_none());
+        drop(file);
+        assert!(open(&path).unwrap().is_some());
+    }
 }

@@ -116,7 +116,8 @@ pub(super) fn watch_in(
             outcome = watched.restore(load);
         }
         if woken.surroundings {
-            outcome = outcome.and_then(|()| watched.follow());
+            // Whatever became of the rest: a mistake in the file is no reason to leave a new network open.
+            outcome = outcome.and(watched.follow());
         }
         if woken.any_change() || failed.is_some() {
             failed = watched.tell(companion, failed.as_deref());
