@@ -36,6 +36,22 @@ pub struct Grant {
     pub lifetime: Duration,
 }
 
+impl Grant {
+    /// How many elements of a set it takes, at most.
+    pub fn elements(&self, ruleset: &Ruleset) -> usize {
+        let of = |kind: NameKind, class: usize| {
+            let classes = ruleset.profiles.get(self.profile).and_then(|profile| kind.rules(profile));
+            let ports = classes.and_then(|rules| each_port(rules.classes.get(class)?));
+            ports.map_or(1, |ports| ports.len())
+        };
+        match &self.kind {
+            GrantKind::Excepted(class) => of(NameKind::Excepted, *class),
+            GrantKind::Listed(class) => of(NameKind::Listed, *class),
+            GrantKind::Lease(lease) => usize::from(lease.ports.last() - lease.ports.first()) + 1,
+        }
+    }
+}
+
 /// What allows a [`Grant`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GrantKind {

@@ -3,39 +3,57 @@
 
 use super::granting::place;
 use crate::firewall::grants::Grant;
+use crate::firewall::nft;
 use crate::policy::ruleset::ADDRESS_LIFETIME;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Instant;
 
-/// Addresses that one identity may have opened within [`ADDRESS_LIFETIME`], by one rule each. With eight
-/// ports, the most that a rule has elements for, that is half of a set.
+/// Addresses that one identity may have opened within [`ADDRESS_LIFETIME`], by one rule each.
 const ADDRESSES_MAX: usize = 1024;
+/// Elements that these may take, one for each port: half of a set.
+const ELEMENTS_MAX: usize = nft::ADDRESSES_MAX as usize / 2;
 
 /// What each identity has had opened, and when last. By digest: who finds two of the same has one for nothing.
 #[derive(Default)]
 pub(super) struct Budget {
-    opened: HashMap<u32, HashMap<u64, Instant>>,
+    opened: HashMap<u32, HashMap<u64, Opened>>,
     hasher: RandomState,
 }
 
+#[derive(Clone, Copy)]
+struct Opened {
+    last: Instant,
+    elements: usize,
+}
+
+impl Opened {
+    fn lasts(&self, now: Instant) -> bool {
+        now.duration_since(self.last) < ADDRESS_LIFETIME
+    }
+}
+
 impl Budget {
-    /// Notes that the identity has these opened. False if that would be too many; then nothing is noted.
-    pub fn spend(&mut self, identity: u32, grants: &[Grant], now: Instant) -> bool {
-        let lasts = |last: &mut Instant| now.duration_since(*last) < ADDRESS_LIFETIME;
+    /// Notes that the identity has these opened, each with so many `elements`. False if that would be too
+    /// much; then nothing is noted.
+    pub fn spend(&mut self, identity: u32, grants: &[Grant], elements: impl Fn(&Grant) -> usize, now: Instant) -> bool {
         let opened = self.opened.entry(identity).or_default();
-        let digests: Vec<u64> = grants.iter().map(|grant| self.hasher.hash_one(place(grant))).collect();
-        let fits = |opened: &HashMap<u64, Instant>| {
-            let new = digests.iter().filter(|digest| !opened.contains_key(digest)).count();
-            opened.len() + new <= ADDRESSES_MAX
+        let wanted: HashMap<u64, Opened> = grants
+            .iter()
+            .map(|grant| (self.hasher.hash_one(place(grant)), Opened { last: now, elements: elements(grant) }))
+            .collect();
+        let fits = |opened: &HashMap<u64, Opened>| {
+            let new = || wanted.iter().filter(|(digest, _)| !opened.contains_key(digest)).map(|(_, new)| new);
+            let taken: usize = opened.values().chain(new()).map(|one| one.elements).sum();
+            opened.len() + new().count() <= ADDRESSES_MAX && taken <= ELEMENTS_MAX
         };
         if !fits(opened) {
-            // Only now, so that it costs nothing in ordinary times.
-            opened.retain(|_, last| lasts(last));
+            // Only now, so that it costs little in ordinary times.
+            opened.retain(|_, one| one.lasts(now));
         }
         let fits = fits(opened);
         if fits {
-            opened.extend(digests.into_iter().map(|digest| (digest, now)));
+            opened.extend(wanted);
         }
         fits
     }
@@ -43,7 +61,7 @@ impl Budget {
     /// Forgets identities that have nothing open any more.
     pub fn tidy(&mut self, now: Instant) {
         self.opened.retain(|_, opened| {
-            opened.retain(|_, last| now.duration_since(*last) < ADDRESS_LIFETIME);
+            opened.retain(|_, one| one.lasts(now));
             !opened.is_empty()
         });
     }
@@ -71,18 +89,26 @@ mod tests {
     fn one_identity_spends_its_own_and_no_more() {
         let (mut budget, now) = (Budget::default(), Instant::now());
         let most = ADDRESSES_MAX as u32;
-        assert!(budget.spend(1, &grants(0..most), now));
-        assert!(!budget.spend(1, &grants(most..most + 1), now));
-        assert!(budget.spend(1, &grants(0..most), now), "the same ones cost nothing");
-        assert!(budget.spend(2, &grants(most..most + 1), now));
+        assert!(budget.spend(1, &grants(0..most), |_| 1, now));
+        assert!(!budget.spend(1, &grants(most..most + 1), |_| 1, now));
+        assert!(budget.spend(1, &grants(0..most), |_| 1, now), "the same ones cost nothing");
+        assert!(budget.spend(2, &grants(most..most + 1), |_| 1, now));
+    }
+
+    #[test]
+    fn an_address_with_many_ports_costs_more() {
+        let (mut budget, now) = (Budget::default(), Instant::now());
+        let sixteen = |_: &Grant| 16;
+        assert!(budget.spend(1, &grants(0..512), sixteen, now));
+        assert!(!budget.spend(1, &grants(512..513), sixteen, now), "half of a set is the others'");
     }
 
     #[test]
     fn what_has_ended_is_not_counted() {
         let (mut budget, now) = (Budget::default(), Instant::now());
-        assert!(budget.spend(1, &grants(0..ADDRESSES_MAX as u32), now));
+        assert!(budget.spend(1, &grants(0..ADDRESSES_MAX as u32), |_| 1, now));
         let later = now + ADDRESS_LIFETIME;
-        assert!(budget.spend(1, &grants(5000..5001), later));
+        assert!(budget.spend(1, &grants(5000..5001), |_| 1, later));
         budget.tidy(later + ADDRESS_LIFETIME);
         assert!(budget.opened.is_empty());
     }

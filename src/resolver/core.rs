@@ -126,7 +126,7 @@ impl Core {
             if missing.is_empty() {
                 return Some(self.finish(asker, question, presented, carrier));
             }
-            if !self.budget.borrow_mut().spend(identity, &missing, now) {
+            if !self.budget.borrow_mut().spend(identity, &missing, |grant| grant.elements(&view.ruleset), now) {
                 self.complain(&GrantError::Full);
                 break;
             }
