@@ -135,7 +135,7 @@ fn held_identities(run: &Path, policy: &Policy) -> Result<Vec<(u32, u32)>, Apply
     for user in &policy.users {
         let Some(slots) = open_slots(run, user.uid)? else { continue };
         for identity in user.start..user.start + crate::policy::identity::RANGE_LENGTH {
-            if is_slot_locked(&slots, identity)? {
+            if slot_taken(&slots, identity)?.is_some() {
                 held.push((user.uid, identity));
             }
         }
@@ -176,11 +176,18 @@ fn chain_of(map: &[(IdentityRange, String)], identity: u32) -> Option<&str> {
     entry.map(|(_, chain)| chain.as_str())
 }
 
-/// Whether some process holds this slot.
-pub(super) fn is_locked(run: &Path, uid: u32, identity: u32) -> Result<bool, ApplyError> {
+/// When a sandbox took its slot, as the slot's file tells: the next one in it has another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    inode: u64,
+    modified: (i64, i64),
+}
+
+/// Whether some process holds this slot, and since when.
+pub(super) fn taken(run: &Path, uid: u32, identity: u32) -> Result<Option<Taken>, ApplyError> {
     match open_slots(run, uid)? {
-        Some(slots) => is_slot_locked(&slots, identity),
-        None => Ok(false),
+        Some(slots) => slot_taken(&slots, identity),
+        None => Ok(None),
     }
 }
 
@@ -199,15 +206,24 @@ fn open_slots(run: &Path, uid: u32) -> Result<Option<Slots>, ApplyError> {
     Ok(directory.map(|directory| Slots { directory, path }))
 }
 
-fn is_slot_locked(slots: &Slots, identity: u32) -> Result<bool, ApplyError> {
+fn slot_taken(slots: &Slots, identity: u32) -> Result<Option<Taken>, ApplyError> {
     let name = identity.to_string();
     let failed = |attempt: &'static str, errno: Errno| RunError::doing(attempt, &slots.path.join(&name))(errno.into());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let slot = open_beneath(&slots.directory, &name, flags).map_err(|errno| failed("open", errno))?;
-    let Some(slot) = slot else { return Ok(false) };
+    let slot = match open_beneath(&slots.directory, &name, flags) {
+        Ok(Some(slot)) => slot,
+        Ok(None) => return Ok(None),
+        // Its owner has a lease on the file (fcntl(2), F_SETLEASE), so somebody runs. Nobody's lease
+        // keeps root from loading rules, or others' leases from ending.
+        Err(Errno::WOULDBLOCK) => return Ok(Some(Taken { inode: 0, modified: (0, 0) })),
+        Err(errno) => return Err(failed("open", errno).into()),
+    };
+    let stat = rustix::fs::fstat(&slot).map_err(|errno| failed("inspect", errno))?;
     match rustix::fs::flock(&slot, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(false),
-        Err(Errno::WOULDBLOCK) => Ok(true),
+        Ok(()) => Ok(None),
+        Err(Errno::WOULDBLOCK) => {
+            Ok(Some(Taken { inode: stat.st_ino, modified: (stat.st_mtime, stat.st_mtime_nsec as i64) }))
+        }
         Err(errno) => Err(failed("lock", errno).into()),
     }
 }

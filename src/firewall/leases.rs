@@ -1,7 +1,7 @@
 //! Exceptions with an end. They live in the kernel alone: whoever may change the rules may add and
 //! revoke them, they end without anybody's doing, and their end cuts the flows that used them.
 
-use super::apply::{self, ApplyError};
+use super::apply::{self, ApplyError, Taken};
 use super::carry;
 use super::grants::leased;
 use super::held;
@@ -11,7 +11,7 @@ use super::onlink::{self, OnLinkError};
 use super::run_directory;
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Holder, Lease, LeaseTarget, Policy};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -74,6 +74,10 @@ pub struct Remaining {
     /// How long it still lasts.
     pub time: Duration,
 }
+
+/// The running sandboxes that have leases of their own, and since when.
+#[derive(Debug, Default)]
+pub struct Sessions(BTreeMap<u32, Taken>);
 
 /// The leases in the kernel, in the network namespace of the thread that opened them.
 pub struct Leases {
@@ -147,21 +151,24 @@ impl Leases {
     }
 
     /// Revokes the leases of sessions that have ended, so that nobody who gets their identity next
-    /// inherits them. Tells whether there were any.
-    pub fn revoke_ended(&mut self, policy: &Policy) -> Result<bool, LeaseError> {
+    /// inherits them. `sessions` is what the last call saw: whoever took the identity since then is
+    /// another session. Tells whether there were any.
+    pub fn revoke_ended(&mut self, policy: &Policy, sessions: &mut Sessions) -> Result<bool, LeaseError> {
         let _lock = run_directory::lock(&self.run).map_err(ApplyError::from)?;
-        let mut ended = Vec::new();
+        let (mut running, mut ended) = (BTreeMap::new(), BTreeSet::new());
         for Remaining { lease, .. } in self.list()? {
-            if let Holder::Identity(identity) = lease.holder
-                && !is_held(&self.run, policy, identity)?
-            {
-                ended.push(identity);
+            let Holder::Identity(identity) = lease.holder else { continue };
+            let same = |taken: &Taken| sessions.0.get(&identity).is_none_or(|before| before == taken);
+            match taken(&self.run, policy, identity)?.filter(same) {
+                Some(taken) => drop(running.insert(identity, taken)),
+                None => drop(ended.insert(identity)),
             }
         }
-        if ended.is_empty() {
-            return Ok(false);
+        if !ended.is_empty() {
+            self.remove(|lease| matches!(lease.holder, Holder::Identity(identity) if ended.contains(&identity)))?;
         }
-        self.remove(|lease| matches!(lease.holder, Holder::Identity(identity) if ended.contains(&identity)))
+        sessions.0 = running;
+        Ok(!ended.is_empty())
     }
 
     /// Deletes all that belongs to some leases. To be called under the lock.
@@ -195,11 +202,11 @@ impl Leases {
     }
 }
 
-/// Whether a running sandbox holds this identity.
-fn is_held(run: &Path, policy: &Policy, identity: u32) -> Result<bool, ApplyError> {
+/// Since when a running sandbox holds this identity.
+fn taken(run: &Path, policy: &Policy, identity: u32) -> Result<Option<Taken>, ApplyError> {
     match policy.holder(identity) {
-        Some((uid, ..)) => apply::is_locked(run, uid, identity),
-        None => Ok(false),
+        Some((uid, ..)) => apply::taken(run, uid, identity),
+        None => Ok(None),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::apply::{self, ApplyError};
 use super::events::Events;
 use super::kernel::{Nft, NftError};
-use super::leases::Leases;
+use super::leases::{Leases, Sessions};
 use super::loaded::Loaded;
 use super::nft;
 use super::onlink::OnLinkError;
@@ -136,6 +136,7 @@ struct Watched<'a> {
     policy: Policy,
     ruleset: Ruleset,
     surroundings: Surroundings,
+    sessions: Sessions,
 }
 
 impl<'a> Watched<'a> {
@@ -144,11 +145,12 @@ impl<'a> Watched<'a> {
         let ruleset = Ruleset::from(&policy);
         let surroundings = surroundings::gather_with(resolv_conf)?;
         apply::apply_in(run, &policy, &surroundings)?;
-        Ok(Self { run, resolv_conf, policy, ruleset, surroundings })
+        Ok(Self { run, resolv_conf, policy, ruleset, surroundings, sessions: Sessions::default() })
     }
 
     fn reload(&mut self, load: Load<'_>) -> Result<(), WatchError> {
-        *self = Self::load(self.run, self.resolv_conf, load)?;
+        let loaded = Self::load(self.run, self.resolv_conf, load)?;
+        *self = Self { sessions: std::mem::take(&mut self.sessions), ..loaded };
         tracing::info!("the configuration was loaded again");
         Ok(())
     }
@@ -188,9 +190,9 @@ impl<'a> Watched<'a> {
 
     /// Revokes the leases of sessions that have ended. Tells whether there are others left, whose
     /// end nothing announces.
-    fn end_sessions(&self) -> bool {
+    fn end_sessions(&mut self) -> bool {
         let ended = Leases::open_in(self.run).and_then(|mut leases| {
-            if leases.revoke_ended(&self.policy)? {
+            if leases.revoke_ended(&self.policy, &mut self.sessions)? {
                 tracing::info!("leases of sessions that have ended are revoked");
             }
             leases.list()

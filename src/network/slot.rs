@@ -1,6 +1,8 @@
 //! A slot: one network identity, held by one running sandbox.
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, mkdir, open};
+use rustix::fs::{
+    FlockOperation, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, flock, futimens, mkdir, open,
+};
 use rustix::io::Errno;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -56,13 +58,23 @@ impl Slot {
             let lock = open(&path, flags, Mode::RUSR | Mode::WUSR)
                 .map_err(|source| SlotError::Directory { path: path.clone(), source })?;
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self { identity, lock }),
+                Ok(()) => {
+                    mark(&lock).map_err(|source| SlotError::Directory { path, source })?;
+                    return Ok(Self { identity, lock });
+                }
                 Err(Errno::WOULDBLOCK) => (),
                 Err(source) => return Err(SlotError::Directory { path, source }),
             }
         }
         Err(SlotError::Exhausted { count })
     }
+}
+
+/// Has the file's time say that somebody else holds it from now on: what root gave to the last one
+/// is not the next one's, however soon that one comes.
+fn mark(lock: &OwnedFd) -> Result<(), Errno> {
+    let time = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    futimens(lock, &Timestamps { last_access: time(UTIME_OMIT), last_modification: time(UTIME_NOW) })
 }
 
 impl AsFd for Slot {

@@ -2,7 +2,10 @@
 //! that were asked for, and nothing else. It belongs to no profile yet.
 
 use hickory_proto::op::{Message, Query, ResponseCode};
+use hickory_proto::rr::rdata::svcb::{SVCB, SvcParamKey, SvcParamValue};
+use hickory_proto::rr::rdata::{A, AAAA, HTTPS};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_proto::serialize::binary::BinEncodable;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -125,15 +128,71 @@ fn chain(answers: &[Record], query: &Query) -> Result<(Vec<Record>, Name), BadAn
     }
 }
 
-/// What a record holds outside of itself, by what is cheap to tell: long names and long data.
+/// What a record holds outside of itself, at least about. Whoever answers chooses what these are, so nothing
+/// that may be large counts as small.
 fn heap(record: &Record) -> usize {
     let data = match &record.data {
         RData::A(_) | RData::AAAA(_) => 0,
-        RData::TXT(text) => text.txt_data.iter().map(|part| part.len() + size_of::<Box<[u8]>>()).sum(),
+        RData::TXT(text) => text.txt_data.iter().map(|part| allocated(part.len())).sum(),
         RData::Unknown { rdata, .. } => rdata.anything.len(),
         RData::CNAME(name) => name.0.len(),
-        // Keys, certificates, service parameters: rarely larger.
-        _ => 512,
+        RData::SVCB(service) | RData::HTTPS(HTTPS(service)) => parameters(service),
+        // A bit of the wire becomes an entry of a tree.
+        RData::CSYNC(types) => octets(&record.data) + types.type_bit_maps.iter().count() * 16,
+        _ => 512 + octets(&record.data),
     };
     data + record.name.len()
+}
+
+/// Strings by their addresses, and the least that an allocator gives.
+fn allocated(length: usize) -> usize {
+    size_of::<String>() + length.max(16)
+}
+
+/// As they are sent.
+fn octets(data: &RData) -> usize {
+    data.to_bytes().map_or(usize::from(u16::MAX), |bytes| bytes.len())
+}
+
+fn parameters(service: &SVCB) -> usize {
+    let value = |value: &SvcParamValue| match value {
+        SvcParamValue::Alpn(protocols) => protocols.0.iter().map(|protocol| allocated(protocol.len())).sum(),
+        SvcParamValue::Mandatory(keys) => keys.0.len() * size_of::<SvcParamKey>(),
+        SvcParamValue::Ipv4Hint(hints) => hints.0.len() * size_of::<A>(),
+        SvcParamValue::Ipv6Hint(hints) => hints.0.len() * size_of::<AAAA>(),
+        SvcParamValue::EchConfigList(list) => list.0.len(),
+        SvcParamValue::Unknown(bytes) => bytes.0.len(),
+        SvcParamValue::Port(_) | SvcParamValue::NoDefaultAlpn => 0,
+    };
+    let each = |(_, of): &(SvcParamKey, SvcParamValue)| size_of::<(SvcParamKey, SvcParamValue)>() + value(of);
+    service.target_name.len() + service.svc_params.iter().map(each).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_proto::rr::rdata::svcb::{Alpn, EchConfigList};
+    use hickory_proto::rr::rdata::{NULL, OPENPGPKEY, TXT};
+
+    fn size(data: RData) -> usize {
+        let records = vec![Record::from_rdata(Name::root(), 60, data)];
+        Answer { records, ..Answer::failure() }.size()
+    }
+
+    #[test]
+    fn no_record_takes_much_more_than_it_is_counted_for() {
+        let service = |param| RData::HTTPS(HTTPS(SVCB::new(1, Name::root(), vec![param])));
+        let list = EchConfigList(vec![0; 60_000]);
+        for (data, least) in [
+            (RData::NULL(NULL::with(vec![0; 60_000])), 60_000),
+            (RData::OPENPGPKEY(OPENPGPKEY::new(vec![0; 60_000])), 60_000),
+            (service((SvcParamKey::EchConfigList, SvcParamValue::EchConfigList(list))), 60_000),
+            // A string and its allocation for every two octets.
+            (service((SvcParamKey::Alpn, SvcParamValue::Alpn(Alpn(vec!["a".to_owned(); 30_000])))), 30_000 * 40),
+            (RData::TXT(TXT::new(vec!["a".to_owned(); 30_000])), 30_000 * 32),
+        ] {
+            let counted = size(data.clone());
+            assert!(counted >= least, "{} is counted as {counted}", data.record_type());
+        }
+    }
 }

@@ -15,6 +15,8 @@ const HEDGE: Duration = Duration::from_millis(800);
 const DEADLINE: Duration = Duration::from_millis(4500);
 /// Questions that are sent for one, the same upstream's second chance included.
 const ATTEMPTS_MIN: usize = 3;
+/// Upstreams that are asked one question, as many as glibc asks (`MAXNS`, resolv.h): each is a socket.
+const ASKED_MAX: usize = 3;
 /// How long an upstream that did not answer is asked after the others.
 const PENALTY: Duration = Duration::from_secs(30);
 
@@ -48,11 +50,11 @@ impl Upstreams {
         true
     }
 
-    /// In the order in which to ask.
+    /// Whom to ask, the first first.
     fn order(&self, now: Instant) -> Vec<SocketAddr> {
         let (slow, well): (Vec<&Server>, Vec<&Server>) =
             self.servers.iter().partition(|server| server.slow_until.is_some_and(|until| until > now));
-        well.into_iter().chain(slow).map(|server| server.address).collect()
+        well.into_iter().chain(slow).map(|server| server.address).take(ASKED_MAX).collect()
     }
 
     fn note(&mut self, address: SocketAddr, slow_until: Option<Instant>) {
@@ -157,5 +159,8 @@ mod tests {
         assert!(upstreams.replace(&[one, two, address("192.0.2.3:53")]));
         assert_eq!(upstreams.order(now)[2], one);
         assert_eq!(upstreams.order(now + PENALTY)[0], one);
+        let many: Vec<SocketAddr> = (1..=16).map(|last| address(&format!("192.0.2.{last}:53"))).collect();
+        upstreams.replace(&many);
+        assert_eq!(upstreams.order(now), many[1..4], "a socket each");
     }
 }

@@ -1,6 +1,9 @@
 //! Leases: opened at once, ended by time, by hand and with their sandbox.
 
 use super::*;
+use crate::firewall::leases::Sessions;
+use crate::network::slot::Slot;
+use std::os::fd::AsRawFd;
 
 #[test]
 fn a_lease_opens_at_once_and_its_revocation_cuts_the_flow() {
@@ -138,11 +141,60 @@ fn the_leases_of_a_session_end_with_it() {
         }
         let mut texts = || -> Vec<String> { leases.list().unwrap().iter().map(|it| it.lease.to_string()).collect() };
         assert_eq!(texts().len(), 3);
-        assert!(Leases::open_in(world.run()).unwrap().revoke_ended(&policy).unwrap());
+        let (mut others, mut sessions) = (Leases::open_in(world.run()).unwrap(), Sessions::default());
+        let mut revoked = || others.revoke_ended(&policy, &mut sessions).unwrap();
+        assert!(revoked());
         assert_eq!(texts(), ["10.1.1.1 tcp 1 public", "10.1.1.1 tcp 1 @1919090688"]);
         slot.unlock().unwrap();
-        assert!(Leases::open_in(world.run()).unwrap().revoke_ended(&policy).unwrap());
+        assert!(revoked());
         assert_eq!(texts(), ["10.1.1.1 tcp 1 public"]);
-        assert!(!Leases::open_in(world.run()).unwrap().revoke_ended(&policy).unwrap());
+        assert!(!revoked());
+    });
+}
+
+#[test]
+fn the_next_session_of_an_identity_inherits_nothing_however_soon_it_comes() {
+    World::build(|world| {
+        let range = UserRange::new(0, BLOCK_START, RANGE_LENGTH).unwrap();
+        let policy = Policy { users: vec![range], ..with_names() };
+        world.apply(&policy).unwrap();
+        let user = world.run().join("0");
+        let slot = || Slot::acquire(&user, PUBLIC..PUBLIC + 1).unwrap();
+        let first = slot();
+        let (mut leases, mut sessions) = (Leases::open_in(world.run()).unwrap(), Sessions::default());
+        let lease = lease("10.1.1.1 tcp 1 @1919090688");
+        leases.add(&Ruleset::from(&policy), &lease, Duration::from_secs(600)).unwrap();
+        for _ in 0..2 {
+            assert!(!leases.revoke_ended(&policy, &mut sessions).unwrap());
+        }
+        drop(first);
+        // The clock that files are dated by ticks every 10 ms at most (CONFIG_HZ_100).
+        std::thread::sleep(Duration::from_millis(20));
+        let _next = slot();
+        assert!(leases.revoke_ended(&policy, &mut sessions).unwrap());
+        assert_eq!(leases.list().unwrap(), []);
+        leases.add(&Ruleset::from(&policy), &lease, Duration::from_secs(600)).unwrap();
+        assert!(!leases.revoke_ended(&policy, &mut sessions).unwrap(), "its own");
+    });
+}
+
+#[test]
+fn no_user_keeps_root_from_loading_rules_by_a_lease_on_a_slots_file() {
+    World::build(|world| {
+        let range = UserRange::new(0, BLOCK_START, RANGE_LENGTH).unwrap();
+        let policy = Policy { users: vec![range], ..with_names() };
+        world.apply(&policy).unwrap();
+        let slots = world.run().join("0/slots");
+        std::fs::create_dir_all(&slots).unwrap();
+        let slot = std::fs::File::create(slots.join(PUBLIC.to_string())).unwrap();
+        // SAFETY: F_SETLEASE takes a number. The notice of the break (SIGIO) goes to nobody.
+        let leased = unsafe {
+            libc::signal(libc::SIGIO, libc::SIG_IGN);
+            libc::fcntl(slot.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK)
+        };
+        assert_eq!(leased, 0, "{}", std::io::Error::last_os_error());
+        world.apply(&policy).unwrap();
+        let mut leases = Leases::open_in(world.run()).unwrap();
+        leases.revoke_ended(&policy, &mut Sessions::default()).unwrap();
     });
 }
