@@ -73,13 +73,9 @@ impl Network {
     }
 }
 
-/// The second layer for a profile. It is a comfort: it makes denials instant. Where a domain
-/// exception may point anywhere, it stays out of the way; the firewall is what decides.
+/// The second layer for a profile. It is a comfort: it makes denials instant. The firewall is what decides:
+/// to what an excepted name leads, a way is opened when it is first used ([`crate::network`]).
 pub fn routes(policy: &Policy, profile: &Profile, dns: IpAddr) -> Routes {
-    let by_domain = profile.exceptions.iter().any(|exception| matches!(exception.target, Target::Domain(_)));
-    if by_domain {
-        return Routes::default();
-    }
     // The sandbox's own loopback, what never leaves a link, and the IPv4-mapped range, which is
     // routed by the IPv4 table.
     let own = |net: &IpNet| match net.addr() {
@@ -139,7 +135,8 @@ mod tests {
     }
 
     #[test]
-    fn a_name_may_point_anywhere() {
-        assert_eq!(routes_with(vec![Target::Domain("git.corp.lan".parse().unwrap())]), Routes::default());
+    fn an_excepted_name_opens_its_ways_when_they_are_used() {
+        let named = routes_with(vec![Target::Domain("git.corp.lan".parse().unwrap())]);
+        assert_eq!(named, routes_with(vec![]));
     }
 }

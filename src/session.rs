@@ -1,5 +1,7 @@
 //! Running sandboxes: one file each, locked as long as the sandbox lives.
 
+pub mod of_users;
+
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};

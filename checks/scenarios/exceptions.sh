@@ -38,3 +38,8 @@ check "a public name is reached" as-user dev rcc run -- bash -c 'exec 3<>/dev/tc
 check "an unknown profile is an error that names the known ones" \
     says 'public' 'work' -- as-user dev rcc run --profile wrok -- true
 check "an unknown profile starts nothing" exits 125 as-user dev rcc run --profile wrok -- true
+
+config <<'END_OF_FILE'
+profiles.public.allow = [{ address = "192.168.77.2", ports = [5432] }]
+END_OF_FILE
+check "an address of this machine is opened with a warning" says "'public' opens 192.168.77.2, which is this machine" -- rcc firewall apply

@@ -6,7 +6,7 @@ use crate::enforcement;
 use crate::firewall::{self, ProfileCounters, State, nft, pf};
 use crate::output;
 use crate::policy::ruleset::Ruleset;
-use crate::policy::{Policy, ProfileName};
+use crate::policy::{Policy, ProfileName, Target};
 use clap::{Subcommand, ValueEnum};
 use miette::{IntoDiagnostic, WrapErr};
 use std::net::SocketAddr;
@@ -94,8 +94,33 @@ fn watch() -> miette::Result<ExitCode> {
 }
 
 fn apply() -> miette::Result<ExitCode> {
-    apply_policy(&enforcement::current()?)?;
+    let admin = config::load_admin(Path::new(config::ADMIN_FILE), 0)?;
+    let policy = enforcement::policy(&admin).into_diagnostic()?;
+    apply_policy(&policy)?;
+    for warning in admin.warnings {
+        output::tell_line(format_args!("{:?}", miette::Report::new(warning)));
+    }
+    warn_of_host(&policy)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The file's reader warns of addresses that are every machine's own; this machine's others are
+/// known here.
+fn warn_of_host(policy: &Policy) -> miette::Result<()> {
+    let (own, _) = host::links()?;
+    for (profile, exception) in policy.profiles.iter().flat_map(|it| it.exceptions.iter().map(move |e| (&it.name, e))) {
+        if let Target::Address(net) = exception.target
+            && net.prefix_len() == net.max_prefix_len()
+            && !net.addr().is_loopback()
+            && own.contains(&net.addr())
+        {
+            output::tell_line(format_args!(
+                "rcc: '{profile}' opens {}, which is this machine itself, and whatever listens there",
+                net.addr()
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Loads a policy's rules.

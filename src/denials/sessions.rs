@@ -1,13 +1,8 @@
 //! Which sandbox has which identity at this moment, asked by root.
 
 use crate::policy::Policy;
-use rustix::fs::{CWD, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, flock, fstat, openat2};
-use rustix::io::Errno;
-use serde::Deserialize;
+use crate::session::of_users;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,21 +12,7 @@ const FRESH: Duration = Duration::from_millis(5);
 /// How long a denial is believed to be of the sandbox that held the identity last: names wait to be
 /// written down together, and the sandbox may have ended by then.
 const LATELY: Duration = Duration::from_secs(1);
-/// Entries of a directory that are looked at: [`crate::policy::identity::RANGE_LENGTH`] sandboxes
-/// could run at once, and nobody runs as many.
-const ENTRIES_MAX: usize = 512;
-/// Bytes of a record that are read: the command line is in it.
-const RECORD_MAX: u64 = 1 << 20;
-
-/// What a denial needs of a session's record.
-#[derive(Deserialize)]
-struct Running {
-    id: String,
-    identity: Option<u32>,
-}
-
-/// The lists of users' running sandboxes. They lie in directories of the users', so no link in
-/// them is followed, no mount entered, nothing waited for, and only plain names are believed.
+/// The lists of users' running sandboxes.
 #[derive(Debug)]
 pub struct Sessions {
     run: PathBuf,
@@ -51,7 +32,16 @@ impl Sessions {
         let (uid, ..) = policy.holder(identity)?;
         let fresh = self.lists.get(&uid).is_some_and(|(when, _)| when.elapsed() < FRESH);
         if !fresh {
-            self.lists.insert(uid, (Instant::now(), list(&self.run, uid).unwrap_or_default()));
+            self.lists.insert(
+                uid,
+                (
+                    Instant::now(),
+                    of_users::running(&self.run, uid)
+                        .into_iter()
+                        .map(|running| (running.identity, running.id))
+                        .collect(),
+                ),
+            );
         }
         let running = self.lists.get(&uid).and_then(|(_, list)| list.get(&identity).cloned());
         match &running {
@@ -64,57 +54,13 @@ impl Sessions {
     }
 }
 
-const SAFE: ResolveFlags = ResolveFlags::NO_SYMLINKS
-    .union(ResolveFlags::BENEATH)
-    .union(ResolveFlags::NO_XDEV)
-    .union(ResolveFlags::NO_MAGICLINKS);
-
-fn list(run: &Path, uid: u32) -> Result<HashMap<u32, String>, Errno> {
-    let run = rustix::fs::openat(CWD, run, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = openat2(&run, format!("{uid}/sessions"), flags, Mode::empty(), SAFE)?;
-    let mut running = HashMap::new();
-    for entry in Dir::read_from(&directory)?.take(ENTRIES_MAX) {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        // What begins with a dot is not complete yet.
-        if !name.starts_with(b".")
-            && name.ends_with(b".json")
-            && let Some(Running { id, identity: Some(identity) }) = read(directory.as_fd(), name)
-        {
-            running.insert(identity, id);
-        }
-    }
-    Ok(running)
-}
-
-/// A record whose sandbox runs.
-fn read(directory: impl AsFd, name: &[u8]) -> Option<Running> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file: OwnedFd = openat2(directory, name, flags, Mode::empty(), SAFE).ok()?;
-    let regular = FileType::from_raw_mode(fstat(&file).ok()?.st_mode) == FileType::RegularFile;
-    let held = || flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
-    if !regular || !held() {
-        return None;
-    }
-    let mut text = Vec::new();
-    File::from(file).take(RECORD_MAX).read_to_end(&mut text).ok()?;
-    let running: Running = serde_json::from_slice(&text).ok()?;
-    is_plain(&running.id).then_some(running)
-}
-
-/// As [`crate::session::new_id`] makes them.
-fn is_plain(id: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=64).contains(&id.len()) && id.bytes().all(plain)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, UserRange};
     use crate::policy::{Profile, ProfileName, Reach};
     use crate::session::{Record, Session};
+    use rustix::fs::{CWD, FileType, Mode};
 
     fn policy() -> Policy {
         Policy {

@@ -3,19 +3,21 @@
 //!
 //! Before it answers, it tries the same destination itself, from the host's network namespace and
 //! under the sandbox's identity, as pasta would have done. So it is the host's firewall that denies,
-//! counts and records it; and where that has been opened meanwhile (a lease), the sandbox gets a
-//! way there.
+//! counts and records it; and where that has been opened meanwhile (a lease, the answer to an excepted
+//! name), the sandbox gets a way there, and the packet is sent on.
 //!
-//! Two processes: one reads what an agent sends and has no privilege; the other sets routes and
-//! reads nothing but addresses.
+//! Two processes: one reads what an agent sends and has no privilege; the other sets routes, and sends
+//! packets on by them without looking into them.
 
 use super::inside;
 use super::packet::{self, Destination, Protocol};
 use super::unreachable;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, ipproto, recv, send, sendto, socket_with,
+};
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -29,6 +31,9 @@ const TRIES_RATE: f64 = 20.0;
 const REPEAT: Duration = Duration::from_millis(20);
 /// Destinations that are remembered for that.
 const REMEMBERED_MAX: usize = 256;
+/// Octets of a packet: more than what the interface takes (its MTU is 1500).
+const PACKET_MAX: usize = 2048;
+const ORDER_MAX: usize = 16 + PACKET_MAX;
 /// Ways that one sandbox may be given.
 const WAYS_MAX: usize = 1024;
 
@@ -45,8 +50,7 @@ enum Verdict {
 /// Answers what is sent into the interface, until that is gone. `ways` takes the addresses that
 /// were opened. To be called under the network identity, in the host's network namespace.
 pub fn answer(tun: impl AsFd, ways: impl AsFd) {
-    // Longer than what the interface takes (its MTU is 1500).
-    let mut buffer = [0; 2048];
+    let mut buffer = [0; PACKET_MAX];
     let mut tries = Tries::default();
     loop {
         let length = match rustix::io::read(&tun, &mut buffer) {
@@ -59,8 +63,7 @@ pub fn answer(tun: impl AsFd, ways: impl AsFd) {
         // What can't be answered (multicast, errors) is no attempt to reach anybody.
         let Some((answer, to)) = unreachable::answer(packet).zip(packet::destination(packet)) else { continue };
         let verdict = tries.verdict(&to, Instant::now(), attempt);
-        if verdict == Verdict::Open && send(&ways, &address_bytes(to.address), SendFlags::DONTWAIT).is_ok() {
-            // The sender tries again by itself, on the new way.
+        if verdict == Verdict::Open && send(&ways, &order(to.address, packet), SendFlags::DONTWAIT).is_ok() {
             continue;
         }
         // A full queue drops the answer; the sender tries again.
@@ -68,29 +71,40 @@ pub fn answer(tun: impl AsFd, ways: impl AsFd) {
     }
 }
 
-/// Gives the sandbox a way to each address that comes, until nobody can send any. To be called in
-/// the sandbox's network namespace, with CAP_NET_ADMIN over it.
-pub fn open_ways(addresses: impl AsFd) {
-    let mut buffer = [0; 16];
+/// Gives the sandbox a way to each address that comes, and sends the packet that came with it there,
+/// until nobody can send any. To be called in the sandbox's network namespace, with CAP_NET_ADMIN and
+/// CAP_NET_RAW over it.
+pub fn open_ways(orders: impl AsFd) {
+    // Without them the sender sends again by itself, a second later.
+    let raw = |family| socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, Some(ipproto::RAW)).ok();
+    let (v4, v6) = (raw(AddressFamily::INET), raw(AddressFamily::INET6));
+    let mut buffer = [0; ORDER_MAX];
     for _ in 0..WAYS_MAX {
-        let Ok((length, _)) = recv(&addresses, &mut buffer, RecvFlags::empty()) else { return };
-        let Some(address) = buffer.get(..length).and_then(address) else { return };
+        let Ok((length, _)) = recv(&orders, &mut buffer, RecvFlags::empty()) else { return };
+        let Some((address, packet)) = buffer.get(..length).and_then(read_order) else { return };
         if let Err(error) = inside::open_way(address) {
             tracing::debug!("no way to {address}: {error}");
+            continue;
+        }
+        if let Some(raw) = if address.is_ipv4() { &v4 } else { &v6 } {
+            // Lost, as packets may be.
+            let _ = sendto(raw, packet, SendFlags::DONTWAIT, &SocketAddr::new(address, 0));
         }
     }
 }
 
-fn address_bytes(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    }
+/// An address in sixteen octets, IPv4 in its mapped form (RFC 4291, 2.5.5.2), and a packet for it.
+fn order(address: IpAddr, packet: &[u8]) -> Vec<u8> {
+    let mapped = match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    };
+    [&mapped.octets(), packet].concat()
 }
 
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = bytes.try_into().map(|octets: [u8; 4]| IpAddr::from(octets));
-    v4.or_else(|_| bytes.try_into().map(|octets: [u8; 16]| IpAddr::from(octets))).ok()
+fn read_order(bytes: &[u8]) -> Option<(IpAddr, &[u8])> {
+    let (address, packet) = bytes.split_first_chunk::<16>()?;
+    Some((Ipv6Addr::from(*address).to_canonical(), packet))
 }
 
 /// What was tried lately.
@@ -143,7 +157,7 @@ fn attempt(to: &Destination) -> Verdict {
     };
     let place = SocketAddr::new(to.address, to.port.unwrap_or_default());
     if kind == SocketType::DGRAM {
-        return match rustix::net::sendto(&socket, &[], SendFlags::NOSIGNAL, &place) {
+        return match sendto(&socket, &[], SendFlags::NOSIGNAL, &place) {
             Ok(_) => Verdict::Open,
             Err(_) => Verdict::Denied,
         };
@@ -195,11 +209,13 @@ mod tests {
     }
 
     #[test]
-    fn addresses_survive_the_way() {
-        for text in ["10.0.0.5", "fd00::5"] {
-            let address_: IpAddr = text.parse().unwrap();
-            assert_eq!(address(&address_bytes(address_)), Some(address_));
+    fn orders_are_read_as_they_were_written() {
+        for (text, packet) in [("10.0.0.5", &b"packet"[..]), ("fd00::5", &[0; PACKET_MAX]), ("fd00::6", &[])] {
+            let address: IpAddr = text.parse().unwrap();
+            let order = order(address, packet);
+            assert!(order.len() <= ORDER_MAX);
+            assert_eq!(read_order(&order), Some((address, packet)));
         }
-        assert_eq!(address(&[1; 5]), None);
+        assert_eq!(read_order(&[1; 15]), None);
     }
 }

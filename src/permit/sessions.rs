@@ -1,18 +1,9 @@
-//! Running sandboxes of all users, as root finds them. Their records are the users' own files:
-//! no link in them is followed, and what they claim is held against the policy.
+//! Running sandboxes of all users, as root finds them. What their records claim is held against the
+//! policy.
 
 use crate::policy::Policy;
-use crate::session::Record;
-use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags, flock};
-use rustix::io::Errno;
-use std::fs::File;
-use std::io::Read;
+use crate::session::of_users;
 use std::path::Path;
-
-/// The most that a record may hold, in bytes: command lines are long.
-const RECORD_MAX: u64 = 4 << 20;
-/// Longest name of a session.
-const NAME_MAX: usize = 64;
 
 /// A running sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,13 +64,7 @@ pub fn all(run: &Path, policy: &Policy) -> Vec<Running> {
 }
 
 fn of_user(run: &Path, policy: &Policy, uid: u32) -> Vec<Running> {
-    // A directory that can't be listed has nothing that anybody could name.
-    let Ok(entries) = std::fs::read_dir(run.join(format!("{uid}/sessions"))) else { return Vec::new() };
-    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let ids = names.filter_map(|name| name.strip_suffix(".json").filter(|id| is_name(id)).map(str::to_owned));
-    let running = ids.filter_map(|id| {
-        let record = record(run, uid, &id)?;
-        let identity = record.identity.filter(|_| record.id == id)?;
+    let running = of_users::running(run, uid).into_iter().filter_map(|of_users::Running { id, identity }| {
         // What a record says of another user's identity is a lie.
         let (holder, profile, _) = policy.holder(identity)?;
         (holder == uid).then_some(Running { id, uid, identity, profile })
@@ -87,34 +72,12 @@ fn of_user(run: &Path, policy: &Policy, uid: u32) -> Vec<Running> {
     running.collect()
 }
 
-/// Names of [`crate::session::new_id`].
-fn is_name(id: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=NAME_MAX).contains(&id.len()) && id.bytes().all(plain)
-}
-
-/// The record, if its sandbox runs: then it is locked.
-fn record(run: &Path, uid: u32, id: &str) -> Option<Record> {
-    let directory = rustix::fs::open(run, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH | ResolveFlags::NO_XDEV;
-    let path = format!("{uid}/sessions/{id}.json");
-    let file: File = rustix::fs::openat2(&directory, path, flags, Mode::empty(), resolve).ok()?.into();
-    if !file.metadata().ok()?.is_file() || flock(&file, FlockOperation::NonBlockingLockShared) != Err(Errno::WOULDBLOCK)
-    {
-        return None;
-    }
-    let mut text = Vec::new();
-    file.take(RECORD_MAX).read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::policy::identity::{BLOCK_START, RANGE_LENGTH, UserRange};
     use crate::policy::{Profile, ProfileName, Reach};
-    use crate::session::Session;
+    use crate::session::{Record, Session};
     use std::path::PathBuf;
 
     fn policy(uids: &[u32]) -> Policy {

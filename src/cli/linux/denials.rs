@@ -127,7 +127,7 @@ fn row(denial: &crate::denials::Denial) -> Vec<String> {
 
 /// Widths are fixed: what comes later is not known.
 fn follow_line(cells: &[String]) -> String {
-    const WIDTHS: [usize; 5] = [19, 24, 6, 10, 28];
+    const WIDTHS: [usize; 5] = [19, 24, 6, 16, 28];
     let cells: Vec<String> = cells.iter().map(|cell| shown::text(cell)).collect();
     let padded = cells.iter().zip(WIDTHS).map(|(cell, width)| format!("{cell:width$}  "));
     let last = cells.get(WIDTHS.len()).map(String::as_str).unwrap_or_default();
