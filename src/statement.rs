@@ -43,7 +43,7 @@ pub fn document(profile: Option<&Profile>) -> String {
         (
             "denied",
             text(
-                "Connections fail at once, and names that lead nowhere do not resolve. Neither retrying nor another \
+                "Connections fail at once or time out, and names that lead nowhere do not resolve. Neither retrying nor another \
                  address, port or resolver helps.",
             ),
         ),
@@ -87,7 +87,7 @@ pub fn note(profile: Option<&Profile>) -> String {
     };
     format!(
         "Network: this session runs in a sandbox. It reaches {reach}. It reaches no private address, not the host and \
-         not its LAN or VPN{private}. What is denied fails at once, and neither retrying nor a detour helps. Details: \
+         not its LAN or VPN{private}. What is denied fails at once or times out, and neither retrying nor a detour helps. Details: \
          {PATH}. {}",
         ask(&profile.name)
     )

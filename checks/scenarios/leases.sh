@@ -61,9 +61,31 @@ check "the lease of the last one ends all the same" within 5 never_says '10.1.2.
 kill "$sandbox" 2>/dev/null
 wait "$sandbox"
 
+rcc allow 10.1.2.3:5432 --for 1h >/dev/null
+config <<<'profiles = ['
+check "with a broken file nothing is allowed" fails rcc allow 10.1.2.3:5433 --for 1h
+check "but a lease is taken back, and the file is said to be left out" \
+    says 'was not looked at' '10.1.2.3:5432: taken back: the lease' -- rcc deny 10.1.2.3:5432
+check "which is on record" says '"done".*"deny"' -- tail -n 1 /var/log/rcc/policy.log
+check "where there is none, what is wrong with the file is the error" \
+    fails says 'taken back:' -- rcc deny 10.1.2.3:5432
+check "with an exit status that says so" fails rcc deny 10.1.2.3:5432
+config <<<''
+check "control: the file is mended, the lease is gone" unreached 10.1.2.3 5432
+
 for address in 169.254.169.254 192.168.77.2 127.0.0.1 100.100.100.200; do
     check "no lease opens $address" fails rcc allow "$address:80" --for 1h
 done
+before=$(wc -l </var/log/rcc/policy.log)
+for time in 8d 100000000000000d; do
+    check "no lease lasts $time" says 'from 1 second to 7 days' -- rcc allow 10.1.2.3:5432 --for "$time"
+done
+check "and none is on record" test "$before" = "$(wc -l </var/log/rcc/policy.log)"
+config <<<''
+mount --bind /etc/rcc /etc/rcc && mount -o remount,bind,ro /etc/rcc
+check "where root's file cannot be written, the error says where and what to do" \
+    says 'cannot write to /etc/rcc:' 'mount it writable' '--for' -- rcc allow 10.1.2.3:5432
+umount /etc/rcc
 check "a prefix is for the file" says 'not for the prefix' -- rcc allow 10.0.0.0/8:80 --for 1h
 
 config <<'END_OF_FILE'

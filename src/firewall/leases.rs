@@ -20,6 +20,14 @@ use std::time::Duration;
 /// The longest lease. What should last longer belongs in root's file.
 pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// Refuses what no lease lasts.
+///
+/// # Errors
+/// [`LeaseError::Duration`] below 1 s and above [`LONGEST`].
+pub fn check_time(time: Duration) -> Result<(), LeaseError> {
+    if time < Duration::from_secs(1) || time > LONGEST { Err(LeaseError::Duration) } else { Ok(()) }
+}
+
 /// Why a lease was not given, listed or revoked.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
@@ -100,9 +108,7 @@ impl Leases {
     /// Gives a lease, from now on and for so long, or sets one that is there to that time. By
     /// address it holds when this returns; by name, for what is answered from now on.
     pub fn add(&mut self, ruleset: &Ruleset, lease: &Lease, time: Duration) -> Result<(), LeaseError> {
-        if time < Duration::from_secs(1) || time > LONGEST {
-            return Err(LeaseError::Duration);
-        }
+        check_time(time)?;
         if !carry::has_holder(lease, ruleset) {
             return Err(LeaseError::NoHolder(lease.holder.to_string()));
         }

@@ -45,7 +45,19 @@ pub enum PermitError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// Reading or replacing it.
+    /// As on a disk that is full or mounted read-only.
+    #[error("cannot write to {}: {source}", shown(path))]
+    #[diagnostic(help(
+        "nothing was changed: make room there, or mount it writable; `rcc allow` with --for 30m gives a lease, which \
+         needs no file"
+    ))]
+    Write {
+        /// The directory: the file is replaced in there.
+        path: PathBuf,
+        /// What was tried.
+        source: durable::FileError,
+    },
+    /// Reading or removing it.
     #[error(transparent)]
     File(#[from] durable::FileError),
     /// Nothing is widened without a record.
@@ -148,7 +160,8 @@ impl RootFile<'_> {
         before: &Admin,
     ) -> Result<(), PermitError> {
         let attributes = found.map_or(Attributes::mode(0o644), |(_, attributes)| *attributes);
-        durable::replace(&self.path, text.as_bytes(), attributes)?;
+        durable::replace(&self.path, text.as_bytes(), attributes)
+            .map_err(|source| PermitError::Write { path: self.directory().to_owned(), source })?;
         let Err(cause) = (self.enforce)(admin) else { return Ok(()) };
         let restored = match found {
             Some((bytes, attributes)) => durable::replace(&self.path, bytes, *attributes),
@@ -165,9 +178,13 @@ impl RootFile<'_> {
         }
     }
 
+    fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
+    }
+
     /// One change at a time. The directory is what is locked: the file is another one afterwards.
     fn lock(&self) -> Result<File, PermitError> {
-        let directory = self.path.parent().unwrap_or(Path::new("/"));
+        let directory = self.directory();
         let open = || -> std::io::Result<File> {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let file = rustix::fs::open(directory, flags, Mode::empty())?;

@@ -177,12 +177,14 @@ fn of_two_at_once_neither_is_lost() {
 }
 
 #[test]
-fn a_full_disk_keeps_the_old_file() {
+fn a_full_disk_keeps_the_old_file_and_is_told_with_the_way_around() {
     // The staged file's name is taken by a directory: what a write meets when it cannot go on.
     let world = World::new("# mine\n");
     std::fs::create_dir(world.path().with_file_name(".config.toml.rcc-new")).unwrap();
     let error = world.make(&allow("10.0.0.1/32")).unwrap_err();
-    assert!(matches!(error, PermitError::File(_)), "{error}");
+    assert!(matches!(&error, PermitError::Write { path, .. } if path.ends_with("etc")), "{error}");
+    let help = miette::Diagnostic::help(&error).unwrap().to_string();
+    assert!(help.contains("writable") && help.contains("--for"), "{help}");
     assert_eq!(world.text(), "# mine\n");
     assert!(world.enforced.borrow().is_empty() && world.log().contains("\"failed\""));
 }

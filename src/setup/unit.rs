@@ -20,8 +20,8 @@ pub fn is_plain(path: &Path) -> bool {
 
 /// The unit that loads the rules before anybody can log in, and keeps them current.
 ///
-/// Capabilities: to load rules, to hear what they deny and whose socket asks the resolver, to listen
-/// at its port, to give users their directories and records below /run/rcc, and to look there for
+/// Capabilities: to load rules, to hear what they deny and to let queries wait in a larger buffer, to listen
+/// at the resolver's port, to give users their directories and records below /run/rcc, and to look there for
 /// identities in use. `RestrictSUIDSGID` is left out: systemd's filter for it answers ENOSYS to
 /// openat2(2), which opens those directories without following links.
 ///

@@ -2,6 +2,7 @@
 
 mod allowed;
 mod denials;
+mod deny;
 mod init;
 mod look;
 mod permit;

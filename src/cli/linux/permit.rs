@@ -1,11 +1,11 @@
-//! `rcc allow` and `rcc deny`.
+//! `rcc allow`, and what `rcc deny` shares with it.
 
-use crate::cli::permit::{AllowArguments, DenyArguments};
+use crate::cli::permit::AllowArguments;
 use crate::cli::why;
 use crate::config::amend::Change;
 use crate::config::{self, Admin};
 use crate::enforcement;
-use crate::firewall::leases::{Leases, Remaining};
+use crate::firewall::leases::{self, Leases};
 use crate::firewall::{self, ReloadError};
 use crate::output;
 use crate::permit::audit::{Entry, Log, State, Who};
@@ -29,7 +29,7 @@ use std::time::{Duration, SystemTime};
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("the network policy belongs to root")]
 #[diagnostic(help("run the same with sudo"))]
-struct NotRoot;
+pub(super) struct NotRoot;
 
 /// Nothing names the port.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -64,21 +64,37 @@ pub(super) fn check_profile(admin: &Admin, profile: &ProfileName) -> Result<(), 
     Err(NoProfile { profile: profile.clone(), known: known.join(", ") })
 }
 
+/// Refuses everybody else.
+pub(super) fn require_root() -> Result<(), NotRoot> {
+    if rustix::process::geteuid().is_root() { Ok(()) } else { Err(NotRoot) }
+}
+
+/// What the host's files ask for.
+pub(super) fn files() -> miette::Result<(Admin, Policy)> {
+    let admin = config::load_admin(Path::new(config::ADMIN_FILE), 0)?;
+    let policy = enforcement::policy(&admin).into_diagnostic()?;
+    Ok((admin, policy))
+}
+
 /// What holds now, and for whom something is to be changed.
-struct Now {
+pub(super) struct Now {
     admin: Admin,
-    policy: Policy,
-    profile: ProfileName,
-    session: Option<Running>,
+    pub(super) policy: Policy,
+    pub(super) profile: ProfileName,
+    pub(super) session: Option<Running>,
 }
 
 impl Now {
-    fn look(profile: Option<&ProfileName>, session: Option<&str>) -> miette::Result<Self> {
-        if !rustix::process::geteuid().is_root() {
-            return Err(NotRoot.into());
-        }
-        let admin = config::load_admin(Path::new(config::ADMIN_FILE), 0)?;
-        let policy = enforcement::policy(&admin).into_diagnostic()?;
+    pub(super) fn look(profile: Option<&ProfileName>, session: Option<&str>) -> miette::Result<Self> {
+        require_root()?;
+        Self::of(files()?, profile, session)
+    }
+
+    pub(super) fn of(
+        (admin, policy): (Admin, Policy),
+        profile: Option<&ProfileName>,
+        session: Option<&str>,
+    ) -> miette::Result<Self> {
         let preferred = Who::calling().sudo_uid;
         let session = session.map(|id| sessions::find(Path::new(RUN), &policy, id, preferred)).transpose()?;
         let profile = match (&session, profile) {
@@ -97,14 +113,20 @@ impl Now {
     }
 
     /// For whom, in words.
-    fn beneficiary(&self) -> String {
+    pub(super) fn beneficiary(&self) -> String {
         match &self.session {
             Some(running) => format!("for the sandbox {}", running.id),
             None => format!("in the profile {}", self.profile),
         }
     }
 
-    fn entry(&self, action: &'static str, destination: &str, protocol: &'static str, until: Option<String>) -> Entry {
+    pub(super) fn entry(
+        &self,
+        action: &'static str,
+        destination: &str,
+        protocol: &'static str,
+        until: Option<String>,
+    ) -> Entry {
         Entry {
             action,
             destination: destination.to_owned(),
@@ -116,7 +138,13 @@ impl Now {
     }
 
     /// What becomes of one port of the target, by the rules and the leases of the profile.
-    fn outcome(&self, target: &Target, transport: Transport, port: u16, leases: &[Lease]) -> miette::Result<Outcome> {
+    pub(super) fn outcome(
+        &self,
+        target: &Target,
+        transport: Transport,
+        port: u16,
+        leases: &[Lease],
+    ) -> miette::Result<Outcome> {
         let profile = self.policy.profile(&self.profile).map(|(_, profile)| profile);
         let profile = profile.ok_or_else(|| miette!("the profile {} does not exist any more", self.profile))?;
         let question = Question { policy: &self.policy, profile, leases, transport, port };
@@ -175,16 +203,18 @@ impl AllowArguments {
             Target::Address(net) => LeaseTarget::Address(net.addr()),
             Target::Domain(pattern) => LeaseTarget::Name(pattern.clone()),
         };
+        // Before it is on record, and before it is added to the time of day, which has an end.
+        leases::check_time(time).into_diagnostic()?;
         let transports = transports(self.protocol.into());
-        let leases = transports.iter().map(|transport| Lease::new(target.clone(), *transport, ports, now.holder()));
-        let leases: Vec<Lease> = leases.collect::<Result<_, _>>().into_diagnostic()?;
+        let wanted = transports.iter().map(|transport| Lease::new(target.clone(), *transport, ports, now.holder()));
+        let wanted: Vec<Lease> = wanted.collect::<Result<_, _>>().into_diagnostic()?;
         let until = moment(SystemTime::now() + time);
         let entry = now.entry("allow", typed, Protocol::from(self.protocol).as_str(), Some(until.clone()));
         let (log, who, ruleset) = (Log::host(), Who::calling(), Ruleset::from(&now.policy));
         // On record before it holds.
         log.add(&who, &entry, State::Requested)?;
         let given =
-            Leases::open().and_then(|mut kernel| leases.iter().try_for_each(|lease| kernel.add(&ruleset, lease, time)));
+            Leases::open().and_then(|mut kernel| wanted.iter().try_for_each(|lease| kernel.add(&ruleset, lease, time)));
         record_end(&log, &who, &entry, &given);
         given.into_diagnostic()?;
         let told = format!("{typed} is allowed {} for {}, until {until}", now.beneficiary(), span(time));
@@ -249,111 +279,13 @@ fn warn_of_host(target: &Target, policy: &Policy) -> miette::Result<()> {
     Ok(())
 }
 
-impl DenyArguments {
-    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
-        let now = Now::look(self.profile.as_ref(), self.session.as_deref())?;
-        let target = &self.destination.target;
-        let all = PortRange::new(1, u16::MAX).into_diagnostic()?;
-        let ports = self.destination.ports.unwrap_or(all);
-        let typed =
-            self.destination.ports.map_or_else(|| shown::target(target), |ports| shown::destination(target, ports));
-        let revoked = self.revoke(&now, ports, &typed)?;
-        let mut taken: Vec<String> = revoked.iter().map(|lease| format!("the lease {lease}")).collect();
-        if self.session.is_none() {
-            let change = Change::Take { target: target.clone(), protocol: self.protocol.into(), ports };
-            let entry = now.entry("deny", &typed, Protocol::from(self.protocol).as_str(), None);
-            if matches!(make(&now, change, entry)?, Made::Done) {
-                taken.push(format!("its entry in {}", config::ADMIN_FILE));
-            }
-        }
-        self.tell(&taken, ports, &typed)
-    }
-
-    /// Revokes every lease that holds a part of this, and with it the rest of that lease: denying
-    /// goes first.
-    fn revoke(&self, now: &Now, ports: PortRange, typed: &str) -> miette::Result<Vec<Lease>> {
-        let mut kernel = Leases::open().into_diagnostic()?;
-        let held = kernel.list().into_diagnostic()?;
-        let wanted: Vec<Lease> = held
-            .into_iter()
-            .map(|Remaining { lease, .. }| lease)
-            .filter(|lease| self.is_meant(now, lease, ports))
-            .collect();
-        let (log, who) = (Log::host(), Who::calling());
-        for lease in &wanted {
-            let entry = now.entry("deny", typed, lease.transport.as_str(), None);
-            // What tightens does not wait for the record.
-            if let Err(error) = log.add(&who, &entry, State::Requested) {
-                output::tell_line(format_args!("rcc: {error}"));
-            }
-            let done = kernel.revoke(lease).map(drop);
-            record_end(&log, &who, &entry, &done);
-            done.into_diagnostic()?;
-        }
-        Ok(wanted)
-    }
-
-    fn is_meant(&self, now: &Now, lease: &Lease, ports: PortRange) -> bool {
-        let holder = match (&lease.holder, &now.session) {
-            (Holder::Identity(identity), Some(running)) => *identity == running.identity,
-            (Holder::Profile(profile), None) => *profile == now.profile,
-            // Without --session all of the profile's sandboxes are meant.
-            (Holder::Identity(identity), None) => {
-                now.policy.holder(*identity).is_some_and(|(_, at, _)| now.policy.profiles[at].name == now.profile)
-            }
-            (Holder::Profile(_), Some(_)) => false,
-        };
-        let target = match (&lease.target, &self.destination.target) {
-            (LeaseTarget::Address(address), Target::Address(net)) => net.contains(address),
-            (LeaseTarget::Name(own), Target::Domain(pattern)) => own.is_within(pattern),
-            _ => false,
-        };
-        let protocol = transports(self.protocol.into()).contains(&lease.transport);
-        holder && target && protocol && lease.ports.first() <= ports.last() && ports.first() <= lease.ports.last()
-    }
-
-    /// Exit status 1 if nothing was taken back and it is reached.
-    fn tell(&self, taken: &[String], ports: PortRange, typed: &str) -> miette::Result<ExitCode> {
-        let after = Now::look(self.profile.as_ref(), self.session.as_deref())?;
-        let held = Leases::open().and_then(|mut kernel| kernel.list()).into_diagnostic()?;
-        let leases: Vec<Lease> = held.into_iter().map(|Remaining { lease, .. }| lease).collect();
-        let port = if self.destination.ports.is_some() { ports.first() } else { 443 };
-        let transport = transports(self.protocol.into())[0];
-        let outcome = after.outcome(&self.destination.target, transport, port, &leases)?;
-        let still = outcome.is_allowed();
-        let status = if still && taken.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-        if self.json {
-            output::print_json(&serde_json::json!({
-                "taken": taken, "profile": after.profile, "allowed": still, "outcome": outcome,
-            }))?;
-            return Ok(status);
-        }
-        let what = if taken.is_empty() {
-            "nothing allowed it by itself".to_owned()
-        } else {
-            format!("taken back: {}", taken.join(", "))
-        };
-        let mut told = format!("{typed} {}: {what}\n", after.beneficiary());
-        if still {
-            let udp = if transport == Transport::Udp { " --protocol udp" } else { "" };
-            let asked = shown::typed(&self.destination.target, port);
-            told += &format!(
-                "it is reached all the same: `rcc why {asked} --profile {}{udp}` says by which rule\n",
-                after.profile
-            );
-        }
-        output::print(told)?;
-        Ok(status)
-    }
-}
-
-enum Made {
+pub(super) enum Made {
     Done,
     Already,
 }
 
 /// Changes root's file and puts it into force.
-fn make(now: &Now, change: Change, entry: Entry) -> miette::Result<Made> {
+pub(super) fn make(now: &Now, change: Change, entry: Entry) -> miette::Result<Made> {
     let file = RootFile { path: config::ADMIN_FILE.into(), owner: 0, log: Log::host(), enforce: &enforce };
     let wanted = FileChange { profile: now.profile.clone(), change, entry, who: Who::calling() };
     let Some(warnings) = file.make(&wanted)? else { return Ok(Made::Already) };
@@ -372,7 +304,7 @@ fn enforce(admin: &Admin) -> Result<(), Failure> {
     }
 }
 
-fn record_end<E: std::fmt::Display>(log: &Log, who: &Who, entry: &Entry, done: &Result<(), E>) {
+pub(super) fn record_end<E: std::fmt::Display>(log: &Log, who: &Who, entry: &Entry, done: &Result<(), E>) {
     let reason = done.as_ref().err().map(ToString::to_string);
     let state = reason.as_deref().map_or(State::Done, State::Failed);
     if let Err(error) = log.add(who, entry, state) {
@@ -380,7 +312,7 @@ fn record_end<E: std::fmt::Display>(log: &Log, who: &Who, entry: &Entry, done: &
     }
 }
 
-fn transports(protocol: Protocol) -> &'static [Transport] {
+pub(super) fn transports(protocol: Protocol) -> &'static [Transport] {
     match protocol {
         Protocol::Tcp => &[Transport::Tcp],
         Protocol::Udp => &[Transport::Udp],
