@@ -8,6 +8,7 @@
 //! ```
 
 mod heap;
+mod versions;
 
 use crate::config::ADMIN_FILE;
 use crate::denials::{Asked, NameDenied, NameReason, Recorder};
@@ -15,6 +16,7 @@ use crate::enforcement::{self, EnforcementError};
 use crate::firewall::grants::{GrantError, Grants};
 use crate::firewall::leases::{LeaseError, Leases};
 use crate::firewall::{self, Companion, InForce, WatchError};
+use crate::permit::audit::Log;
 use crate::policy::{Policy, Surroundings};
 use crate::resolver::bell::Bell;
 use crate::resolver::{Config, Denied, NameDenial, Resolver, ResolverError, Rules, hosts};
@@ -23,6 +25,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use versions::Versions;
 
 /// Names that the host knows by itself (hosts(5)).
 const HOSTS: &str = "/etc/hosts";
@@ -47,7 +50,8 @@ enum NamesError {
 /// log says what is missing.
 pub fn run() -> Result<(), WatchError> {
     let bell = Bell::new().map_err(WatchError::Events)?;
-    let companions = &mut Companions { resolver: Shared::default(), bell, alarm: None, recorder: None };
+    let versions = Versions::new(Log::host(), firewall::loaded_tag());
+    let companions = &mut Companions { resolver: Shared::default(), bell, alarm: None, recorder: None, versions };
     firewall::watch(&load, companions)
 }
 
@@ -68,10 +72,12 @@ struct Companions {
     /// Readable when the resolver has ended.
     alarm: Option<OwnedFd>,
     recorder: Option<Recorder>,
+    versions: Versions,
 }
 
 impl Companion for Companions {
     fn follow(&mut self, in_force: InForce<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        self.versions.follow(firewall::tag(&in_force.version));
         self.record(in_force);
         let resolved = self.resolve(in_force);
         // Loading rules takes many times the memory that keeping them does.

@@ -4,7 +4,8 @@ projects
 find / -xdev -type d >/run/directories
 state() {
     cd /mnt/upper || return
-    find . -type f -exec sha256sum {} + | sort
+    # The record of changes grows with each; that it is there counts.
+    find . -type f ! -path ./var/log/rcc/policy.log -exec sha256sum {} + | sort
     find . ! -type d -printf '%y %m %U:%G %p %l\n' | sort
     find . -type d -printf '/%P\n' | grep -vxFf /run/directories | sort
     find /run /home /root -xdev ! -path '/run/checks*' ! -path '/run/state*' ! -path /run/service.log -printf '%y %m %U:%G %p\n' | sort
@@ -30,10 +31,13 @@ rm -rf /home/dev/.local /home/dev/.config # what is the user's own is not init's
 check "undo, with the service that nobody stopped: not everything, and it says so" \
     says 'not everything' 'stop it first' -- rcc init --undo
 service_stop
-check "undo" rcc init --undo
+check "undo, which keeps the record of changes" says 'kept /var/log/rcc' -- rcc init --undo
+check "and is in it, with who did it" says '"done".*"undo"' -- grep undo /var/log/rcc/policy.log
+check "as is init" says '"done".*"sudo_uid":4242.*"init"' -- grep '"init"' /var/log/rcc/policy.log
+check "undo with the record" rcc init --undo --purge
 state >/run/state.undone
 check "no trace is left" same before undone
-check "undo again" rcc init --undo
+check "undo again" rcc init --undo --purge
 state >/run/state.undone
 check "still none" same before undone
 check "nothing starts any more" exits 125 as-user dev rcc run -- true

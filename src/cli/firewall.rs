@@ -79,8 +79,8 @@ impl FirewallCommand {
         match self {
             Self::Apply { watch: true } => watch(),
             Self::Apply { watch: false } => apply(),
-            Self::Reload => firewall::reload(&enforcement::current()?).into_diagnostic().map(|()| ExitCode::SUCCESS),
-            Self::Reset => firewall::reset().into_diagnostic().map(|()| ExitCode::SUCCESS),
+            Self::Reload => reload(),
+            Self::Reset => host::recorded("reset", None, firewall::reset).into_diagnostic().map(|()| ExitCode::SUCCESS),
             Self::Status { json } => status(json),
             Self::Verify(arguments) => host::verify(&arguments),
             Self::Render { backend, file } => render(backend, file.as_deref()),
@@ -93,10 +93,16 @@ fn watch() -> miette::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn reload() -> miette::Result<ExitCode> {
+    let policy = enforcement::current()?;
+    host::recorded("reload", Some(&policy), || firewall::reload(&policy)).into_diagnostic()?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn apply() -> miette::Result<ExitCode> {
     let admin = config::load_admin(Path::new(config::ADMIN_FILE), 0)?;
     let policy = enforcement::policy(&admin).into_diagnostic()?;
-    apply_policy(&policy)?;
+    host::recorded("apply", Some(&policy), || apply_policy(&policy))?;
     for warning in admin.warnings {
         output::tell_line(format_args!("{:?}", miette::Report::new(warning)));
     }

@@ -30,6 +30,12 @@ impl Loaded {
         })
     }
 
+    /// The tag of the loaded version, if there are rules for names, whose sets carry it.
+    pub(super) fn tag(&self) -> Option<&str> {
+        let names = self.0.iter().filter_map(|object| object.pointer("/set/name")?.as_str());
+        names.filter_map(nft::tag_of).next()
+    }
+
     /// Whether any profile's canary is there; without one the rules were flushed.
     pub(super) fn has_a_version(&self) -> bool {
         self.rules().any(|(chain, statements)| nft::is_canary_chain(chain) && set_numbers(statements).len() == 4)

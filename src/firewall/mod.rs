@@ -59,7 +59,7 @@ pub use {
     kernel::NftError,
     refresh::{Companion, InForce, WatchError, watch},
     reload::{ReloadError, is_watched, reload},
-    status::{StatusError, status},
+    status::{StatusError, loaded_tag, status, tag},
 };
 
 #[cfg(all(test, target_os = "linux"))]

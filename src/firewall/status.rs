@@ -37,6 +37,18 @@ pub fn status(ruleset: &Ruleset) -> Result<Status, StatusError> {
     Ok(Status { state: if same { State::InForce } else { State::Drifted }, version, resolver: None, counters })
 }
 
+/// The first digits of the version that is loaded, for the record: `None` if nothing is, or if it
+/// has no rules for names, whose sets carry them. Needs root.
+pub fn loaded_tag() -> Option<String> {
+    let loaded = Loaded::new(Nft::find().ok()?.outline().ok()??);
+    loaded.tag().map(str::to_owned)
+}
+
+/// As many digits of another version.
+pub fn tag(version: &Version) -> String {
+    nft::tag(Some(version))
+}
+
 /// What an unprivileged look tells. It cannot see drift in what it does not probe.
 impl From<&NotInForce> for State {
     fn from(failure: &NotInForce) -> Self {

@@ -71,6 +71,24 @@ pub struct Entry {
     pub until: Option<String>,
 }
 
+/// Rules that are put into force, or taken away. The versions are the first digits of those that
+/// `rcc firewall status` prints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rules {
+    /// By which command: `apply`, `reload`, `reset`, `init`, `undo`; `service` if by none.
+    pub action: &'static str,
+    /// What was loaded before, if anything and if its sets tell.
+    pub from: Option<String>,
+    /// What is to be loaded; `None` if nothing.
+    pub to: Option<String>,
+}
+
+/// What a line is about.
+pub trait Recorded: Serialize {}
+
+impl Recorded for Entry {}
+impl Recorded for Rules {}
+
 /// How far it got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "state", content = "reason")]
@@ -84,13 +102,13 @@ pub enum State<'a> {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct Line<'a, T> {
     time: String,
     #[serde(flatten)]
     state: State<'a>,
     who: &'a Who,
     #[serde(flatten)]
-    entry: &'a Entry,
+    what: &'a T,
 }
 
 /// A log.
@@ -115,8 +133,8 @@ impl Log {
     ///
     /// # Errors
     /// If that can't be; then the log is as before.
-    pub fn add(&self, who: &Who, entry: &Entry, state: State<'_>) -> Result<(), AuditError> {
-        let line = Line { time: moment(SystemTime::now()), state, who, entry };
+    pub fn add(&self, who: &Who, what: &impl Recorded, state: State<'_>) -> Result<(), AuditError> {
+        let line = Line { time: moment(SystemTime::now()), state, who, what };
         let mut text = serde_json::to_string(&line).map_err(|error| self.error("write")(error.into()))?;
         text.push('\n');
         let file = self.open()?;
@@ -127,6 +145,31 @@ impl Log {
             let _ = file.set_len(before);
             self.error("write")(error)
         })
+    }
+
+    /// Records what goes on whether it can be recorded or not: root's own file put into force, or
+    /// rules taken away. To refuse would keep what is looser as often as what is tighter, and the
+    /// service loads the same file at the next boot. `warn` hears that there is no record. `to` is
+    /// asked before and after.
+    pub fn around<T, E: std::fmt::Display>(
+        &self,
+        mut what: Rules,
+        to: &dyn Fn() -> Option<String>,
+        warn: &dyn Fn(&AuditError),
+        act: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let who = Who::calling();
+        what.to = to();
+        let begun = self.add(&who, &what, State::Requested).map_err(|error| warn(&error)).is_ok();
+        let done = act();
+        // One warning is enough, and whoever had the record removed does not want another.
+        if begun && self.path.exists() {
+            what.to = to();
+            let reason = done.as_ref().err().map(ToString::to_string);
+            let end = self.add(&who, &what, reason.as_deref().map_or(State::Done, State::Failed));
+            end.unwrap_or_else(|error| warn(&error));
+        }
+        done
     }
 
     fn error(&self, attempt: &'static str) -> impl Fn(io::Error) -> AuditError {
@@ -228,6 +271,50 @@ mod tests {
         assert_eq!((&lines[0]["state"], &lines[0]["who"]["sudo_uid"]), (&"requested".into(), &1000.into()));
         assert_eq!((&lines[1]["state"], &lines[1]["reason"]), (&"failed".into(), &"no\nroom".into()));
         assert_eq!(std::fs::metadata(&log.path).unwrap().mode() & 0o7777, 0o600);
+    }
+
+    fn rules() -> Rules {
+        Rules { action: "apply", from: Some("aa".to_owned()), to: None }
+    }
+
+    #[test]
+    fn rules_are_on_record_before_and_after_with_both_versions() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = log(dir.path());
+        let warn = |error: &AuditError| panic!("{error}");
+        let to = || Some("bb".to_owned());
+        log.around(rules(), &to, &warn, || {
+            assert!(std::fs::read_to_string(&log.path).unwrap().contains("requested"));
+            Ok::<_, String>(())
+        })
+        .unwrap();
+        log.around(rules(), &to, &warn, || Err::<(), _>("no nft")).unwrap_err();
+        let text = std::fs::read_to_string(&log.path).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let states: Vec<&str> = lines.iter().map(|line| line["state"].as_str().unwrap()).collect();
+        assert_eq!(states, ["requested", "done", "requested", "failed"]);
+        assert!(
+            lines
+                .iter()
+                .all(|line| (&line["action"], &line["from"], &line["to"])
+                    == (&"apply".into(), &"aa".into(), &"bb".into()))
+        );
+        assert_eq!(lines[3]["reason"], "no nft");
+    }
+
+    #[test]
+    fn rules_do_not_wait_for_the_record_and_a_removed_one_stays_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = log(dir.path());
+        let none = || None;
+        log.around(rules(), &none, &|error| panic!("{error}"), || std::fs::remove_dir_all(log.path.parent().unwrap()))
+            .unwrap();
+        assert!(!log.path.parent().unwrap().exists());
+        std::fs::write(log.path.parent().unwrap(), "in the way").unwrap();
+        let warnings = std::cell::Cell::new(0);
+        let warn = |_: &AuditError| warnings.set(warnings.get() + 1);
+        assert_eq!(log.around(rules(), &none, &warn, || Ok::<_, String>(7)), Ok(7));
+        assert_eq!(warnings.get(), 1);
     }
 
     #[test]

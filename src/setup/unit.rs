@@ -66,6 +66,8 @@ TimeoutStartSec=30s
 RuntimeDirectory=rcc
 RuntimeDirectoryMode=0755
 RuntimeDirectoryPreserve=yes
+LogsDirectory=rcc
+LogsDirectoryMode=0755
 UMask=0022
 Nice=-5
 CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_BIND_SERVICE CAP_CHOWN CAP_DAC_READ_SEARCH
@@ -183,6 +185,24 @@ mod tests {
         let programs = unit.lines().filter(|line| line.starts_with("Exec"));
         assert!(programs.clone().all(|line| line.contains("=/usr/bin/rcc ")), "{unit}");
         assert_eq!(programs.count(), 2);
+    }
+
+    #[test]
+    fn the_unit_writes_nowhere_but_where_it_has_to() {
+        let unit = systemd(Path::new("/usr/bin/rcc"));
+        let lines: Vec<&str> =
+            unit.lines().filter(|line| line.contains("Directory") || line.contains("Paths=")).collect();
+        assert_eq!(
+            lines,
+            [
+                "RuntimeDirectory=rcc",
+                "RuntimeDirectoryMode=0755",
+                "RuntimeDirectoryPreserve=yes",
+                "LogsDirectory=rcc",
+                "LogsDirectoryMode=0755"
+            ]
+        );
+        assert!(unit.contains("\nProtectSystem=strict\n"));
     }
 
     #[test]

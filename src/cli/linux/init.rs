@@ -1,6 +1,6 @@
 //! `rcc init`: the privileged step, and its undoing.
 
-use super::wiring;
+use super::{record, wiring};
 use crate::cli::init::InitArgs;
 use crate::facts::Facts;
 use crate::output;
@@ -31,7 +31,8 @@ impl InitArgs {
         }
         if self.undo {
             let scope = Scope { force: self.force, purge: self.purge };
-            with_hooks(wiring, |hooks| undo::execute(&Layout::host(), scope, hooks))?;
+            let undo = || with_hooks(wiring, |hooks| undo::execute(&Layout::host(), scope, hooks));
+            record::recorded("undo", None, undo)?;
             output::tell_line("nothing of rcc's set-up is left, except what is named above as kept");
             return Ok(ExitCode::SUCCESS);
         }
@@ -65,7 +66,8 @@ pub(super) fn execute(users: &[String], facts: &Facts, wiring: Wiring) -> Result
     let targets = account::targets(&named, &configured, account::acting_for(facts, &passwd).uid);
     let layout = Layout::host();
     let plan = Plan::new(&layout, &privilege::running_program()?, &targets)?;
-    Ok(with_hooks(wiring, |hooks| init::execute(&plan, &layout, Path::new("/proc/self/exe"), hooks))?)
+    let init = || with_hooks(wiring, |hooks| init::execute(&plan, &layout, Path::new("/proc/self/exe"), hooks));
+    Ok(record::recorded_current("init", init)?)
 }
 
 fn with_hooks<T>(wiring: Wiring, act: impl FnOnce(Hooks) -> T) -> T {

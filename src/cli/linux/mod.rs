@@ -6,6 +6,7 @@ mod init;
 mod look;
 mod permit;
 mod ps;
+mod record;
 mod run;
 mod setup;
 mod verify;
@@ -14,6 +15,7 @@ mod wiring;
 use miette::IntoDiagnostic;
 
 pub(super) use look::{interface_to, leases, links};
+pub(super) use record::recorded;
 pub(super) use verify::{status, verify};
 
 /// Runs the service until it is told to end.

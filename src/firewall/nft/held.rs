@@ -149,6 +149,12 @@ impl Contents {
     }
 }
 
+/// The tag of the version that a set's name carries, if it does.
+pub fn tag_of(set: &str) -> Option<&str> {
+    let (Contents::Names { .. }, _) = Contents::parse(set)? else { return None };
+    set.split_once('-')?.0.split('_').nth(1)
+}
+
 /// Whether a set holds leases, and not what was opened by them.
 pub fn is_of_leases(set: &str) -> bool {
     set == LEASED_NAMES || matches!(Contents::parse(set), Some((Contents::Leases(_), _)))

@@ -22,9 +22,11 @@ use std::io::Write;
 
 pub use held::{
     ADDRESSES_MAX, Contents, Held, HeldKey, LEASED_NAMES, LEASES_MAX, NameKind, Shape, digest, each_port, is_of_leases,
+    tag_of,
 };
 pub use rules::{Class, PROBE_PORT, canary_chain, is_canary_chain, passed, profile_chain};
 pub use sets::Family;
+pub(in crate::firewall) use sets::tag;
 use words::Command;
 pub use words::TABLE;
 
