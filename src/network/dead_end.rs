@@ -82,9 +82,14 @@ pub fn open_ways(orders: impl AsFd) {
     for _ in 0..WAYS_MAX {
         let Ok((length, _)) = recv(&orders, &mut buffer, RecvFlags::empty()) else { return };
         let Some((address, packet)) = buffer.get(..length).and_then(read_order) else { return };
-        if let Err(error) = inside::open_way(address) {
-            tracing::debug!("no way to {address}: {error}");
-            continue;
+        match inside::open_way(address) {
+            Ok(true) => {}
+            // Sent on, the packet would come back to the dead end, and from there to here.
+            Ok(false) => continue,
+            Err(error) => {
+                tracing::debug!("no way to {address}: {error}");
+                continue;
+            }
         }
         if let Some(raw) = if address.is_ipv4() { &v4 } else { &v6 } {
             // Lost, as packets may be.
@@ -146,6 +151,10 @@ impl Tries {
 
 /// One connection or datagram to the same place. Denied ones never leave the machine.
 fn attempt(to: &Destination) -> Verdict {
+    // No kernel sends an IPv6 packet to an IPv4-mapped address, and none is to be sent on as one of IPv4.
+    if to.address.to_canonical() != to.address {
+        return Verdict::Unknown;
+    }
     let kind = match (to.protocol, to.port) {
         (Protocol::TCP, Some(_)) => SocketType::STREAM,
         (Protocol::UDP, Some(_)) => SocketType::DGRAM,
@@ -206,6 +215,16 @@ mod tests {
         assert_eq!(tries.verdict(&to(1), now, |_| Verdict::Denied), Verdict::Denied);
         assert_eq!(tries.verdict(&to(1), now, |_| Verdict::Open), Verdict::Denied);
         assert_eq!(tries.verdict(&to(1), now + REPEAT, |_| Verdict::Open), Verdict::Open);
+    }
+
+    #[test]
+    fn a_mapped_address_is_not_tried_and_gets_no_way() {
+        let address = "::ffff:127.0.0.1".parse().unwrap();
+        let listener = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = Some(listener.local_addr().unwrap().port());
+        for (address, verdict) in [(address, Verdict::Unknown), ([127, 0, 0, 1].into(), Verdict::Open)] {
+            assert_eq!(attempt(&Destination { address, protocol: Protocol::UDP, port }), verdict, "{address}");
+        }
     }
 
     #[test]

@@ -112,20 +112,22 @@ pub fn add_routes(routes: &Routes) -> Result<(), InsideError> {
     Ok(())
 }
 
-/// Gives one address the way of the default route: the firewall has opened it meanwhile.
-pub fn open_way(address: IpAddr) -> Result<(), InsideError> {
+/// Gives one address the way of the default route: the firewall has opened it meanwhile. False if
+/// there is no such route, and nothing else has a way to it than the dead end.
+pub fn open_way(address: IpAddr) -> Result<bool, InsideError> {
     let fail = |what| move |source| InsideError::Prepare { what, source };
     let netlink = Rtnetlink::open().map_err(fail("open rtnetlink"))?;
     add_way(&netlink, &proc_routes::read().map_err(fail("read the routes"))?, &address.into())
 }
 
-fn add_way(netlink: &Rtnetlink, present: &[Route], net: &IpNet) -> Result<(), InsideError> {
+fn add_way(netlink: &Rtnetlink, present: &[Route], net: &IpNet) -> Result<bool, InsideError> {
     let fail = |what| move |source| InsideError::Prepare { what, source };
     let same_family = |route: &&Route| route.destination.addr().is_ipv4() == net.addr().is_ipv4();
     let default = present.iter().filter(same_family).find(|route| route.destination.prefix_len() == 0);
-    let Some(default) = default else { return Ok(()) };
+    let Some(default) = default else { return Ok(false) };
     let message = permit(net, default).map_err(fail("name the interface"))?;
-    netlink.change(RouteNetlinkMessage::NewRoute(message)).map_err(fail("route an exception"))
+    netlink.change(RouteNetlinkMessage::NewRoute(message)).map_err(fail("route an exception"))?;
+    Ok(true)
 }
 
 /// pasta's own neighbour addresses are link-local; without a scope nobody reaches through them.
