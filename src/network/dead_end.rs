@@ -23,10 +23,11 @@ use std::time::{Duration, Instant};
 
 /// The interface's name inside.
 pub const INTERFACE: &str = "denied0";
-/// Destinations that are tried at once, and each second from then on. The rest is answered all
-/// the same: only its record is lost, as what is beyond the rate of the log is.
-const TRIES_BURST: f64 = 100.0;
-const TRIES_RATE: f64 = 20.0;
+/// Destinations that are tried at once, and each second from then on. The rest is answered as if denied:
+/// its record is lost, as what is beyond the rate of the log is, and a way to what has been opened is
+/// found by who asks again.
+const TRIES_BURST: f64 = 1000.0;
+const TRIES_RATE: f64 = 100.0;
 /// How long a destination counts as tried: whoever repeats is told the same.
 const REPEAT: Duration = Duration::from_millis(20);
 /// Destinations that are remembered for that.
@@ -205,7 +206,7 @@ mod tests {
                 Verdict::Denied
             });
         }
-        assert!((100..=301).contains(&tried), "{tried}");
+        assert!((1000..=2001).contains(&tried), "{tried}");
         assert!(tries.lately.len() <= REMEMBERED_MAX);
     }
 
