@@ -25,8 +25,7 @@ pub use held::{
     tag_of,
 };
 pub use rules::{Class, PROBE_PORT, canary_chain, is_canary_chain, passed, profile_chain};
-pub use sets::Family;
-pub(in crate::firewall) use sets::tag;
+pub use sets::{Family, tag};
 use words::Command;
 pub use words::TABLE;
 

@@ -52,7 +52,7 @@ impl Family {
 }
 
 /// What the names of sets carry of a version: 48 bits of it. Without a version, "0".
-pub(in crate::firewall) fn tag(version: Option<&Version>) -> String {
+pub fn tag(version: Option<&Version>) -> String {
     version.map_or_else(|| "0".to_owned(), |version| version.to_string().chars().take(12).collect())
 }
 
