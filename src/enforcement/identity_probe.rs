@@ -65,8 +65,8 @@ pub enum ProbeError {
 
 /// How often a running sandbox makes sure that nothing answers in the resolver's place.
 const WHO_ANSWERS: Duration = Duration::from_secs(2);
-const REPLACED: &str = "another DNS server answers in place of the sandboxes' resolver: start the service rcc-firewall, and let \
-                        the other listen on its own addresses alone";
+const REPLACED: &str = "another DNS server answers in place of the sandboxes' resolver: start the service \
+                        rcc-firewall, and let the other listen on its own addresses alone";
 
 /// A failed look, for [`crate::runtime::embedded::verifier`].
 pub type Failure = (String, Duration);

@@ -5,6 +5,21 @@ use crate::firewall::leases::Sessions;
 use crate::network::slot::Slot;
 use std::os::fd::AsRawFd;
 
+/// Loads a policy whose only user is root.
+fn of_one_user(world: &World) -> Policy {
+    let range = UserRange::new(0, BLOCK_START, RANGE_LENGTH).unwrap();
+    let policy = Policy { users: vec![range], ..with_names() };
+    world.apply(&policy).unwrap();
+    policy
+}
+
+/// The file of that user's first slot, which a session holds locked.
+fn slot_file(world: &World) -> std::fs::File {
+    let slots = world.run().join("0/slots");
+    std::fs::create_dir_all(&slots).unwrap();
+    std::fs::File::create(slots.join(PUBLIC.to_string())).unwrap()
+}
+
 #[test]
 fn a_lease_opens_at_once_and_its_revocation_cuts_the_flow() {
     with_neighbour(|world| {
@@ -127,12 +142,8 @@ fn no_lease_opens_the_host_or_what_gives_credentials_away() {
 #[test]
 fn the_leases_of_a_session_end_with_it() {
     World::build(|world| {
-        let range = UserRange::new(0, BLOCK_START, RANGE_LENGTH).unwrap();
-        let policy = Policy { users: vec![range], ..with_names() };
-        world.apply(&policy).unwrap();
-        let slots = world.run().join("0/slots");
-        std::fs::create_dir_all(&slots).unwrap();
-        let slot = std::fs::File::create(slots.join(PUBLIC.to_string())).unwrap();
+        let policy = of_one_user(world);
+        let slot = slot_file(world);
         slot.lock().unwrap();
         let mut leases = Leases::open_in(world.run()).unwrap();
         let ruleset = Ruleset::from(&policy);
@@ -155,9 +166,7 @@ fn the_leases_of_a_session_end_with_it() {
 #[test]
 fn the_next_session_of_an_identity_inherits_nothing_however_soon_it_comes() {
     World::build(|world| {
-        let range = UserRange::new(0, BLOCK_START, RANGE_LENGTH).unwrap();
-        let policy = Policy { users: vec![range], ..with_names() };
-        world.apply(&policy).unwrap();
+        let policy = of_one_user(world);
         let user = world.run().join("0");
         let slot = || Slot::acquire(&user, PUBLIC..PUBLIC + 1).unwrap();
         let first = slot();
@@ -181,12 +190,8 @@ fn the_next_session_of_an_identity_inherits_nothing_however_soon_it_comes() {
 #[test]
 fn no_user_keeps_root_from_loading_rules_by_a_lease_on_a_slots_file() {
     World::build(|world| {
-        let range = UserRange::new(0, BLOCK_START, RANGE_LENGTH).unwrap();
-        let policy = Policy { users: vec![range], ..with_names() };
-        world.apply(&policy).unwrap();
-        let slots = world.run().join("0/slots");
-        std::fs::create_dir_all(&slots).unwrap();
-        let slot = std::fs::File::create(slots.join(PUBLIC.to_string())).unwrap();
+        let policy = of_one_user(world);
+        let slot = slot_file(world);
         // SAFETY: F_SETLEASE takes a number. The notice of the break (SIGIO) goes to nobody.
         let leased = unsafe {
             libc::signal(libc::SIGIO, libc::SIG_IGN);
