@@ -31,6 +31,7 @@ pub mod permit;
 pub mod plan;
 pub mod policy;
 pub mod project;
+pub mod relay;
 #[cfg(target_os = "linux")]
 pub mod resolver;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,20 @@
+//! The relay: agents in different sandboxes exchange messages through one daemon of the host's.
+//!
+//! ```text
+//! socket ─ line ─ Request ─ hub (who, may they, how much) ─ Event ─ writer ─┬─ journal (the audit, fsynced)
+//!    ↑                                                                       └─ store (SQLite: journal, folded)
+//!    └──── Reply, Pushed ────────────────────────────────── outcome ─────────┘
+//! ```
+//!
+//! The journal is the truth: an event is acknowledged when it is in the journal on disk, and the store is
+//! what comes of reading the journal from its first entry on. *Which socket* a request came from is who
+//! sent it; nothing that a client writes changes that.
+
+#[cfg(target_os = "linux")]
+pub mod commit;
+pub mod event;
+pub mod name;
+#[cfg(target_os = "linux")]
+pub mod place;
+pub mod policy;
+pub mod wire;

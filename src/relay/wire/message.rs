@@ -1,0 +1,65 @@
+//! A message and who sent it.
+
+use super::super::name::{Address, HostName, MessageId, Moment, ProjectName, SessionName};
+use serde::{Deserialize, Serialize};
+
+/// What a message is to the one who gets it. All are text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Something to read.
+    #[default]
+    Message,
+    /// Something to do, as if a person had typed it.
+    Prompt,
+    /// A command of the client's own.
+    Command,
+    /// Code for the client to evaluate. Carried only where the policy grants it; rcc's own clients never do.
+    Eval,
+    /// The answer to one of these.
+    Response,
+}
+
+/// Who sent a message, as the relay knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sender {
+    /// The session; the person's own messages have `user`.
+    pub session: SessionName,
+    /// Its project, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ProjectName>,
+    /// The login name of the user whose session it is.
+    pub user: String,
+    /// The user's uid on that host.
+    pub uid: u32,
+    /// The host, where it is another one of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostName>,
+}
+
+/// A message as it is stored, audited and delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Identifies it.
+    pub id: MessageId,
+    /// Who sent it.
+    pub from: Sender,
+    /// To whom it was addressed.
+    pub to: Address,
+    /// What it is.
+    pub kind: Kind,
+    /// Untrusted text: control characters are escaped, host paths masked (`relay::text`).
+    pub text: String,
+    /// The message that this one answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<MessageId>,
+    /// Counts the sender's messages up from 1; gaps are possible, repetitions are not.
+    pub seq: u64,
+    /// When the relay took it.
+    pub accepted: Moment,
+    /// When it is dropped if nobody took it.
+    pub expires: Moment,
+    /// The schedule that it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<super::super::name::ScheduleId>,
+}

@@ -1,0 +1,17 @@
+//! What goes over the relay's sockets: JSON, one object a line (RFC 8259; a line ends with LF). The words
+//! `register`, `associate`, `heartbeat`, `prompt`, `command`, `eval`, `query` and `response` and their
+//! fields are those of ccc-statusd. `docs/relay-protocol.md` describes all of it.
+
+mod message;
+mod reply;
+mod request;
+
+pub use message::{Kind, Message, Sender};
+pub use reply::{LineTooLong, Lines, Notice, Reason, Refusal, Reply, Response};
+pub use request::{
+    Ack, Associate, Cancel, Close, Command, Envelope, Eval, Figures, Heartbeat, Inbox, Malformed, Open, Prompt, Query,
+    Question, Register, Request, Respond, Schedule, Send, Stop, Subscribe, parse,
+};
+
+/// The version of the protocol, in every answer to `register`.
+pub const VERSION: u32 = 1;
