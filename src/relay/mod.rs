@@ -12,7 +12,11 @@
 
 #[cfg(target_os = "linux")]
 pub mod commit;
+#[cfg(target_os = "linux")]
+pub mod daemon;
 pub mod event;
+#[cfg(target_os = "linux")]
+pub mod hub;
 pub mod name;
 #[cfg(target_os = "linux")]
 pub mod place;
