@@ -2,6 +2,7 @@
 //! `register`, `associate`, `heartbeat`, `prompt`, `command`, `eval`, `query` and `response` and their
 //! fields are those of ccc-statusd. `docs/relay-protocol.md` describes all of it.
 
+pub mod answer;
 mod message;
 mod reply;
 mod request;
