@@ -17,4 +17,6 @@ pub mod name;
 #[cfg(target_os = "linux")]
 pub mod place;
 pub mod policy;
+pub mod rate;
+pub mod text;
 pub mod wire;
