@@ -19,4 +19,5 @@ pub mod place;
 pub mod policy;
 pub mod rate;
 pub mod text;
+pub mod timing;
 pub mod wire;
