@@ -23,4 +23,7 @@ pub mod name;
 #[cfg(target_os = "linux")]
 pub mod place;
 pub mod policy;
+pub mod rate;
+pub mod text;
+pub mod timing;
 pub mod wire;
