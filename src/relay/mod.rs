@@ -19,6 +19,7 @@ pub mod daemon;
 pub mod event;
 #[cfg(target_os = "linux")]
 pub mod hub;
+pub mod journal;
 pub mod name;
 #[cfg(target_os = "linux")]
 pub mod place;
@@ -26,4 +27,8 @@ pub mod policy;
 pub mod rate;
 pub mod text;
 pub mod timing;
+#[cfg(target_os = "linux")]
+pub mod store;
 pub mod wire;
+#[cfg(target_os = "linux")]
+pub mod writer;
