@@ -25,10 +25,10 @@ pub mod name;
 pub mod place;
 pub mod policy;
 pub mod rate;
-pub mod text;
-pub mod timing;
 #[cfg(target_os = "linux")]
 pub mod store;
+pub mod text;
+pub mod timing;
 pub mod wire;
 #[cfg(target_os = "linux")]
 pub mod writer;

@@ -147,10 +147,13 @@ impl Outbox {
 pub(super) async fn accept_shared(core: Rc<Core>, listener: UnixListener) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => match credentials::of_shared(&stream, core.hub().own()) {
-                Ok(door) => serve(&core, stream, door),
-                Err(refusal) => turn_away(&stream, refusal),
-            },
+            Ok((stream, _)) => {
+                let door = credentials::of_shared(&stream, core.hub().own());
+                match door {
+                    Ok(door) => serve(&core, stream, door),
+                    Err(refusal) => turn_away(&stream, refusal),
+                }
+            }
             Err(error) => wait_after(&error).await,
         }
     }

@@ -5,7 +5,7 @@ use super::super::hub::{Answer, Connection, Door, Effect, Hub};
 use super::super::name::SessionName;
 use super::super::policy::Policy;
 use super::super::wire::{Refusal, Reply};
-use super::super::writer::Writer;
+use super::super::writer::{Gone, Writer};
 use super::client::Outbox;
 use super::sockets::Directories;
 use super::{Clock, client, store};
@@ -118,7 +118,7 @@ impl Core {
                 let to_loop = self.to_loop.clone();
                 self.with_writer(|writer| {
                     // A loop that has ended wants no answer.
-                    writer.ask(move |state| drop(to_loop.send(Done::Answer(token, store::answer(state, ask)))));
+                    writer.ask(move |state| drop(to_loop.send(Done::Answer(token, store::answer(state, ask)))))
                 });
             }
             Effect::Listen(session) => self.listen(&session),
@@ -147,9 +147,10 @@ impl Core {
         }
     }
 
-    fn with_writer(&self, act: impl FnOnce(&Writer)) {
-        if let Some(writer) = &*self.writer.borrow() {
-            act(writer);
+    fn with_writer(&self, act: impl FnOnce(&Writer) -> Result<(), Gone>) {
+        if let Some(Err(gone)) = self.writer.borrow().as_ref().map(act) {
+            tracing::error!("{gone}");
+            self.stop();
         }
     }
 
@@ -194,7 +195,9 @@ impl Core {
     /// Writes what was taken, and ends the writer.
     pub(super) fn finish(&self) {
         if let Some(writer) = self.writer.borrow_mut().take() {
-            writer.finish();
+            if let Err(gone) = writer.finish() {
+                tracing::error!("{gone}");
+            }
         }
     }
 }

@@ -103,7 +103,7 @@ fn serve(start: Start, inherited: Vec<OwnedFd>) -> Result<(), DaemonError> {
     raise_limit();
     let (outcomes, done) = mpsc::unbounded_channel();
     let to_loop = outcomes.clone();
-    let config = WriterConfig::new(&place, &policy);
+    let config = WriterConfig::at(&place.store(), &place.audit(), policy.audit_retention);
     // A channel that nobody reads any more is the end of the loop: nothing to tell then.
     let (writer, mut remains) = Writer::start(config, Box::new(move |batch| drop(to_loop.send(Done::Batch(batch)))))?;
     let mended = std::mem::take(&mut remains.mended);
@@ -115,6 +115,7 @@ fn serve(start: Start, inherited: Vec<OwnedFd>) -> Result<(), DaemonError> {
         system,
         started: Moment::now(),
         sessions: place.sessions(),
+        audit: place.audit(),
         leases: place.leases(),
         mended,
     };
@@ -123,6 +124,10 @@ fn serve(start: Start, inherited: Vec<OwnedFd>) -> Result<(), DaemonError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(host("start the loop"))?;
     let core = Rc::new(Core::new(hub, writer, outcomes, directories, clock));
     let listening = async {
+        core.act();
+        // Sandboxes go on; then others may come.
+        let sandboxes = core.hub().sandboxes();
+        sandboxes.iter().for_each(|session| core.listen(session));
         let listener = sockets::shared(&place, system, inherited)?;
         relay(&core, load, listener, done).await
     };
@@ -138,12 +143,6 @@ async fn relay(
     listener: UnixListener,
     done: mpsc::UnboundedReceiver<Done>,
 ) -> Result<(), DaemonError> {
-    core.act();
-    let sandboxes = core.hub().sandboxes();
-    for session in sandboxes {
-        core.listen(&session);
-    }
-    core.act();
     for end in [SignalKind::terminate(), SignalKind::interrupt()] {
         let mut heard = signal(end).map_err(host("hear signals"))?;
         let core = core.clone();

@@ -66,7 +66,7 @@ impl World {
         let opened = self.person().done(open);
         let directory = PathBuf::from(opened["directory"].as_str().unwrap());
         let lease = std::fs::File::open(opened["lease"].as_str().unwrap()).unwrap();
-        lease.lock_shared().unwrap();
+        rustix::fs::flock(&lease, rustix::fs::FlockOperation::LockShared).unwrap();
         Session { name: opened["session"].as_str().unwrap().to_owned(), directory, _lease: lease }
     }
 }

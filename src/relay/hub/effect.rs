@@ -2,7 +2,8 @@
 
 use super::super::commit::{Commit, Token};
 use super::super::name::{Mailbox, MessageId, Moment, SessionName};
-use super::super::wire::answer::{Journal, Letter};
+use super::super::store::Debt;
+use super::super::wire::answer::Letter;
 use super::super::wire::{Message, Refusal, Reply};
 use super::Connection;
 use std::path::PathBuf;
@@ -36,8 +37,20 @@ pub enum Effect {
 /// What is asked of the store.
 #[derive(Clone, Debug)]
 pub enum Ask {
-    /// A message, by its id.
-    Message(MessageId),
+    /// A message of this sender's, and where it went.
+    Message {
+        /// Which.
+        id: MessageId,
+        /// Whose.
+        sender: SessionName,
+    },
+    /// A message that came to this mailbox.
+    Received {
+        /// Where.
+        mailbox: Mailbox,
+        /// Which.
+        id: MessageId,
+    },
     /// What lies in a mailbox.
     Inbox {
         /// Which.
@@ -69,7 +82,7 @@ pub enum Ask {
 /// What the store answers.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// To [`Ask::Message`], with the mailboxes that have or had it.
+    /// To [`Ask::Message`] and [`Ask::Received`], with the mailboxes that have or had it.
     Message(Option<(Message, Vec<Mailbox>)>),
     /// To [`Ask::Inbox`], and whether there is more.
     Inbox(Vec<Letter>, bool),
@@ -77,21 +90,10 @@ pub enum Answer {
     Waiting(Vec<Debt>),
     /// To [`Ask::Expired`]: one for each mailbox.
     Expired(Vec<(Debt, Mailbox)>),
-    /// To [`Ask::Journal`].
-    Journal(Journal),
+    /// To [`Ask::Journal`]: the number of the last entry in the store.
+    Journal(u64),
     /// The store could not answer.
     Failed(Refusal),
-}
-
-/// A message that waits, as far as counting goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Debt {
-    /// Which.
-    pub id: MessageId,
-    /// Who sent it.
-    pub sender: SessionName,
-    /// Bytes of its text.
-    pub bytes: u64,
 }
 
 /// Which socket a connection came in by, which is who it is.
@@ -119,6 +121,8 @@ pub struct Own {
     pub started: Moment,
     /// The directory of sessions' directories.
     pub sessions: PathBuf,
+    /// The directory of the audit.
+    pub audit: PathBuf,
     /// The directory of leases.
     pub leases: PathBuf,
     /// What was mended at the start.

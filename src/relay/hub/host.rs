@@ -3,10 +3,11 @@
 use super::super::commit::Outcome;
 use super::super::event::{Event, Proof, Session};
 use super::super::name::{Mailbox, ProjectName, SessionName};
+use super::super::store::Debt;
 use super::super::wire::answer::{Nothing, Opened};
 use super::super::wire::{Close, Open, Reason, Refusal};
 use super::register::hexadecimal;
-use super::{Answer, Ask, Debt, Effect, Head, Hub, Member, Now, Pending};
+use super::{Answer, Ask, Effect, Head, Hub, Member, Now, Pending};
 use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::{Digest, Sha256};
 use std::path::Path;

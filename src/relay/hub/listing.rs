@@ -1,7 +1,7 @@
 //! What can be asked.
 
 use super::super::name::{GroupName, Moment, SessionName};
-use super::super::wire::answer::{Connections, Location, Presence, Seen, Sessions, Status};
+use super::super::wire::answer::{Connections, Journal, Location, Presence, Seen, Sessions, Status};
 use super::super::wire::{Query, Question, Refusal};
 use super::{Answer, Ask, Door, Head, Hub, Member, Now, Pending};
 
@@ -114,8 +114,8 @@ impl Hub {
     }
 
     pub(super) fn status(&mut self, head: &Head, answer: Answer) {
-        let journal = match answer {
-            Answer::Journal(journal) => journal,
+        let entries = match answer {
+            Answer::Journal(entries) => entries,
             Answer::Failed(refusal) => return self.fail(head, refusal),
             _ => return,
         };
@@ -132,7 +132,7 @@ impl Hub {
             connections: self.peers.len() as u32,
             waiting,
             stored_bytes,
-            journal,
+            journal: Journal { entries, file: self.own.audit.clone() },
             mended: self.own.mended.clone(),
             // Plain data of names, numbers and texts: JSON has a form for all of it.
             policy: serde_json::to_value(&self.policy).unwrap_or_default(),

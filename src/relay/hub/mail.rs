@@ -6,9 +6,10 @@
 use super::super::commit::Outcome;
 use super::super::event::Event;
 use super::super::name::{Mailbox, MessageId, SessionName};
+use super::super::store::Debt;
 use super::super::wire::answer::{Acked, Letter, Listed, Subscribed};
 use super::super::wire::{Ack, Inbox, Reason, Refusal, Reply};
-use super::{Answer, Ask, Connection, Debt, Effect, Head, Hub, Pending};
+use super::{Answer, Ask, Connection, Effect, Head, Hub, Pending};
 
 /// Messages of one page.
 const PAGE: u32 = 100;
@@ -41,7 +42,7 @@ impl Hub {
         Ok(())
     }
 
-    fn mailbox(&self, session: &SessionName) -> Result<Mailbox, Refusal> {
+    pub(super) fn mailbox(&self, session: &SessionName) -> Result<Mailbox, Refusal> {
         self.members.get(session).map(super::Member::mailbox).ok_or_else(|| super::send::unknown(session))
     }
 

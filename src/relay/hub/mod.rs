@@ -13,7 +13,7 @@ mod resolve;
 mod send;
 mod sweep;
 
-pub use effect::{Answer, Ask, Debt, Door, Effect, Now, Own};
+pub use effect::{Answer, Ask, Door, Effect, Now, Own};
 pub use member::Member;
 
 use super::commit::{Outcome, Remains, Token, Waiting};

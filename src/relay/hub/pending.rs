@@ -3,8 +3,9 @@
 use super::super::commit::{Commit, Token};
 use super::super::event::{Event, Schedule};
 use super::super::name::{Mailbox, MessageId, ScheduleId, SessionName};
+use super::super::store::Debt;
 use super::super::wire::{Message, Respond};
-use super::{Ask, Connection, Debt, Effect, Head, Hub};
+use super::{Ask, Connection, Effect, Head, Hub};
 
 /// A request that waits for the writer.
 #[derive(Debug)]

@@ -50,7 +50,7 @@ impl Hub {
         match (seq, &id) {
             (Some(seq), Some(id)) if seq <= last => {
                 let id = message_id(&session, id.as_str());
-                self.ask(Ask::Message(id.clone()), Pending::Again { head: head.clone(), id });
+                self.ask(Ask::Message { id: id.clone(), sender: session }, Pending::Again { head: head.clone(), id });
                 return Ok(());
             }
             (Some(seq), None) if seq <= last => return Err(replayed(seq, last)),
@@ -251,23 +251,18 @@ impl Hub {
 
     /// An answer goes to whoever sent what it answers; first it is looked up who that was.
     pub(super) fn respond(&mut self, head: &Head, session: SessionName, respond: Respond) -> Result<(), Refusal> {
-        if !self.members.contains_key(&session) {
-            return Err(unknown(&session));
-        }
-        let ask = Ask::Message(respond.reply_to.clone());
+        let mailbox = self.mailbox(&session)?;
+        // Only who got it may answer it, and nobody else learns whether it exists.
+        let ask = Ask::Received { mailbox, id: respond.reply_to.clone() };
         self.ask(ask, Pending::Replying { head: head.clone(), respond: Box::new(respond) });
         Ok(())
     }
 
     pub(super) fn replying(&mut self, head: &Head, respond: Respond, answer: Answer, now: Now) {
         let Some(session) = self.peers.get(&head.connection).map(|peer| peer.session.clone()) else { return };
-        let mailbox = self.members.get(&session).map(super::Member::mailbox);
         let sender = match answer {
             Answer::Failed(refusal) => return self.fail(head, refusal),
-            // Only who got it may answer it, and nobody else learns whether it exists.
-            Answer::Message(Some((message, mailboxes))) if mailbox.is_some_and(|own| mailboxes.contains(&own)) => {
-                message.from
-            }
+            Answer::Message(Some((message, _))) => message.from,
             _ => {
                 let why = format!("{session} got no message {}", respond.reply_to);
                 return self.fail(head, Refusal::new(Reason::NotFound, why));

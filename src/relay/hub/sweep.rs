@@ -3,7 +3,8 @@
 use super::super::commit::Outcome;
 use super::super::event::Event;
 use super::super::name::{Mailbox, SessionName};
-use super::{Answer, Ask, Debt, Hub, Now, Pending};
+use super::super::store::Debt;
+use super::{Answer, Ask, Hub, Now, Pending};
 use std::time::Duration;
 
 /// Between two looks at what has expired and who has gone.
