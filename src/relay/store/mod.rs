@@ -80,6 +80,12 @@ impl Store {
         &self.path
     }
 
+    /// Makes every write fail, or work again.
+    #[cfg(test)]
+    pub(super) fn freeze(&self, frozen: bool) {
+        self.connection.pragma_update(None, "query_only", frozen).unwrap();
+    }
+
     fn error(&self, attempt: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError + use<> {
         StoreError::at(attempt, &self.path)
     }

@@ -70,7 +70,7 @@ impl Scribe {
         }
     }
 
-    fn write(&mut self, batch: &[Commit]) {
+    pub fn write(&mut self, batch: &[Commit]) {
         self.mend();
         self.journal.begin(Moment::now());
         let verdicts = self.stage(batch);
