@@ -6,6 +6,7 @@
 //! from it. So there are no migrations, and nothing in it is worth more than the time to read the journal.
 
 mod checkpoint;
+mod debts;
 mod error;
 mod fold;
 mod forget;
@@ -19,6 +20,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use debts::Debt;
 pub use error::StoreError;
 pub use fold::Recorded;
 pub use forget::{KEPT_READ, KEPT_SETTLED};
