@@ -125,7 +125,7 @@ Also={SOCKET}
 
 fn head(form: Form) -> &'static str {
     match form {
-        Form::User => "# Where `rcc relay install --user` wrote this file, `rcc relay uninstall --user` removes it.",
+        Form::User => "# Where `rcc relay install` wrote this file, `rcc relay uninstall` removes it.",
         Form::System => {
             "# Where `rcc relay install --system` wrote this file, `rcc relay uninstall --system` removes it."
         }

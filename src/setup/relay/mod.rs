@@ -37,6 +37,12 @@ pub enum RelayError {
         "the system's relay is a service of systemd, which does not run here: use your own relay, `rcc relay start`"
     )]
     NoSystemd,
+    /// NixOS makes its accounts and units itself.
+    #[error(
+        "accounts and units are declared here, not made: set services.rcc.relay.system.enable = true, with the rcc \
+         module"
+    )]
+    Declared,
     /// A member of the group who cannot be.
     #[error("{0:?} is no login name: name those who may use the relay with --member NAME")]
     Member(String),

@@ -32,7 +32,7 @@ impl Plan {
     /// the texts of passwd(5) and group(5); `members` are those who are to use the relay.
     ///
     /// # Errors
-    /// Without systemd, for a name that is none, and for a program that others could change.
+    /// Without systemd, on NixOS, for a name that is none, and for a program that others could change.
     pub fn new(
         layout: &Layout,
         running: &Path,
@@ -41,6 +41,9 @@ impl Plan {
     ) -> Result<Self, RelayError> {
         if !layout.has_systemd() {
             return Err(RelayError::NoSystemd);
+        }
+        if layout.is_nixos() {
+            return Err(RelayError::Declared);
         }
         let in_store = gc_root::store_object(running).is_some() && *layout == Layout::host();
         if in_store && !program::is_guarded(running) {

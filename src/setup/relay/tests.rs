@@ -123,6 +123,8 @@ fn nothing_is_done_where_it_cannot_be_finished() {
     for name in ["", "-a", "a b", "a:b", "a\n"] {
         assert!(matches!(host.install_system(&[name]), Err(RelayError::Member(_))), "{name:?}");
     }
+    std::fs::write(host.at("etc/NIXOS"), "").unwrap();
+    assert!(matches!(host.install_system(&["alice"]), Err(RelayError::Declared)));
     std::fs::remove_dir(host.at("run/systemd/system")).unwrap();
     assert!(matches!(host.install_system(&["alice"]), Err(RelayError::NoSystemd)));
     assert!(host.calls().is_empty() && !host.at("etc/systemd").exists());
