@@ -47,7 +47,7 @@ pub mod session;
 pub mod settings;
 pub mod setup;
 pub mod shown;
-pub mod span;
 pub mod statement;
 pub mod terminal;
+pub mod timespan;
 pub mod view;

@@ -10,6 +10,7 @@ pub mod firewall;
 mod init;
 mod permit;
 mod ps;
+pub mod relay_setup;
 mod run;
 mod setup;
 mod table;

@@ -2,6 +2,7 @@
 
 use super::destination::Destination;
 use crate::policy::{ProfileName, Protocol};
+use crate::timespan;
 use clap::{Args, ValueEnum};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ pub struct AllowArguments {
     #[arg(value_name = "HOST:PORT")]
     pub(super) destination: Destination,
     /// For how long, like 30m or 2h [default: for good, in /etc/rcc/config.toml]
-    #[arg(long = "for", value_name = "TIME", value_parser = crate::span::read)]
+    #[arg(long = "for", value_name = "TIME", value_parser = timespan::parse)]
     pub(super) time: Option<Duration>,
     /// In which network profile [default: public, or the session's]
     #[arg(long, value_name = "PROFILE", conflicts_with = "session")]

@@ -27,7 +27,7 @@ pub enum BadTime {
     At,
     /// `in` is no span.
     #[error("`in`: {0}")]
-    In(#[from] crate::span::BadSpan),
+    In(#[from] crate::timespan::BadTime),
     /// `every` is no pattern.
     #[error("`every` has the five fields of crontab(5), minute hour day month weekday, like `30 9 * * mon-fri`: {0}")]
     Every(String),
@@ -78,7 +78,7 @@ fn first_in(
 ) -> Result<(Moment, Option<String>), BadTime> {
     let (due, every) = match (at, in_, every) {
         (Some(at), None, None) => (moment(at)?, None),
-        (None, Some(in_), None) => (now.after(crate::span::read(in_)?), None),
+        (None, Some(in_), None) => (now.after(crate::timespan::parse(in_)?), None),
         (None, None, Some(every)) => {
             let next = next_in(zone, &pattern(every)?, now);
             (next.ok_or_else(|| BadTime::Every("there is no such day".to_owned()))?, Some(every.to_owned()))

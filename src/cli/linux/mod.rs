@@ -8,6 +8,7 @@ mod look;
 mod permit;
 mod ps;
 mod record;
+pub mod relay_setup;
 mod run;
 mod setup;
 mod verify;
