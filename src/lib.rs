@@ -47,4 +47,5 @@ pub mod setup;
 pub mod shown;
 pub mod statement;
 pub mod terminal;
+pub mod timespan;
 pub mod view;
