@@ -15,8 +15,14 @@ pub mod client;
 #[cfg(target_os = "linux")]
 pub mod commit;
 pub mod event;
+#[cfg(target_os = "linux")]
+pub mod journal;
 pub mod name;
 #[cfg(target_os = "linux")]
 pub mod place;
 pub mod policy;
+#[cfg(target_os = "linux")]
+pub mod store;
 pub mod wire;
+#[cfg(target_os = "linux")]
+pub mod writer;
