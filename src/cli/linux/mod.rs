@@ -1,6 +1,7 @@
 //! What the commands do on Linux.
 
 mod allowed;
+mod clock;
 mod denials;
 mod deny;
 mod init;
@@ -8,6 +9,7 @@ mod look;
 mod permit;
 mod ps;
 mod record;
+mod relay;
 mod run;
 mod setup;
 mod verify;
