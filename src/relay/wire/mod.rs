@@ -3,6 +3,8 @@
 //! fields are those of ccc-statusd. `docs/relay-protocol.md` describes all of it.
 
 pub mod answer;
+#[cfg(test)]
+mod documented;
 mod message;
 mod reply;
 mod request;
