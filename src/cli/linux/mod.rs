@@ -1,6 +1,7 @@
 //! What the commands do on Linux.
 
 mod allowed;
+mod clock;
 mod denials;
 mod deny;
 mod init;
@@ -9,6 +10,7 @@ mod permit;
 mod ps;
 mod record;
 pub mod relay_setup;
+mod relay;
 mod run;
 mod setup;
 mod verify;

@@ -8,6 +8,7 @@ use super::denials::DenialsArguments;
 use super::firewall::VerifyArguments;
 use super::permit::{AllowArguments, AllowedArguments, DenyArguments};
 use super::ps::{PsArguments, StopArguments};
+use super::relay::RelayArguments;
 use super::run::{ClaudeArguments, RunArguments, ShellArguments};
 use crate::enforcement;
 use crate::firewall::{self, Status};
@@ -132,5 +133,17 @@ impl DenyArguments {
 impl AllowedArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         Err(NoLeases.into())
+    }
+}
+
+/// It serves sandboxes, and there are none here.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("this version of rcc has no relay on macOS")]
+#[diagnostic(help("the relay runs on Linux, where the sandboxes run"))]
+struct NoRelay;
+
+impl RelayArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRelay.into())
     }
 }

@@ -4,6 +4,8 @@
 
 pub mod answer;
 mod lines;
+#[cfg(test)]
+mod documented;
 mod message;
 mod reply;
 mod request;
