@@ -24,6 +24,8 @@ pub mod facts;
 pub mod firewall;
 #[cfg(test)]
 mod golden;
+#[cfg(target_os = "linux")]
+pub mod guest;
 pub mod network;
 pub mod output;
 #[cfg(target_os = "linux")]

@@ -7,6 +7,7 @@ mod denials;
 mod destination;
 mod errors;
 pub mod firewall;
+mod guest;
 mod init;
 mod permit;
 mod ps;
@@ -79,6 +80,9 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// What runs inside of a sandbox
+    #[command(subcommand, hide = true)]
+    Guest(guest::GuestCommand),
     /// Print the manual page
     #[command(hide = true)]
     Man,
@@ -137,6 +141,7 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
             output::print(text)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Guest(command) => command.run(),
         Command::Man => manual(),
     }
 }

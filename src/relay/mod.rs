@@ -19,4 +19,6 @@ pub mod name;
 #[cfg(target_os = "linux")]
 pub mod place;
 pub mod policy;
+#[cfg(target_os = "linux")]
+pub mod seat;
 pub mod wire;

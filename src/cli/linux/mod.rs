@@ -3,6 +3,7 @@
 mod allowed;
 mod denials;
 mod deny;
+mod guest;
 mod init;
 mod look;
 mod permit;
