@@ -25,6 +25,8 @@ pub mod firewall;
 #[cfg(test)]
 mod golden;
 #[cfg(target_os = "linux")]
+pub mod guest;
+#[cfg(target_os = "linux")]
 pub mod manager;
 pub mod network;
 pub mod output;

@@ -38,6 +38,9 @@ pub struct Plan {
     pub network: Network,
     /// What it may use.
     pub limits: Limits,
+    /// The socket of the relay that it joins, under the session's name.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::shown::maybe_lossy")]
+    pub relay: Option<PathBuf>,
 }
 
 /// The network of a run.

@@ -101,17 +101,21 @@ fn make_dir(dir: &Path) -> Result<(), SessionError> {
     made.map_err(|source| SessionError::File { action: "create", path: dir.to_owned(), source })
 }
 
-/// A name for a new session.
-pub fn new_id(project: &Path) -> String {
+/// The project's name as it is in the names of its sessions: letters, digits and '-', at most 32.
+pub fn project_name(project: &Path) -> String {
     let name = project.file_name().unwrap_or_default().to_string_lossy();
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let name: String = name.chars().map(plain).take(32).collect();
     let name = name.trim_matches('-');
+    if name.is_empty() { "sandbox".to_owned() } else { name.to_owned() }
+}
+
+/// A name for a new session.
+pub fn new_id(project: &Path) -> String {
     let mut random = [0; 2];
     // Uniqueness only: `Session::register` refuses a name that is taken.
     let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
-    let name = if name.is_empty() { "sandbox" } else { name };
-    format!("{name}-{:02x}{:02x}", random[0], random[1])
+    format!("{}-{:02x}{:02x}", project_name(project), random[0], random[1])
 }
 
 /// A recorded session. Dropping it removes the record.

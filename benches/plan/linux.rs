@@ -6,7 +6,6 @@ use rcc::facts::{Facts, User};
 use rcc::policy::ProfileName;
 use rcc::project::Project;
 use rcc::run::{Prepared, Task};
-use rcc::settings::Environment;
 use std::fs;
 use std::path::Path;
 
@@ -46,12 +45,7 @@ fn plan(bencher: Bencher<'_, '_>, files: usize) {
         let project = Project::find(&facts).expect("it is a project");
         let sources = Sources::new(&facts, &project.root, Some(ProfileName::offline()));
         let loaded = config::load(&sources).expect("the host's configuration is good");
-        let task = Task {
-            command: vec!["true".into()],
-            programs: vec![],
-            environment: Environment::default(),
-            seed: |_, _, _| Ok(()),
-        };
+        let task = Task::plain(vec!["true".into()]);
         let prepared = Prepared::new(facts, project, loaded, task).expect("nothing is missing");
         let guards = prepared.guards().expect("the project is searched");
         prepared.plan(&guards, &prepared.home()).expect("the view is allowed")

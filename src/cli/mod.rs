@@ -7,11 +7,12 @@ mod denials;
 mod destination;
 mod errors;
 pub mod firewall;
+mod guest;
 mod init;
 mod permit;
 mod ps;
-mod relay_setup;
 mod relay;
+mod relay_setup;
 mod run;
 mod setup;
 mod table;
@@ -84,6 +85,9 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// What runs inside of a sandbox
+    #[command(subcommand, hide = true)]
+    Guest(guest::GuestCommand),
     /// Print the manual page
     #[command(hide = true)]
     Man,
@@ -143,6 +147,7 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
             output::print(text)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Guest(command) => command.run(),
         Command::Man => manual(),
     }
 }

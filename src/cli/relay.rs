@@ -1,5 +1,6 @@
 //! What `rcc relay` takes.
 
+use super::relay_setup::{InstallArguments, ReloadArguments, UninstallArguments};
 use super::when;
 use crate::relay::name::{MessageId, Moment, ScheduleId, SessionName};
 use crate::relay::wire::Kind;
@@ -50,6 +51,13 @@ pub enum RelayCommand {
     Watch,
     /// Show or verify what happened
     Audit(AuditArguments),
+    /// Have systemd run the relay: your own, or with --system the system's (root)
+    Install(InstallArguments),
+    /// Take back what `rcc relay install` did
+    Uninstall(UninstallArguments),
+    /// Have the relay read its configuration again, as its unit does
+    #[command(hide = true)]
+    Reload(ReloadArguments),
 }
 
 /// `rcc relay path`.

@@ -13,6 +13,12 @@ pub struct Options {
     /// Print the plan as JSON and start nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Exchange messages with other sandboxes' agents through the relay, and start nothing without one
+    #[arg(long, overrides_with = "no_relay")]
+    pub(super) relay: bool,
+    /// Do not, although a relay runs (`rcc claude` joins it by itself)
+    #[arg(long, overrides_with = "relay")]
+    pub(super) no_relay: bool,
 }
 
 /// `rcc run`.

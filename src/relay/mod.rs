@@ -26,6 +26,8 @@ pub mod place;
 pub mod policy;
 pub mod rate;
 #[cfg(target_os = "linux")]
+pub mod seat;
+#[cfg(target_os = "linux")]
 pub mod store;
 pub mod text;
 pub mod timing;

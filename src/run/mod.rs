@@ -1,6 +1,7 @@
 //! Carries out a plan: starts the supervisor, lets it begin once everything is in place, and
 //! waits for the end.
 
+pub mod membership;
 mod prepare;
 mod supervisor;
 

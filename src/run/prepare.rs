@@ -11,10 +11,11 @@ use crate::policy::Policy;
 use crate::project::handover::{self, Guard, HandoverError};
 use crate::project::scan::{self, Scan, ScanError};
 use crate::project::{Project, home};
+use crate::relay::seat::Seat;
 use crate::session;
 use crate::settings::{Environment, Settings};
 use crate::statement;
-use crate::view::{self, ViewError, ViewRequest, host};
+use crate::view::{self, Mount, ViewError, ViewRequest, host};
 use miette::Diagnostic;
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -27,10 +28,25 @@ pub struct Task {
     pub command: Vec<OsString>,
     /// Host paths that must be visible for it, read-only.
     pub programs: Vec<PathBuf>,
+    /// Generated files below `/run/rcc` that it reads.
+    pub files: Vec<Mount>,
     /// What its environment needs.
     pub environment: Environment,
     /// Puts into the private home what the program wants to find there.
     pub seed: Seed,
+}
+
+impl Task {
+    /// A command that needs nothing.
+    pub fn plain(command: Vec<OsString>) -> Self {
+        Self {
+            command,
+            programs: Vec::new(),
+            files: Vec::new(),
+            environment: Environment::default(),
+            seed: |_, _, _| Ok(()),
+        }
+    }
 }
 
 /// Gets the private home, the project's root and the facts.
@@ -76,6 +92,7 @@ pub struct Prepared {
     host: host::Host,
     session: String,
     network: Network,
+    seat: Option<Seat>,
 }
 
 impl Prepared {
@@ -88,6 +105,7 @@ impl Prepared {
             session: session::new_id(&project.root),
             network: network.map_or(Network::Offline, Network::Guarded),
             settings: loaded.settings,
+            seat: None,
             facts,
             project,
             policy,
@@ -100,6 +118,15 @@ impl Prepared {
         if let Network::Guarded(guarded) = &mut self.network {
             guarded.routes = Routes::default();
         }
+        self
+    }
+
+    /// The same at a relay, under the name that the session has there.
+    pub fn with_seat(mut self, seat: Option<Seat>) -> Self {
+        if let Some(seat) = &seat {
+            self.session = seat.session.to_string();
+        }
+        self.seat = seat;
         self
     }
 
@@ -117,6 +144,7 @@ impl Prepared {
     pub fn plan(&self, guards: &[Guard], home: &Path) -> Result<Plan, PrepareError> {
         let profile = self.policy.as_ref().and_then(|policy| policy.profile(&self.settings.profile));
         let statement = statement::document(profile.map(|(_, profile)| profile));
+        let own: Vec<Mount> = self.seat.iter().flat_map(Seat::mounts).chain(self.task.files.iter().cloned()).collect();
         let view = view::plan(ViewRequest {
             facts: &self.facts,
             host: &self.host,
@@ -127,25 +155,25 @@ impl Prepared {
             programs: &self.task.programs,
             home,
             nameserver: self.policy.as_ref().map(|_| IpAddr::V4(pasta::DNS)),
+            own: &own,
             statement: &statement,
             hostname: plan::HOSTNAME,
         })?;
         let user = &self.facts.user;
+        let mut environment =
+            environment::inside(&self.facts, &self.session, &self.task.environment, &self.settings.environment);
+        environment.extend(self.seat.iter().flat_map(Seat::environment));
         Ok(Plan {
             session: self.session.clone(),
             project: self.project.root.clone(),
             directory: self.project.cwd.clone(),
             command: self.task.command.clone(),
-            environment: environment::inside(
-                &self.facts,
-                &self.session,
-                &self.task.environment,
-                &self.settings.environment,
-            ),
+            environment,
             user: (user.uid, user.gid),
             view,
             network: self.network.clone(),
             limits: self.settings.limits,
+            relay: self.seat.as_ref().map(|seat| seat.socket.clone()),
         })
     }
 }

@@ -93,6 +93,8 @@ pub enum What {
 pub enum Access {
     /// Nothing below may be changed.
     ReadOnly,
+    /// Nothing below may be changed or executed.
+    Inert,
     /// As the file modes say.
     Writable,
 }

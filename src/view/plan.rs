@@ -33,6 +33,8 @@ pub struct ViewRequest<'a> {
     pub home: &'a Path,
     /// Who answers DNS queries; `None` without a network.
     pub nameserver: Option<IpAddr>,
+    /// What rcc itself adds below `/run/rcc`, which nothing else of the view is in.
+    pub own: &'a [Mount],
     /// What the network allows ([`crate::statement::document`]).
     pub statement: &'a str,
     /// The name of the sandbox: a label of letters, digits and '-'.
@@ -102,6 +104,7 @@ pub fn plan(request: ViewRequest<'_>) -> Result<View, ViewError> {
         mounts.push(mount(target, What::Directory));
     }
     mounts.push(mount(statement::PATH, What::File { text: request.statement.to_owned() }));
+    mounts.extend_from_slice(request.own);
     mounts.push(mount("/var/run", What::Symlink { to: "/run".into() }));
     let runtime = Path::new("/run/user").join(request.facts.user.uid.to_string());
     mounts.push(mount(runtime, What::Tmpfs { mode: 0o700 }));

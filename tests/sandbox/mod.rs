@@ -116,6 +116,7 @@ impl World {
             programs: &[],
             home: &home,
             nameserver: None,
+            own: &[],
             statement: "{}",
             hostname: "sandbox",
         };

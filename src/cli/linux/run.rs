@@ -8,8 +8,8 @@ use crate::environment;
 use crate::facts::Facts;
 use crate::output;
 use crate::project::{Project, report};
+use crate::run::membership::{self, Join};
 use crate::run::{self, Body, Ended, Prepared, Task};
-use crate::settings::Environment;
 use crate::setup::agent;
 use crate::shown;
 use crate::statement;
@@ -36,7 +36,9 @@ impl ClaudeArguments {
         again.arg0("rcc").arg("claude");
         again.args(self.options.profile.iter().flat_map(|profile| ["--profile", profile.as_str()]));
         again.args(self.program.iter().flat_map(|program| [OsStr::new("--program"), program.as_os_str()]));
-        again.args(self.options.dry_run.then_some("--dry-run")).args(self.arguments);
+        again.args(self.options.dry_run.then_some("--dry-run"));
+        again.args(self.options.relay.then_some("--relay")).args(self.options.no_relay.then_some("--no-relay"));
+        again.args(self.arguments);
         Err(again.exec()).into_diagnostic().wrap_err("cannot start the launcher after set-up")
     }
 }
@@ -59,18 +61,13 @@ struct NotAnAgent(PathBuf);
 impl RunArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         let Self { options, command } = self;
-        options.launch(|_, _, _| {
-            Ok(Task { command, programs: Vec::new(), environment: Environment::default(), seed: |_, _, _| Ok(()) })
-        })
+        options.launch(Join::No, |_, _, _, _| Ok(Task::plain(command)))
     }
 }
 
 impl ShellArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
-        self.options.launch(|facts, _, _| {
-            let command = vec![environment::shell(facts).to_owned()];
-            Ok(Task { command, programs: Vec::new(), environment: Environment::default(), seed: |_, _, _| Ok(()) })
-        })
+        self.options.launch(Join::No, |facts, _, _, _| Ok(Task::plain(vec![environment::shell(facts).to_owned()])))
     }
 }
 
@@ -80,16 +77,22 @@ impl ClaudeArguments {
             return self.set_up_and_run();
         }
         let Self { options, arguments, program, .. } = self;
-        options.launch(|facts, project, loaded| {
+        options.launch(Join::IfRunning, |facts, project, loaded, joined| {
             let claude = match program {
                 Some(program) => agent::named(&program, facts, &project.root).ok_or(NotAnAgent(program))?,
                 None => agent::find(facts, &project.root).ok_or(NoClaude)?,
             };
             let profile = loaded.admin.profile(&loaded.settings.profile);
-            let arguments = agent::arguments(&arguments, &statement::note(profile));
+            let note = statement::note(profile);
+            let wiring = joined.then(|| agent::wire(&arguments)).flatten();
+            let arguments = match &wiring {
+                Some(wiring) => wiring.arguments(&note),
+                None => agent::arguments(&arguments, &note),
+            };
             Ok(Task {
                 command: std::iter::once(claude.program.into_os_string()).chain(arguments).collect(),
                 programs: claude.read_only_paths,
+                files: wiring.map(|wiring| wiring.files).unwrap_or_default(),
                 environment: agent::environment(facts),
                 seed: |home, project, facts| agent::seed_home(home, project, facts).map_err(Into::into),
             })
@@ -98,16 +101,28 @@ impl ClaudeArguments {
 }
 
 impl Options {
-    /// From what was typed to the end of the run.
-    fn launch(self, task: impl FnOnce(&Facts, &Project, &Loaded) -> miette::Result<Task>) -> miette::Result<ExitCode> {
+    /// From what was typed to the end of the run. The task is told whether it runs at the relay.
+    fn launch(
+        self,
+        otherwise: Join,
+        task: impl FnOnce(&Facts, &Project, &Loaded, bool) -> miette::Result<Task>,
+    ) -> miette::Result<ExitCode> {
         let facts = Facts::gather().into_diagnostic()?;
         let project = Project::find(&facts).into_diagnostic()?;
         let loaded = config::load(&Sources::new(&facts, &project.root, self.profile))?;
         for warning in &loaded.warnings {
             output::tell_line(format_args!("{:?}", miette::Report::new(warning.clone())));
         }
-        let task = task(&facts, &project, &loaded)?;
-        let prepared = Prepared::new(facts, project, loaded, task)?;
+        let typed = (self.relay || self.no_relay).then_some(self.relay);
+        let how = Join::of(typed, otherwise);
+        let member = if self.dry_run {
+            membership::foresee(how, &facts, &project)?
+        } else {
+            membership::join(how, &facts, &project)?
+        };
+        let task = task(&facts, &project, &loaded, member.is_some())?;
+        let seat = member.as_ref().map(|member| member.seat.clone());
+        let prepared = Prepared::new(facts, project, loaded, task)?.with_seat(seat);
         if self.dry_run {
             let plan = prepared.plan(&prepared.guards()?, &prepared.home())?;
             output::print_json(&plan)?;

@@ -14,7 +14,6 @@ use crate::policy::ruleset::Ruleset;
 use crate::policy::{Policy, ProfileName, Reach};
 use crate::project::Project;
 use crate::run::{self, Body, Prepared, Task};
-use crate::settings::Environment;
 use miette::{IntoDiagnostic, WrapErr};
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::fs::{DirBuilder, File};
@@ -73,12 +72,7 @@ fn try_all(arguments: &VerifyArguments) -> miette::Result<Table> {
     let attempts = battery::attempts(&host_view(&facts, &listeners, arguments)?);
     let project = Project::find(&facts).into_diagnostic()?;
     let loaded = config::load(&Sources::new(&facts, &project.root, Some(arguments.profile.clone())))?;
-    let task = Task {
-        command: vec!["(rcc firewall verify)".into()],
-        programs: Vec::new(),
-        environment: Environment::default(),
-        seed: |_, _, _| Ok(()),
-    };
+    let task = Task::plain(vec!["(rcc firewall verify)".into()]);
     let prepared = Prepared::new(facts, project, loaded, task)?.without_second_layer();
     let seen = attempt(&prepared, &attempts, secret)?;
     let arrived = listeners.arrivals(PATIENCE).into_diagnostic()?;

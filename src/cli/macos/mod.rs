@@ -6,6 +6,7 @@ mod setup;
 
 use super::denials::DenialsArguments;
 use super::firewall::VerifyArguments;
+use super::guest::GuestCommand;
 use super::permit::{AllowArguments, AllowedArguments, DenyArguments};
 use super::ps::{PsArguments, StopArguments};
 use super::relay::RelayArguments;
@@ -101,6 +102,12 @@ impl ShellArguments {
 }
 
 impl RunArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl GuestCommand {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         Err(NoRuntime.into())
     }

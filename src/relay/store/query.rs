@@ -257,7 +257,13 @@ impl Store {
         let waiting: Result<BTreeMap<Mailbox, Waiting>> = statement
             .query_map([], |row| Ok((mailbox_of(row, 0)?, Waiting { messages: row.get(1)?, bytes: number(row, 2)? })))?
             .collect();
-        Ok(Remains { sessions: sessions?, schedules: schedules?, waiting: waiting?, sent: self.sent()?, mended: Vec::new() })
+        Ok(Remains {
+            sessions: sessions?,
+            schedules: schedules?,
+            waiting: waiting?,
+            sent: self.sent()?,
+            mended: Vec::new(),
+        })
     }
 }
 

@@ -3,9 +3,9 @@
 //! fields are those of ccc-statusd. `docs/relay-protocol.md` describes all of it.
 
 pub mod answer;
-mod lines;
 #[cfg(test)]
 mod documented;
+mod lines;
 mod message;
 mod reply;
 mod request;

@@ -152,6 +152,7 @@ impl Stage {
     fn bind(&self, source: &Path, access: Access, target: &Path) -> Result<(), RootError> {
         let attributes = match access {
             Access::ReadOnly => READ_ONLY,
+            Access::Inert => READ_ONLY.union(MountAttrFlags::MOUNT_ATTR_NOEXEC),
             Access::Writable => SAFE,
         };
         let from = mounts::host(source).during("open", source)?;

@@ -4,10 +4,14 @@
 mod fetch;
 mod find;
 mod package;
+#[cfg(target_os = "linux")]
+mod relay;
 mod seed;
 
 pub use fetch::{FetchError, install};
 pub use find::{Agent, find, named};
+#[cfg(target_os = "linux")]
+pub use relay::{Wiring, wire};
 pub use seed::{SeedError, seed_home};
 
 use crate::facts::Facts;
@@ -104,12 +108,10 @@ const PRINTS: [&str; 4] = ["--help", "--version", "-h", "-v"];
 /// the user's own arguments say otherwise or run a subcommand; and a note on what the network
 /// allows, behind the user's own if there is one.
 pub fn arguments(typed: &[OsString], note: &str) -> Vec<OsString> {
-    let options = typed.iter().take_while(|argument| *argument != "--").filter_map(|argument| argument.to_str());
-    let names: Vec<&str> = options.map(|option| option.split_once('=').map_or(option, |(name, _)| name)).collect();
-    let subcommand = typed.first().and_then(|first| first.to_str()).is_some_and(|first| SUBCOMMANDS.contains(&first));
-    if subcommand {
+    if is_subcommand(typed) {
         return typed.to_vec();
     }
+    let names = option_names(typed);
     let has = |list: &[&str]| names.iter().any(|name| list.contains(name));
     let mut arguments = Vec::with_capacity(typed.len() + 3);
     if !has(&OWN_WORD) {
@@ -124,6 +126,16 @@ pub fn arguments(typed: &[OsString], note: &str) -> Vec<OsString> {
         arguments.extend_from_slice(typed);
     }
     arguments
+}
+
+fn is_subcommand(typed: &[OsString]) -> bool {
+    typed.first().and_then(|first| first.to_str()).is_some_and(|first| SUBCOMMANDS.contains(&first))
+}
+
+/// The options that were typed, without values that are assigned to them.
+fn option_names(typed: &[OsString]) -> Vec<&str> {
+    let options = typed.iter().take_while(|argument| *argument != "--").filter_map(|argument| argument.to_str());
+    options.map(|option| option.split_once('=').map_or(option, |(name, _)| name)).collect()
 }
 
 /// The user's own note goes first.

@@ -26,7 +26,8 @@ enum Ground {
 
 impl RelayArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
-        let ground = match self.system {
+        let system = self.system;
+        let ground = match system {
             true => Ground::System,
             false => Ground::Caller(Facts::gather().into_diagnostic()?),
         };
@@ -47,6 +48,9 @@ impl RelayArguments {
             },
             RelayCommand::Watch => audit::watch(&ground),
             RelayCommand::Audit(arguments) => audit::run(&ground, &arguments),
+            RelayCommand::Install(arguments) => arguments.run(&Facts::gather().into_diagnostic()?, system),
+            RelayCommand::Uninstall(arguments) => arguments.run(&Facts::gather().into_diagnostic()?, system),
+            RelayCommand::Reload(arguments) => arguments.run(),
         }
     }
 }

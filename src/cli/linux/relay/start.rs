@@ -2,9 +2,12 @@
 
 use super::Ground;
 use super::state;
+use crate::config::{self, ConfigError, LoadedPolicy};
 use crate::output;
 use crate::relay::client::{self, Client};
+use crate::relay::daemon::{self, Load, Start};
 use crate::relay::place::{Place, SYSTEM_USER};
+use crate::relay::policy::Policy;
 use crate::shown;
 use miette::Diagnostic;
 use std::fs::{DirBuilder, File};
@@ -53,7 +56,8 @@ pub(super) fn run(ground: &Ground, detach: bool) -> miette::Result<ExitCode> {
         Ground::Caller(facts) => (client::own_place(facts), false),
     };
     if !detach {
-        return serve(&place, system);
+        daemon::run(Start { place, system, load: policy(ground) })?;
+        return Ok(ExitCode::SUCCESS);
     }
     if let Some(pid) = listening(&place) {
         output::print(format!("the relay runs already, as process {pid}\n"))?;
@@ -69,9 +73,24 @@ pub(super) fn run(ground: &Ground, detach: bool) -> miette::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the relay until it is told to end.
-fn serve(_place: &Place, _system: bool) -> miette::Result<ExitCode> {
-    Err(miette::miette!("this build of rcc has no relay"))
+/// What holds: root's file for the system's relay, the user's for the user's own.
+fn policy(ground: &Ground) -> Load {
+    match ground {
+        Ground::System => Box::new(|| loaded(config::load_relay_admin(Path::new(config::ADMIN_FILE), 0))),
+        Ground::Caller(facts) => {
+            let (directory, home, uid) = (facts.config_dir.clone(), facts.user.home.clone(), facts.user.uid);
+            Box::new(move || loaded(config::load_relay_user(&directory, &home, uid)))
+        }
+    }
+}
+
+/// A log has a line for each warning, and no room for every mistake in the file.
+fn loaded(policy: Result<LoadedPolicy, ConfigError>) -> Result<Policy, Box<dyn std::error::Error + Send + Sync>> {
+    let LoadedPolicy { policy, warnings } = policy?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(policy)
 }
 
 /// The process that listens there.

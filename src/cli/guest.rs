@@ -1,0 +1,21 @@
+//! What `rcc guest` takes: rcc inside of a sandbox, started by the agent's program.
+
+/// `rcc guest`.
+#[derive(Debug, clap::Subcommand)]
+pub enum GuestCommand {
+    /// Serve the relay's tools over MCP, and bring messages into the session
+    Mcp {
+        /// Leave bringing messages to the hooks
+        #[arg(long)]
+        hooks: bool,
+    },
+    /// Act on one of Claude Code's hooks
+    Hook {
+        /// Bring messages although there is a messaging socket
+        #[arg(long)]
+        hooks: bool,
+        /// Wait for a message and wake the session
+        #[arg(long)]
+        wait: bool,
+    },
+}

@@ -1,0 +1,18 @@
+//! `rcc guest`.
+
+use crate::cli::guest::GuestCommand;
+use crate::guest::{Delivery, hook, mcp};
+use std::process::ExitCode;
+
+impl GuestCommand {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        let delivery = |hooks| if hooks { Delivery::Hooks } else { Delivery::Socket };
+        match self {
+            Self::Mcp { hooks } => {
+                mcp::run(delivery(hooks))?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Self::Hook { hooks, wait } => Ok(hook::run(delivery(hooks), wait)),
+        }
+    }
+}
