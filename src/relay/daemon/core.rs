@@ -21,7 +21,7 @@ pub(super) enum Done {
     /// Commits, in their order.
     Batch(Vec<(Token, Outcome)>),
     /// The store's answer.
-    Answer(Token, Answer),
+    Answer(Token, Box<Answer>),
 }
 
 /// What all tasks of the loop share.
@@ -118,7 +118,7 @@ impl Core {
                 let to_loop = self.to_loop.clone();
                 self.with_writer(|writer| {
                     // A loop that has ended wants no answer.
-                    writer.ask(move |state| drop(to_loop.send(Done::Answer(token, store::answer(state, ask)))))
+                    writer.ask(move |state| drop(to_loop.send(Done::Answer(token, Box::new(store::answer(state, ask))))))
                 });
             }
             Effect::Listen(session) => self.listen(&session),
@@ -194,10 +194,8 @@ impl Core {
 
     /// Writes what was taken, and ends the writer.
     pub(super) fn finish(&self) {
-        if let Some(writer) = self.writer.borrow_mut().take() {
-            if let Err(gone) = writer.finish() {
-                tracing::error!("{gone}");
-            }
+        if let Some(Err(gone)) = self.writer.borrow_mut().take().map(Writer::finish) {
+            tracing::error!("{gone}");
         }
     }
 }
@@ -212,7 +210,7 @@ pub(super) async fn outcomes(core: Rc<Core>, mut done: mpsc::UnboundedReceiver<D
                     Done::Batch(batch) => {
                         batch.into_iter().for_each(|(token, outcome)| hub.outcome(token, outcome, now))
                     }
-                    Done::Answer(token, answer) => hub.answered(token, answer, now),
+                    Done::Answer(token, answer) => hub.answered(token, *answer, now),
                 }
                 next = done.try_recv().ok();
             }

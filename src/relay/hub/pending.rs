@@ -116,21 +116,21 @@ impl Hub {
     /// What waited under this token. Its client may have one more on the way.
     pub(super) fn settle(&mut self, token: Token) -> Option<Pending> {
         let pending = self.pending.remove(&token)?;
-        if let Some((connection, bytes)) = pending.load() {
-            if let Some(peer) = self.peers.get_mut(&connection) {
-                peer.in_flight = peer.in_flight.saturating_sub(1);
-                peer.in_flight_bytes = peer.in_flight_bytes.saturating_sub(bytes);
-            }
+        if let Some((connection, bytes)) = pending.load()
+            && let Some(peer) = self.peers.get_mut(&connection)
+        {
+            peer.in_flight = peer.in_flight.saturating_sub(1);
+            peer.in_flight_bytes = peer.in_flight_bytes.saturating_sub(bytes);
         }
         Some(pending)
     }
 
     pub(super) fn begin(&mut self, pending: Pending) -> Token {
-        if let Some((connection, bytes)) = pending.load() {
-            if let Some(peer) = self.peers.get_mut(&connection) {
-                peer.in_flight += 1;
-                peer.in_flight_bytes += bytes;
-            }
+        if let Some((connection, bytes)) = pending.load()
+            && let Some(peer) = self.peers.get_mut(&connection)
+        {
+            peer.in_flight += 1;
+            peer.in_flight_bytes += bytes;
         }
         self.tokens += 1;
         self.pending.insert(self.tokens, pending);
