@@ -55,6 +55,10 @@ in
       }
     ) cfg.daemons;
 
+    warnings =
+      lib.optional (cfg.relay.enable || cfg.relay.system.enable)
+        "services.rcc.relay does nothing here: the relay runs on Linux.";
+
     assertions = [
       {
         assertion = pkgs.stdenv.hostPlatform.isAarch64;

@@ -45,6 +45,15 @@ let
       }
     );
 
+  # Root runs sandboxes but no relay, and needs no group.
+  agents = lib.remove "root" cfg.users;
+
+  # What is started in the sessions of these users; without a condition it would be in everybody's.
+  startedFor = users: target: {
+    wantedBy = lib.optional (users != [ ]) target;
+    unitConfig.ConditionUser = map (user: "|${user}") users;
+  };
+
   # A switch of the kernel that the system sets to nothing.
   isOff =
     name:
@@ -68,7 +77,7 @@ in
   };
 
   config = lib.mkIf cfg.enable {
-    # The unit is the package's, so that it is written once; here stands what a package cannot say.
+    # The units are the package's, so that they are written once; here stands what a package cannot say.
     systemd.packages = [ cfg.package ];
     systemd.services.rcc-firewall = {
       wantedBy = [ "sysinit.target" ];
@@ -77,22 +86,43 @@ in
       stopIfChanged = false;
     };
 
-    systemd.user.services = lib.mapAttrs' (
-      name: daemon:
-      lib.nameValuePair "rcc-${name}" {
-        inherit (daemon) description;
-        # Without a condition it would run for everybody.
-        wantedBy = lib.optional (cfg.users != [ ]) "default.target";
-        unitConfig.ConditionUser = map (user: "|${user}") cfg.users;
-        serviceConfig = {
-          ExecStart = utils.escapeSystemdExecArgs ([ (lib.getExe cfg.package) ] ++ daemon.arguments);
-          Restart = "on-failure";
-          NoNewPrivileges = true;
+    systemd.sockets.rcc-relay = lib.mkIf cfg.relay.system.enable { wantedBy = [ "sockets.target" ]; };
+    systemd.services.rcc-relay = lib.mkIf cfg.relay.system.enable {
+      wantedBy = [ "multi-user.target" ];
+      reloadTriggers = [ cfg.configFile ];
+    };
+
+    systemd.user.sockets.rcc-relay = lib.mkIf cfg.relay.enable (startedFor agents "sockets.target");
+    systemd.user.services = lib.mkMerge [
+      { rcc-relay = lib.mkIf cfg.relay.enable (startedFor agents "default.target"); }
+      (lib.mapAttrs' (
+        name: daemon:
+        lib.nameValuePair "rcc-${name}" (
+          startedFor cfg.users "default.target"
+          // {
+            inherit (daemon) description;
+            serviceConfig = {
+              ExecStart = utils.escapeSystemdExecArgs ([ (lib.getExe cfg.package) ] ++ daemon.arguments);
+              Restart = "on-failure";
+              NoNewPrivileges = true;
+            };
+          }
+        )
+      ) cfg.daemons)
+    ];
+
+    users.users = lib.mkMerge [
+      (lib.listToAttrs (lib.imap0 identitiesOf cfg.users))
+      {
+        # Its group is that of those who may use it, so that what it makes for them is theirs to open.
+        rcc-relay = lib.mkIf cfg.relay.system.enable {
+          isSystemUser = true;
+          group = "rcc-agents";
+          description = "Relay between rcc sandboxes";
         };
       }
-    ) cfg.daemons;
-
-    users.users = lib.listToAttrs (lib.imap0 identitiesOf cfg.users);
+    ];
+    users.groups.rcc-agents = lib.mkIf cfg.relay.system.enable { members = agents; };
 
     boot.kernelModules = [
       "tun"

@@ -61,8 +61,28 @@ in
       description = "The file that the settings become.";
     };
 
-    # The relay and the plugins declare what runs beside rcc here, once for both platforms. All of it
-    # runs as the user: nothing of rcc's that takes requests runs as root.
+    relay = {
+      enable = lib.mkOption {
+        type = lib.types.bool;
+        default = false;
+        description = ''
+          Whether each user has a relay, through which the user's sandboxes exchange messages. What it
+          does is said in {file}`~/.config/rcc/config.toml`. Linux only.
+        '';
+      };
+      system.enable = lib.mkOption {
+        type = lib.types.bool;
+        default = false;
+        description = ''
+          Whether the system has a relay, through which sandboxes of several users exchange messages: a
+          service with an account of its own, `rcc-relay`, for the group `rcc-agents`, to which
+          [](#opt-services.rcc.users) belong. What it does is said in the settings, `relay`. Linux only.
+        '';
+      };
+    };
+
+    # Plugins declare what runs beside rcc here, once for both platforms. All of it runs as the user:
+    # nothing of rcc's that takes requests runs as root.
     daemons = lib.mkOption {
       type = lib.types.attrsOf (
         lib.types.submodule {
@@ -73,7 +93,7 @@ in
             };
             arguments = lib.mkOption {
               type = lib.types.listOf lib.types.str;
-              example = [ "relay" ];
+              example = [ "serve" ];
               description = "The arguments with which rcc becomes this daemon.";
             };
           };
@@ -112,6 +132,10 @@ in
       {
         assertion = !(cfg.settings.profiles ? offline);
         message = "services.rcc.settings.profiles.offline: this profile has no network and takes no exceptions; choose another name.";
+      }
+      {
+        assertion = !lib.hasPrefix builtins.storeDir (toString cfg.settings.relay.cluster.credentials);
+        message = "services.rcc.settings.relay.cluster.credentials lies in the Nix store, which everybody reads: name a file outside of it that rcc-relay alone may read.";
       }
     ];
   };

@@ -61,6 +61,11 @@ rustPlatform.buildRustPackage {
   + lib.optionalString stdenv.hostPlatform.isLinux ''
     mkdir -p $out/lib/systemd/system
     rcc init --print-unit >$out/lib/systemd/system/rcc-firewall.service
+    mkdir -p $out/lib/systemd/user
+    for unit in socket service; do
+      rcc relay install --print=$unit >$out/lib/systemd/user/rcc-relay.$unit
+      rcc relay install --system --print=$unit >$out/lib/systemd/system/rcc-relay.$unit
+    done
   '';
 
   meta = {

@@ -20,6 +20,12 @@ struct Account {
     home: PathBuf,
 }
 
+/// The login name of the user with this uid, where the host knows one.
+#[cfg(target_os = "linux")]
+pub fn login_name(uid: u32) -> Option<String> {
+    host::account(uid).map(|account| account.name)
+}
+
 /// The calling user and process, as plain data.
 #[derive(Clone, Debug)]
 pub struct Facts {

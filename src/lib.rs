@@ -26,6 +26,8 @@ pub mod firewall;
 mod golden;
 #[cfg(target_os = "linux")]
 pub mod guest;
+#[cfg(target_os = "linux")]
+pub mod manager;
 pub mod network;
 pub mod output;
 #[cfg(target_os = "linux")]
@@ -49,4 +51,5 @@ pub mod setup;
 pub mod shown;
 pub mod statement;
 pub mod terminal;
+pub mod timespan;
 pub mod view;

@@ -5,9 +5,11 @@
 //! panic there, since Rust programs ignore SIGPIPE; with the signal restored, a program that rcc
 //! feeds (nft, a terminal) could end rcc by ending itself.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
+use std::time::Duration;
 
 /// The result did not get out: a full disk, most likely.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -34,6 +36,15 @@ pub fn print_json(value: &impl Serialize) -> Result<(), PrintError> {
     let mut text = serde_json::to_vec_pretty(value).map_err(io::Error::from)?;
     text.push(b'\n');
     print(text)
+}
+
+/// Waits for so long; a pipe or socket as standard output that nobody reads from any more says so at once (poll(2)).
+pub fn reader_has_gone(wait: Duration) -> bool {
+    let stdout = io::stdout();
+    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+    // What does not fit is for ever.
+    let _ = poll(&mut fds, Timespec::try_from(wait).ok().as_ref());
+    fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL)
 }
 
 /// Writes this to standard error. If that fails there is nobody left to be told.

@@ -21,6 +21,23 @@ pub struct Settings {
     pub environment: Environment,
     /// Protected project paths (see `project::handover`) that the user lets the agent write.
     pub writable: Vec<String>,
+    /// Whether the sandbox joins the relay.
+    pub relay: Join,
+}
+
+/// Which sandboxes join their user's relay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Join {
+    /// Those of `rcc claude`, and others where the command line asks for it.
+    #[default]
+    Claude,
+    /// All of them.
+    Always,
+    /// Those for which the command line asks for it.
+    Never,
+    /// None, whatever the command line asks for: the project stays away.
+    Refused,
 }
 
 /// A host path that the user adds to the sandbox's view.

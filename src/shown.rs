@@ -49,15 +49,22 @@ pub fn typed(target: &Target, ports: impl fmt::Display) -> String {
     if plain.contains(['*', '[']) { format!("'{plain}'") } else { plain }
 }
 
-/// Text for a terminal. An agent chooses file names and more: control characters (escape
-/// sequences) and those that change the direction or the look of text (Unicode UAX #9,
-/// zero-width) are escaped.
+/// Text for a terminal. An agent chooses file names and more: what [`is_unseen`] is escaped.
 pub fn text(text: &str) -> String {
-    let odd = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    text.chars().map(|c| if odd(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+    text.chars().map(|c| if is_unseen(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+}
+
+/// Whether a character acts without being seen: control characters (escape sequences), line separators, and
+/// those that change the direction or the look of text (Unicode UAX #9) or carry text that nobody sees. The
+/// latter are those with the property Default_Ignorable_Code_Point (Unicode 16,
+/// DerivedCoreProperties.txt) but U+FE00..U+FE0F, which emoji need, and the interlinear annotations.
+pub fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]

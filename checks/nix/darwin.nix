@@ -73,6 +73,20 @@ tested "darwin" {
     expr = lib.length (system { services.rcc.runtime = null; }).environment.systemPackages;
     expected = lib.length plain.environment.systemPackages - 1;
   };
+  testARelayIsLeftOutWithAWord = {
+    expr =
+      let
+        inherit (system { services.rcc.relay.enable = true; }) launchd warnings;
+      in
+      {
+        said = lib.any (lib.hasInfix "the relay runs on Linux") warnings;
+        started = launchd.user.agents ? rcc-relay;
+      };
+    expected = {
+      said = true;
+      started = false;
+    };
+  };
   testADaemonNeedsThePrimaryUser = {
     expr = map (module: lib.any (lib.hasInfix "set system.primaryUser") (refusals module)) [
       daemon

@@ -266,6 +266,79 @@ tested "module" {
       literal = true;
     };
   };
+  testTheRelaysUnitsAreThePackagesAndTheUsers =
+    {
+      expr =
+        let
+          inherit
+            (system {
+              services.rcc.users = [
+                "alice"
+                "root"
+              ];
+              services.rcc.relay.enable = true;
+            })
+            systemd
+            users
+            ;
+          inherit (systemd.user.services) rcc-relay;
+          socket = systemd.user.sockets.rcc-relay;
+        in
+        {
+          service = rcc-relay.unitConfig.ConditionUser;
+          socket = socket.unitConfig.ConditionUser;
+          wanted = rcc-relay.wantedBy ++ socket.wantedBy;
+          ownCommand = rcc-relay.serviceConfig ? ExecStart;
+          account = users.users ? rcc-relay;
+          ofTheSystem = systemd.services ? rcc-relay;
+        };
+      expected = {
+        service = [ "|alice" ];
+        socket = [ "|alice" ];
+        wanted = [
+          "default.target"
+          "sockets.target"
+        ];
+        ownCommand = false;
+        account = false;
+        ofTheSystem = false;
+      };
+    };
+  testTheSystemsRelayHasAnAccountAndTheUsersItsGroup = {
+    expr =
+      let
+        inherit
+          (system {
+            services.rcc.users = [
+              "alice"
+              "root"
+            ];
+            services.rcc.relay.system.enable = true;
+          })
+          services
+          systemd
+          users
+          ;
+      in
+      {
+        inherit (users.users.rcc-relay) group isSystemUser;
+        inherit (users.groups.rcc-agents) members;
+        wanted = systemd.services.rcc-relay.wantedBy ++ systemd.sockets.rcc-relay.wantedBy;
+        reloaded = systemd.services.rcc-relay.reloadTriggers == [ services.rcc.configFile ];
+        ofTheUsers = systemd.user.services ? rcc-relay;
+      };
+    expected = {
+      group = "rcc-agents";
+      isSystemUser = true;
+      members = [ "alice" ];
+      wanted = [
+        "multi-user.target"
+        "sockets.target"
+      ];
+      reloaded = true;
+      ofTheUsers = false;
+    };
+  };
   testEachRefusalNamesItsRemedy = {
     expr = lib.filter (it: !refusedFor it.words it.module) [
       {
@@ -290,6 +363,15 @@ tested "module" {
       {
         words = "choose another name";
         module.services.rcc.settings.profiles.offline = { };
+      }
+      {
+        words = "a file outside of it";
+        module.services.rcc.settings.relay.cluster = {
+          backend = "nats";
+          host = "desk";
+          servers = [ "tls://nats.example.org" ];
+          credentials = "${builtins.storeDir}/abc/nats.creds";
+        };
       }
       {
         words = "enable it on the host";

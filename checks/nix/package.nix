@@ -10,6 +10,10 @@ pkgs.runCommand "rcc-package" { } (
   + lib.optionalString pkgs.stdenv.hostPlatform.isLinux ''
     unit=${pkgs.rcc}/lib/systemd/system/rcc-firewall.service
     grep -F "ExecStart=${lib.getExe pkgs.rcc} " $unit
+    for manager in system user; do
+      grep -F "ExecStart=${lib.getExe pkgs.rcc} relay start" ${pkgs.rcc}/lib/systemd/$manager/rcc-relay.service
+      test -s ${pkgs.rcc}/lib/systemd/$manager/rcc-relay.socket
+    done
     # The programs that it starts are the package's own dependencies.
     grep -aF ${pkgs.passt}/bin ${lib.getExe pkgs.rcc} >/dev/null
     grep -aF ${pkgs.nftables}/bin ${lib.getExe pkgs.rcc} >/dev/null

@@ -24,11 +24,10 @@ fn the_page_of_commands_is_what_the_command_line_says() {
 /// The commands that do something, in the order of the help.
 fn describe(command: &Command, page: &mut String) {
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help") {
-        if inner.has_subcommands() {
-            describe(inner, page);
-        } else {
+        if !inner.is_subcommand_required_set() {
             *page += &section(inner);
         }
+        describe(inner, page);
     }
 }
 

@@ -11,9 +11,12 @@ mod guest;
 mod init;
 mod permit;
 mod ps;
+mod relay;
+mod relay_setup;
 mod run;
 mod setup;
 mod table;
+mod when;
 mod why;
 
 #[cfg(target_os = "linux")]
@@ -72,6 +75,8 @@ enum Command {
     Deny(permit::DenyArguments),
     /// List what is allowed beside each profile's default, and for how long
     Allowed(permit::AllowedArguments),
+    /// Let agents in different sandboxes exchange messages
+    Relay(relay::RelayArguments),
     /// Check configuration files, or show what holds
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -121,6 +126,7 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
         Command::Stop(arguments) => arguments.run(),
         Command::Denials(arguments) => arguments.run(),
         Command::Firewall(command) => command.run(),
+        Command::Relay(arguments) => arguments.run(),
         Command::Config(command) => {
             let facts = gather()?;
             // Outside of a project the directory itself stands for one.

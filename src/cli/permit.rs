@@ -2,6 +2,7 @@
 
 use super::destination::Destination;
 use crate::policy::{ProfileName, Protocol};
+use crate::timespan;
 use clap::{Args, ValueEnum};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ pub struct AllowArguments {
     #[arg(value_name = "HOST:PORT")]
     pub(super) destination: Destination,
     /// For how long, like 30m or 2h [default: for good, in /etc/rcc/config.toml]
-    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    #[arg(long = "for", value_name = "TIME", value_parser = timespan::parse)]
     pub(super) time: Option<Duration>,
     /// In which network profile [default: public, or the session's]
     #[arg(long, value_name = "PROFILE", conflicts_with = "session")]
@@ -79,55 +80,6 @@ impl From<AnyProtocol> for Protocol {
             AnyProtocol::Tcp => Self::Tcp,
             AnyProtocol::Udp => Self::Udp,
             AnyProtocol::Any => Self::Any,
-        }
-    }
-}
-
-/// Why a text is no span of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write a time like 90s, 30m, 2h, 1d or 1h30m")]
-pub struct BadTime;
-
-/// Units from the longest to the shortest, each at most once.
-fn time(text: &str) -> Result<Duration, BadTime> {
-    let (mut rest, mut total) = (text, 0_u64);
-    for (length, unit) in [(86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')] {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let Some(after) = rest[digits..].strip_prefix(unit) else { continue };
-        let count: u64 = rest[..digits].parse().map_err(|_| BadTime)?;
-        total = count.checked_mul(length).and_then(|time| time.checked_add(total)).ok_or(BadTime)?;
-        rest = after;
-    }
-    if rest.is_empty() && total > 0 { Ok(Duration::from_secs(total)) } else { Err(BadTime) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_in_the_usual_units() {
-        for (text, seconds) in [("90s", 90), ("30m", 1800), ("1h30m", 5400), ("2d", 172_800), ("1d1s", 86_401)] {
-            assert_eq!(time(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in [
-            "",
-            "30",
-            "m",
-            "30m1h",
-            "1h1h",
-            "-1m",
-            "+1m",
-            "1.5h",
-            "0s",
-            "30M",
-            " 30m",
-            "30 m",
-            "999999999999999999d",
-            "99999999999999999999d",
-            "٣m",
-        ] {
-            assert_eq!(time(text), Err(BadTime), "{text:?}");
         }
     }
 }

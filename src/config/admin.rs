@@ -5,8 +5,9 @@ use super::groups::{self, Group};
 use super::problem::{Document, Problem};
 use super::profiles::{self, Origins};
 use super::reader::{Mistakes, Report, Sourced, Table, Value};
+use super::relay::RelaySection;
 use super::show::{Entry, Origin};
-use super::values::LimitsSection;
+use super::values::{LimitsSection, login_name};
 use crate::policy::identity::UserRange;
 use crate::policy::{Exception, InterfacePattern, Listed, Policy, Profile, ProfileName, Reach, Target};
 use crate::settings::Limits;
@@ -56,6 +57,8 @@ pub struct Admin {
     pub vpn_interfaces: Vec<InterfacePattern>,
     /// Ceilings for every user.
     pub limits: Limits,
+    /// What the system's relay does.
+    pub(super) relay: RelaySection,
     /// What is allowed and yet worth knowing.
     pub warnings: Vec<Problem>,
     /// Where the values stand in the file.
@@ -86,6 +89,7 @@ impl Default for Admin {
             private: Vec::new(),
             vpn_interfaces,
             limits: Limits::default(),
+            relay: RelaySection::default(),
             warnings: Vec::new(),
             lines: Lines::default(),
         }
@@ -131,7 +135,7 @@ impl Admin {
         )
     }
 
-    /// What root decided about the network, with its origin in `file`.
+    /// What root decided about the network and the system's relay, with its origin in `file`.
     pub fn entries(&self, file: &Path) -> Vec<Entry> {
         let origin = |line: Option<usize>| origin(file, line);
         let lines = &self.lines;
@@ -164,6 +168,7 @@ impl Admin {
             let names: Vec<serde_json::Value> = group.names.iter().map(shown_name).collect();
             entries.push(Entry::new(format!("groups.{}.names", group.name), names, origin(group.line)));
         }
+        entries.extend(self.relay.entries(file));
         entries
     }
 
@@ -183,6 +188,7 @@ impl Admin {
         }
         admin.groups = file.groups;
         (admin.profiles, admin.origins) = file.profiles.into_iter().unzip();
+        admin.relay = file.relay;
         let LimitsSection { memory, pids, cpus } = file.limits;
         admin.lines.memory = memory.as_ref().and_then(|memory| line(memory.span.start));
         admin.lines.pids = pids.as_ref().and_then(|pids| line(pids.span.start));
@@ -244,6 +250,7 @@ struct AdminFile {
     groups: Vec<Group>,
     profiles: Vec<(Profile, Origins)>,
     limits: LimitsSection,
+    relay: RelaySection,
 }
 
 impl AdminFile {
@@ -271,12 +278,13 @@ impl AdminFile {
         let groups = groups::take(file);
         let profiles = profiles::take(file, &groups);
         let limits = LimitsSection::take(file);
+        let relay = RelaySection::take(file, None, |_| {});
         file.finish();
-        Self { users, private, vpn_interfaces, groups, profiles, limits }
+        Self { users, private, vpn_interfaces, groups, profiles, limits, relay }
     }
 }
 
-/// Login names as useradd(8) takes them, and as the NSS of other directories gives them.
+/// A login name or a uid.
 fn user_ref(value: &Value<'_, '_>) -> Option<UserRef> {
     // (uid_t) -1 stands for "no change" in setresuid(2), and 2^31 and above break older tools.
     if value.is_integer() {
@@ -284,13 +292,7 @@ fn user_ref(value: &Value<'_, '_>) -> Option<UserRef> {
         return u32::try_from(uid).ok().map(UserRef::Uid);
     }
     value.parse("a login name", |text| {
-        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte));
-        let head = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-        if plain && head && text.len() <= 64 {
-            Ok(UserRef::Name(text.to_owned()))
-        } else {
-            Err("a login name has 1 to 64 characters out of a-z, A-Z, 0-9, '.', '_', '-' and '@', and starts with a \
-                 letter or '_'; write a uid as a number without quotes")
-        }
+        let name = login_name(text).map(UserRef::Name);
+        name.map_err(|reason| format!("{reason}; write a uid as a number without quotes"))
     })
 }

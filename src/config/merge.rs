@@ -10,7 +10,7 @@ use super::show::{Entry, Origin};
 use super::stricter::is_within;
 use super::user::UserFile;
 use crate::policy::{Profile, ProfileName};
-use crate::settings::{Environment, ExtraMount, Limits, Settings};
+use crate::settings::{Environment, ExtraMount, Join, Limits, Settings};
 use serde::Serialize;
 use serde_json::json;
 use std::fmt::Display;
@@ -82,6 +82,9 @@ impl Layers<'_> {
             let key = format!("environment.set.{name}");
             entries.push(Entry::new(key, value.value.as_str(), self.user.origin(&value.span)));
         }
+        let (relay, relay_entry) = self.relay();
+        entries.push(relay_entry);
+        entries.extend(user.relay.entries(&self.user.document.path));
         let values = |list: &[Sourced<String>]| list.iter().map(|item| item.value.clone()).collect();
         let settings = Settings {
             profile,
@@ -93,6 +96,7 @@ impl Layers<'_> {
                 set: user.set.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect(),
             },
             writable: values(&user.writable),
+            relay,
         };
         Ok(Merged { settings, entries, warnings })
     }
@@ -160,6 +164,17 @@ impl Layers<'_> {
         let project = &self.project.values.exclude;
         let project = project.iter().map(|item| (item.value.as_str(), self.project.origin(&item.span)));
         defaults.chain(users).chain(project).collect()
+    }
+
+    /// The user's choice, unless the project stays away.
+    fn relay(&self) -> (Join, Entry) {
+        if let Some(Sourced { span, .. }) = &self.project.values.no_relay {
+            return (Join::Refused, Entry::new("relay", false, self.project.origin(span)));
+        }
+        let join = self.user.values.join.as_ref();
+        let origin = join.map_or(Origin::Default, |join| self.user.origin(&join.span));
+        let join = join.map_or_else(Join::default, |join| join.value);
+        (join, Entry::new("relay.join", json!(join), origin))
     }
 
     fn limits(&self) -> Result<(Limits, Vec<Entry>, Vec<Problem>), ConfigError> {

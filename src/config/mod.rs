@@ -19,6 +19,7 @@ mod problem;
 mod profiles;
 mod project;
 mod reader;
+mod relay;
 pub mod schema;
 mod show;
 mod stricter;
@@ -33,6 +34,7 @@ pub use files::FileError;
 pub use groups::{BadGroup, Group};
 pub use problem::{Problem, printable};
 pub use profiles::{ListedOrigin, Origins};
+pub use relay::{BadParty, BadPrefix, BadServer, LoadedPolicy};
 pub use show::{Entry, Origin};
 pub use values::{BadPath, BadPattern, BadSize, BadVariable};
 
@@ -170,6 +172,29 @@ pub fn load_outside(sources: &Sources) -> Result<(Admin, ProfileName), ConfigErr
     let layers = Layers { admin_path: &sources.admin, admin: &admin, user, project, requested };
     let profile = layers.merge()?.settings.profile;
     Ok((admin, profile))
+}
+
+/// What the system's relay does, by root's file; what holds by default if there is none. `owner` as in
+/// [`load_admin`].
+///
+/// # Errors
+/// As [`load_admin`]: also for a mistake in another section.
+pub fn load_relay_admin(path: &Path, owner: u32) -> Result<LoadedPolicy, ConfigError> {
+    let admin = load_admin(path, owner)?;
+    Ok(LoadedPolicy::new(admin.relay, admin.warnings))
+}
+
+/// What a user's own relay does, by the user's file in `config_dir`; what holds by default if there is
+/// none. `home` is what `~` stands for.
+///
+/// # Errors
+/// If the file can't be read, others than the user `uid` could have written it, or it has a mistake, also
+/// in another section.
+pub fn load_relay_user(config_dir: &Path, home: &Path, uid: u32) -> Result<LoadedPolicy, ConfigError> {
+    let path = config_dir.join(USER_FILE);
+    let document = files::read_user(&path, uid)?;
+    let (user, warnings) = layer(document, &path, |text| UserFile::read(text, home))?;
+    Ok(LoadedPolicy::new(user.values.relay, warnings))
 }
 
 /// Refuses a project or writable mount that holds what decides about the sandbox, or what runs in

@@ -2,6 +2,7 @@
 
 use super::problem::{Document, Problem};
 use super::reader::{Mistakes, Report, Sourced, Table};
+use super::relay;
 use super::schema;
 use super::user::strings;
 use super::values::{LimitsSection, pattern, profile_name};
@@ -16,6 +17,8 @@ pub(super) struct ProjectFile {
     pub exclude: Vec<Sourced<String>>,
     pub profile: Option<Sourced<ProfileName>>,
     pub limits: LimitsSection,
+    /// Whether the project stays away from the relay.
+    pub no_relay: Option<Sourced<()>>,
 }
 
 impl ProjectFile {
@@ -38,8 +41,9 @@ impl ProjectFile {
         }
         let profile = file.sourced("profile", |value| profile_name(&value));
         let limits = LimitsSection::take(file);
+        let no_relay = file.sourced("relay", |value| relay::refused(&value));
         file.finish_with(elsewhere);
-        Self { exclude, profile, limits }
+        Self { exclude, profile, limits, no_relay }
     }
 }
 

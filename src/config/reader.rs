@@ -286,6 +286,11 @@ impl<'d> Value<'_, 'd> {
         self.inner.is_integer()
     }
 
+    /// Whether this is `false`.
+    pub(super) fn is_false(&self) -> bool {
+        self.inner.as_bool() == Some(false)
+    }
+
     /// A string that `check` takes; its error says what is allowed.
     pub(super) fn parse<T, E: Display>(&self, expected: &str, check: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
         let Some(text) = self.inner.as_str() else { return self.wrong_type(&format!("a string: {expected}")) };

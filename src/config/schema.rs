@@ -2,6 +2,7 @@
 //! messages. The readers decide what is accepted; tests hold this table against them.
 
 mod admin;
+mod relay;
 mod user;
 
 use serde::Serialize;
@@ -34,6 +35,8 @@ pub struct Key {
 pub enum Type {
     /// `true` or `false`.
     Bool,
+    /// `false` alone.
+    False,
     /// Text.
     String,
     /// A path of the host.

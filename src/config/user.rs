@@ -2,11 +2,12 @@
 
 use super::problem::{Document, Problem};
 use super::reader::{Mistakes, Report, Sourced, Table, Value};
+use super::relay::{self, RelaySection};
 use super::values::{
     LimitsSection, absolute_path, pattern, profile_name, relative_path, variable_name, variable_value,
 };
 use crate::policy::ProfileName;
-use crate::settings::ExtraMount;
+use crate::settings::{ExtraMount, Join};
 use std::path::{Path, PathBuf};
 
 /// The file as it was written.
@@ -20,6 +21,8 @@ pub(super) struct UserFile {
     pub pass: Vec<Sourced<String>>,
     pub set: Vec<(String, Sourced<String>)>,
     pub writable: Vec<Sourced<String>>,
+    pub relay: RelaySection,
+    pub join: Option<Sourced<Join>>,
 }
 
 /// Variables that name a socket of the host's which no sandbox has.
@@ -77,6 +80,9 @@ impl UserFile {
         });
         file.section("handover", |table| {
             user.writable = strings(table, "writable", "a path in the project", |_, text| relative_path(text));
+        });
+        user.relay = RelaySection::take(file, Some(home), |table| {
+            user.join = table.sourced("join", |value| relay::join(&value));
         });
         file.finish();
         user

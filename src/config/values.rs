@@ -57,7 +57,7 @@ fn memory(value: &Value<'_, '_>) -> Option<u64> {
 }
 
 /// Bytes; decimal units by the SI, binary ones by IEC 80000-13, `K`, `M`, `G`, `T` as binary.
-fn parse_size(text: &str) -> Option<u64> {
+pub(super) fn parse_size(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let factor = match unit.trim_start_matches(' ') {
@@ -78,6 +78,20 @@ fn parse_size(text: &str) -> Option<u64> {
 /// A network profile that a file chooses.
 pub(super) fn profile_name(value: &Value<'_, '_>) -> Option<ProfileName> {
     value.parse("the name of a network profile", |text| -> Result<_, BadName> { ProfileName::new(text) })
+}
+
+/// Login names as useradd(8) takes them, and as the NSS of other directories gives them.
+pub(super) fn login_name(text: &str) -> Result<String, &'static str> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte));
+    let head = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    if plain && head && text.len() <= 64 {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "a login name has 1 to 64 characters out of a-z, A-Z, 0-9, '.', '_', '-' and '@', and starts with a letter \
+             or '_'",
+        )
+    }
 }
 
 /// Longest pattern in bytes (`PATH_MAX`, linux/limits.h).

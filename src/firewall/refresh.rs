@@ -9,13 +9,12 @@ use super::loaded::Loaded;
 use super::nft;
 use super::onlink::OnLinkError;
 use super::surroundings::{self, RESOLV_CONF};
+use crate::manager;
 use crate::policy::ruleset::{Ruleset, Version};
 use crate::policy::{Holder, Policy, Surroundings};
 use rustix::fs::{FlockOperation, flock};
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -98,7 +97,7 @@ pub(super) fn watch_in(
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| WatchError::Running)?;
     let mut watched = Watched::load(run, resolv_conf, load)?;
     let mut failed = watched.tell(companion, None);
-    notify_ready();
+    manager::ready();
     let mut looked = Instant::now();
     loop {
         let patience = if watched.end_sessions() || failed.is_some() { SOON } else { LOOK_AGAIN };
@@ -216,18 +215,5 @@ impl<'a> Watched<'a> {
             tracing::error!("{error}");
         }
         failed
-    }
-}
-
-/// sd_notify(3). A service manager that does not listen is none of our concern.
-fn notify_ready() {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let address = match path.as_encoded_bytes() {
-        [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
-        _ => SocketAddr::from_pathname(&path),
-    };
-    let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(b"READY=1\n", &address));
-    if let Err(error) = sent {
-        tracing::warn!("cannot tell the service manager that the rules are loaded: {error}");
     }
 }

@@ -56,6 +56,8 @@ pub struct Remains {
     pub sessions: BTreeMap<SessionName, Remembered>,
     /// What is to be sent later.
     pub schedules: Vec<Schedule>,
+    /// What each session sent that waits, counted once for each mailbox.
+    pub sent: BTreeMap<SessionName, Waiting>,
     /// Mailboxes in which something waits.
     pub waiting: BTreeMap<Mailbox, Waiting>,
     /// What was found wrong and mended on the way, for the log and for `status`.

@@ -81,6 +81,36 @@ pub enum Event {
         /// Which.
         id: ScheduleId,
     },
+    /// A session that is open still, said again before the entries that tell of it are removed.
+    Kept {
+        /// As it was opened.
+        session: Session,
+        /// A name for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        /// The client's own id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client_id: Option<String>,
+        /// The context window.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        figures: Option<Figures>,
+        /// The highest number of a message of its.
+        last_seq: u64,
+        /// When it was last heard of.
+        heard: Moment,
+    },
+    /// The oldest entries are removed, because they are older than the audit is kept.
+    Pruned {
+        /// The number of the first of them.
+        first: u64,
+        /// The number of the last of them.
+        last: u64,
+    },
+    /// Something was found wrong with the journal or the store, and dealt with.
+    Mended {
+        /// What, and how.
+        what: String,
+    },
     /// A request was refused by the policy.
     Refused {
         /// Whose.

@@ -273,3 +273,13 @@ fn a_program_whose_libraries_others_can_change_is_refused() {
     let refused = Plan::new(&Layout::host(), Path::new("/nix/store/not-roots-own/bin/rcc"), &[1000]);
     assert!(matches!(refused, Err(InitError::OpenStore(_))));
 }
+
+#[test]
+fn undoing_keeps_the_program_that_the_systems_relay_runs() {
+    let host = Host::new();
+    host.init(&[1000]).unwrap();
+    host.write("etc/systemd/system/rcc-relay.service", "");
+    host.undo(Scope::default()).unwrap();
+    assert!(host.layout.copy().exists() && host.layout.link().exists());
+    assert!(host.said.borrow().iter().any(|line| line.contains("rcc relay uninstall --system")));
+}

@@ -99,6 +99,11 @@ impl Layout {
         self.at("proc/sys/kernel/apparmor_restrict_unprivileged_userns")
     }
 
+    /// Whether NixOS makes the accounts and the units.
+    pub fn is_nixos(&self) -> bool {
+        self.at("etc/NIXOS").exists()
+    }
+
     /// Whether systemd is the init process; sd_booted(3).
     pub fn has_systemd(&self) -> bool {
         self.at("run/systemd/system").is_dir()

@@ -36,6 +36,10 @@ pub mod observe;
 #[cfg(target_os = "linux")]
 pub mod other_user;
 #[cfg(target_os = "linux")]
+pub mod relay;
+#[cfg(target_os = "linux")]
+pub mod relay_unit;
+#[cfg(target_os = "linux")]
 pub mod sandboxes;
 #[cfg(target_os = "linux")]
 mod shadow_lock;

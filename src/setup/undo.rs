@@ -6,6 +6,7 @@ use super::identities;
 use super::init::Hooks;
 use super::install;
 use super::layout::Layout;
+use super::relay;
 use super::unit;
 use std::cell::Cell;
 use std::io::ErrorKind;
@@ -49,7 +50,7 @@ pub fn execute(layout: &Layout, scope: Scope, hooks: Hooks) -> Result<(), UndoEr
     // Removing the rules takes a lock in there, and makes the directory for that.
     let had_run_directory = layout.run().exists();
     let rules_gone = Cell::new(false);
-    let steps: [(&str, Step); 9] = [
+    let steps: [(&str, Step); 8] = [
         ("the service", &|| service(layout, hooks)),
         ("the firewall rules", &|| rules(hooks).inspect(|()| rules_gone.set(true))),
         ("the network identities", &|| identities(layout, hooks)),
@@ -59,8 +60,7 @@ pub fn execute(layout: &Layout, scope: Scope, hooks: Hooks) -> Result<(), UndoEr
             false => Ok(()),
         }),
         ("the AppArmor profile", &|| profile(layout, hooks)),
-        ("the root-owned copy", &|| install::remove_copy(layout, hooks.say)),
-        ("the link that kept rcc in the Nix store", &|| install::remove(&layout.gc_root(), hooks.say)),
+        ("the root-owned copy", &|| copy(layout, hooks)),
         ("the configuration", &|| install::remove_config(layout, scope.purge, hooks.say)),
         ("the record of changes", &|| install::remove_record(layout, scope.purge, hooks.say)),
     ];
@@ -110,6 +110,17 @@ fn run_directory(layout: &Layout, notable: bool, hooks: Hooks) -> Result<(), Fai
         Err(error) => return Err(error.into()),
     }
     Ok(())
+}
+
+/// The copy, or what keeps the original in the Nix store; the system's relay runs it too.
+fn copy(layout: &Layout, hooks: Hooks) -> Result<(), Failure> {
+    if relay::system::is_installed(layout) {
+        let kept = "kept the program, which the system's relay runs; `rcc relay uninstall --system` removes both";
+        (hooks.say)(kept);
+        return Ok(());
+    }
+    install::remove_copy(layout, hooks.say)?;
+    install::remove(&layout.gc_root(), hooks.say)
 }
 
 fn profile(layout: &Layout, hooks: Hooks) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! The examples of the documentation are configurations.
 
 use crate::world::World;
+use rcc::settings::Join;
 use std::path::Path;
 
 /// Each example with the page that it stands on.
@@ -40,11 +41,13 @@ fn the_examples_of_the_guide_work_together() {
     let examples = examples();
     let guide: Vec<&str> =
         examples.iter().filter(|(page, _)| page == "configuration.md").map(|(_, text)| text.as_str()).collect();
-    let [admin, user, toolchain, project] = guide[..] else { panic!("{} examples", guide.len()) };
+    let [admin, user, toolchain, project, relay] = guide[..] else { panic!("{} examples", guide.len()) };
     assert_eq!(World::new().user(toolchain).loaded().settings.mounts.len(), 2);
+    assert_eq!(World::new().user(relay).loaded().settings.relay, Join::Claude);
     let loaded = World::new().admin(admin).user(user).project(project).loaded();
     assert!(loaded.settings.profile.is_offline());
     assert_eq!(loaded.settings.limits.memory, Some(2 << 30));
+    assert_eq!(loaded.settings.relay, Join::Refused);
     for pattern in rcc::config::DEFAULT_EXCLUDES {
         assert!(page.contains(pattern), "{pattern} is not documented");
     }

@@ -9,5 +9,6 @@ mod merging;
 mod names;
 mod printed;
 mod reference;
+mod relay;
 mod schema;
 mod world;

@@ -54,6 +54,7 @@ fn entry(key: &Key, name: &str) -> String {
 fn phrase(kind: &Type) -> String {
     match kind {
         Type::Bool => "`true` or `false`".to_owned(),
+        Type::False => "`false`".to_owned(),
         Type::String => "a string".to_owned(),
         Type::Path => "a path, as a string".to_owned(),
         Type::Int { min, max: i64::MAX } => format!("a whole number, at least {min}"),

@@ -2,7 +2,9 @@
 
 use crate::golden::assert_golden;
 use crate::world::{World, render};
+use rcc::config;
 use rcc::config::schema::{ADMIN, Key, PROJECT, Type, USER};
+use rcc::relay::policy::Policy;
 use std::collections::BTreeSet;
 
 /// A file that a text can be put into.
@@ -75,6 +77,13 @@ fn companions(key: &Key, table: &[Key]) -> Option<String> {
         "ports" | "protocol" if beside("name") => r#"name = "x.example""#,
         "ports" => r#"address = "10.0.0.1""#,
         "protocol" => r#"address = "10.0.0.1", ports = [1]"#,
+        "from" => r#"to = "*""#,
+        "to" => r#"from = "*""#,
+        "kinds" => r#"from = "*", to = "*""#,
+        "backend" => r#"host = "a", servers = ["tls://a"]"#,
+        "host" => r#"backend = "nats", servers = ["tls://a"]"#,
+        "servers" => r#"backend = "nats", host = "a""#,
+        "credentials" | "ca" | "prefix" => r#"backend = "nats", host = "a", servers = ["tls://a"]"#,
         "target" | "mode" => r#"source = "/srv""#,
         _ => return None,
     };
@@ -110,7 +119,11 @@ fn every_default_is_what_holds_without_the_key() {
     let meaning = |world: World| {
         let loaded = world.loaded();
         let settings = format!("{:?}", loaded.settings).replace(world.path("").to_str().unwrap(), "/");
-        (settings, format!("{:?} {:?} {:?}", loaded.admin.users, loaded.admin.limits, loaded.admin.policy(vec![])))
+        (
+            settings,
+            format!("{:?} {:?} {:?}", loaded.admin.users, loaded.admin.limits, loaded.admin.policy(vec![])),
+            relays(&world),
+        )
     };
     let mut defaults = 0;
     every_key(|file, key, text| {
@@ -137,9 +150,17 @@ fn what_the_types_say_is_what_the_readers_take() {
     });
 }
 
+/// What the system's relay and the user's own do.
+fn relays(world: &World) -> (Policy, Policy) {
+    let sources = &world.sources;
+    let system = config::load_relay_admin(&sources.admin, sources.admin_owner).unwrap();
+    let own = config::load_relay_user(&sources.config_dir, &sources.home, sources.uid).unwrap();
+    (system.policy, own.policy)
+}
+
 /// Values of every type, and those at the bounds of this one.
 fn candidates(kind: &Type) -> Vec<String> {
-    let mut values = ["true", "1", "-1", "1.5", "\"x\"", "[]", "{}", "1979-05-27"].map(str::to_owned).to_vec();
+    let mut values = ["true", "false", "1", "-1", "1.5", "\"x\"", "[]", "{}", "1979-05-27"].map(str::to_owned).to_vec();
     match kind {
         Type::Int { min, max } => {
             let numbers = [min.checked_sub(1), Some(*min), Some(*max), max.checked_add(1)];
@@ -153,7 +174,7 @@ fn candidates(kind: &Type) -> Vec<String> {
         Type::Map(inner) => values.extend(candidates(inner).iter().map(|value| format!("{{ name = {value} }}"))),
         Type::Any(kinds) => values.extend(kinds.iter().flat_map(candidates)),
         Type::Path => values.push("\"relative/path\"".to_owned()),
-        Type::Bool | Type::String | Type::Table(_) => {}
+        Type::Bool | Type::False | Type::String | Type::Table(_) => {}
     }
     values
 }
@@ -162,7 +183,8 @@ fn candidates(kind: &Type) -> Vec<String> {
 fn accepts(kind: &Type, value: &str) -> Option<bool> {
     let within = |open: &str, close: &str| value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
     match kind {
-        Type::Bool => Some(value == "true"),
+        Type::Bool => Some(matches!(value, "true" | "false")),
+        Type::False => Some(value == "false"),
         Type::String if value.starts_with('"') => None,
         Type::Path if value.starts_with("\"/") => None,
         Type::String | Type::Path => Some(false),

@@ -1,5 +1,6 @@
 //! `rcc denials`, and the one line about them at the end of a session.
 
+use super::clock::local;
 use crate::cli::denials::DenialsArguments;
 use crate::cli::table;
 use crate::denials::pending::WINDOW;
@@ -11,14 +12,13 @@ use crate::policy::Policy;
 use crate::session::RUN;
 use crate::shown;
 use miette::IntoDiagnostic;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Between two looks at the record: it lies in a directory that cannot be watched without
 /// privilege.
-const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+const LOOK: Duration = Duration::from_millis(200);
 
 const HEAD: [&str; 6] = ["TIME", "SESSION", "COUNT", "REASON", "DESTINATION", "NAMES"];
 
@@ -62,7 +62,7 @@ impl DenialsArguments {
         match extent {
             None => output::tell_line("rcc: nothing was recorded: the service rcc-firewall has not run since the boot"),
             Some(Extent { since, lost }) => {
-                let since = local_time(since);
+                let since = local(since);
                 if lost > 0 {
                     output::tell_line(format_args!("rcc: {lost} denials since {since} could not be written down"));
                 }
@@ -92,20 +92,12 @@ impl DenialsArguments {
                 let rows = denials.iter().map(|listed| follow_line(&row(&listed.denial)));
                 output::print(rows.collect::<String>())?;
             }
-            if reader_has_gone() {
+            if output::reader_has_gone(LOOK) {
                 return Ok(ExitCode::SUCCESS);
             }
             denials = self.chosen(follow.next(policy).into_diagnostic()?);
         }
     }
-}
-
-/// Waits a moment; a pipe or socket that nobody reads from any more says so at once (poll(2)).
-fn reader_has_gone() -> bool {
-    let stdout = std::io::stdout();
-    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
-    let _ = poll(&mut fds, Some(&LOOK));
-    fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL)
 }
 
 fn lines(denials: &[Listed]) -> String {
@@ -116,7 +108,7 @@ fn lines(denials: &[Listed]) -> String {
 fn row(denial: &crate::denials::Denial) -> Vec<String> {
     let names = if denial.address.is_some() { denial.names.join(" ") } else { String::new() };
     vec![
-        local_time(denial.last),
+        local(denial.last),
         denial.session.clone().unwrap_or_else(|| "-".to_owned()),
         summary::count(denial),
         denial.reason.to_string(),
@@ -132,22 +124,6 @@ fn follow_line(cells: &[String]) -> String {
     let padded = cells.iter().zip(WIDTHS).map(|(cell, width)| format!("{cell:width$}  "));
     let last = cells.get(WIDTHS.len()).map(String::as_str).unwrap_or_default();
     format!("{}\n", (padded.collect::<String>() + last).trim_end())
-}
-
-/// `2026-01-31 14:03:22`, where the machine is.
-fn local_time(milliseconds: u64) -> String {
-    let seconds = libc::time_t::try_from(milliseconds / 1000).unwrap_or(libc::time_t::MAX);
-    // SAFETY: tm is plain data that may be zero; localtime_r reads the one and writes the other
-    // argument, which outlive the call.
-    let time = unsafe {
-        let mut time: libc::tm = std::mem::zeroed();
-        if libc::localtime_r(&seconds, &mut time).is_null() {
-            return format!("@{seconds}");
-        }
-        time
-    };
-    let (year, month) = (i64::from(time.tm_year) + 1900, time.tm_mon + 1);
-    format!("{year:04}-{month:02}-{:02} {:02}:{:02}:{:02}", time.tm_mday, time.tm_hour, time.tm_min, time.tm_sec)
 }
 
 /// One line about what a sandbox was denied, if anything. Waits a moment where the service may
@@ -173,14 +149,6 @@ pub(super) fn at_the_end(policy: Option<&Policy>, uid: u32, session: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_read_by_people() {
-        let shown = local_time(1_700_000_000_000);
-        // Somewhere between UTC-12 and UTC+14.
-        assert!(shown.starts_with("2023-11-14 ") || shown.starts_with("2023-11-15 "), "{shown}");
-        assert_eq!(shown.len(), 19);
-    }
 
     #[test]
     fn a_followed_line_is_one_line() {

@@ -1,6 +1,7 @@
 //! What the commands do on Linux.
 
 mod allowed;
+mod clock;
 mod denials;
 mod deny;
 mod guest;
@@ -9,6 +10,8 @@ mod look;
 mod permit;
 mod ps;
 mod record;
+mod relay;
+pub mod relay_setup;
 mod run;
 mod setup;
 mod verify;

@@ -1,5 +1,6 @@
 //! `rcc ps` and `rcc stop`.
 
+use super::clock::age;
 use crate::cli::ps::{PsArguments, StopArguments};
 use crate::cli::table;
 use crate::facts::Facts;
@@ -57,15 +58,6 @@ fn memory(record: &Record) -> Option<u64> {
     cgroup::memory_of(supervisor).or_else(processes)
 }
 
-fn age(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m", seconds / 60),
-        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3600 % 24),
-    }
-}
-
 fn bytes(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
     if bytes < 1024 * MIB {
@@ -109,8 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_and_sizes_are_short() {
-        assert_eq!([age(5), age(65), age(3_660), age(90_000)], ["5s", "1m", "1h01m", "1d01h"]);
+    fn sizes_are_short() {
         assert_eq!([bytes(1), bytes(1 << 30)], ["1 MiB", "1.0 GiB"]);
     }
 }

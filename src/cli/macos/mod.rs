@@ -9,6 +9,7 @@ use super::firewall::VerifyArguments;
 use super::guest::GuestCommand;
 use super::permit::{AllowArguments, AllowedArguments, DenyArguments};
 use super::ps::{PsArguments, StopArguments};
+use super::relay::RelayArguments;
 use super::run::{ClaudeArguments, RunArguments, ShellArguments};
 use crate::enforcement;
 use crate::firewall::{self, Status};
@@ -139,5 +140,17 @@ impl DenyArguments {
 impl AllowedArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         Err(NoLeases.into())
+    }
+}
+
+/// It serves sandboxes, and there are none here.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("this version of rcc has no relay on macOS")]
+#[diagnostic(help("the relay runs on Linux, where the sandboxes run"))]
+struct NoRelay;
+
+impl RelayArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRelay.into())
     }
 }

@@ -1,5 +1,6 @@
 //! `/etc/rcc/config.toml`.
 
+use super::relay::ADMIN_RELAY;
 use super::user::LIMITS;
 use super::{Key, Type};
 
@@ -44,6 +45,13 @@ pub const ADMIN: Type = Type::Table(&[
         kind: Type::Table(&LIMITS),
         default: None,
         description: "Ceilings for every user's sandboxes. Nothing is allocated in advance.",
+        example: None,
+    },
+    Key {
+        name: "relay",
+        kind: Type::Table(ADMIN_RELAY),
+        default: None,
+        description: "What the system's relay does. The relay of a user is the business of the user's own file.",
         example: None,
     },
 ]);

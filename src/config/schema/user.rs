@@ -1,5 +1,6 @@
 //! `~/.config/rcc/config.toml`, and `.rcc.toml`, which may say less of the same.
 
+use super::relay::RELAY;
 use super::{Key, Type};
 
 /// The user's file.
@@ -56,6 +57,13 @@ pub const USER: Type = Type::Table(&[
         description: "What of the project's protected paths is not.",
         example: None,
     },
+    Key {
+        name: "relay",
+        kind: Type::Table(&RELAY),
+        default: None,
+        description: "What your own relay does, through which your sandboxes exchange messages.",
+        example: None,
+    },
 ]);
 
 /// The project's file: it can only tighten.
@@ -76,6 +84,13 @@ pub const PROJECT: Type = Type::Table(&[
         example: Some(r#""offline""#),
     },
     Key { name: "limits", kind: Type::Table(&LIMITS), default: None, description: "Lower ceilings.", example: None },
+    Key {
+        name: "relay",
+        kind: Type::False,
+        default: None,
+        description: "Keeps the project's sandboxes away from the relay, whatever is asked for.",
+        example: Some("false"),
+    },
 ]);
 
 pub(super) const LIMITS: [Key; 3] = [

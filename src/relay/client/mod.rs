@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of what was pushed and not taken yet. What is beyond is not lost: it comes again with the next
 /// connection, as it was not acknowledged.
-const PUSHED_MAX: usize = 4 * ANSWER_MAX;
+const PUSHED_MAX: usize = 2 * ANSWER_MAX;
 /// Bytes that are read at once.
 const CHUNK: usize = 64 << 10;
 

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// The longest line that the relay writes, in bytes; an answer with many messages is cut before, and says so.
-pub const ANSWER_MAX: usize = 16 << 20;
+/// The longest line that the relay writes, in bytes: one message with the longest text that a configuration
+/// allows, 16 MiB, of which JSON may make twice as much. An answer with many messages is cut before, and says so.
+pub const ANSWER_MAX: usize = 33 << 20;
 
 macro_rules! answers {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* })*) => {$(

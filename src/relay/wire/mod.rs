@@ -3,12 +3,16 @@
 //! fields are those of ccc-statusd. `docs/relay-protocol.md` describes all of it.
 
 pub mod answer;
+#[cfg(test)]
+mod documented;
+mod lines;
 mod message;
 mod reply;
 mod request;
 
+pub use lines::{LineTooLong, Lines};
 pub use message::{Kind, Message, Sender};
-pub use reply::{LineTooLong, Lines, Notice, Reason, Refusal, Reply, Response};
+pub use reply::{Notice, Reason, Refusal, Reply, Response};
 pub use request::{
     Ack, Associate, Cancel, Close, Command, Envelope, Eval, Figures, Heartbeat, Inbox, Malformed, Open, Prompt, Query,
     Question, Register, Request, Respond, Schedule, Send, Stop, Subscribe, parse,

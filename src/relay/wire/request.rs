@@ -243,6 +243,62 @@ bodies! {
     Stop {}
 }
 
+impl Request {
+    /// What its answer calls it: its `type`, or what was asked.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Register(_) => "register",
+            Self::Associate(_) => "associate",
+            Self::Heartbeat(_) => "heartbeat",
+            Self::Prompt(_) => "prompt",
+            Self::Command(_) => "command",
+            Self::Eval(_) => "eval",
+            Self::Query(query) => query.query.word(),
+            Self::Response(_) => "response",
+            Self::Send(_) => "send",
+            Self::Inbox(_) => "inbox",
+            Self::Ack(_) => "ack",
+            Self::Subscribe(_) => "subscribe",
+            Self::Schedule(_) => "schedule",
+            Self::Cancel(_) => "cancel",
+            Self::Open(_) => "open",
+            Self::Close(_) => "close",
+            Self::Stop(_) => "stop",
+        }
+    }
+}
+
+impl Question {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::ListSessions => "list_sessions",
+            Self::ActiveSessions => "active_sessions",
+            Self::ActiveConnections => "active_connections",
+            Self::SessionPath => "session_path",
+            Self::ReloadSchedule => "reload_schedule",
+            Self::Status => "status",
+        }
+    }
+}
+
+impl Send {
+    /// A message with nothing beside what it needs.
+    pub fn new(to: Address, kind: Kind, text: String) -> Self {
+        Self { to, text, kind, id: None, reply_to: None, seq: None, expires_in: None }
+    }
+}
+
+impl Respond {
+    /// All of it as one text.
+    pub fn text(self) -> String {
+        let data = self.data.map(|data| data.to_string());
+        let error = self.error.map(|error| format!("error: {error}"));
+        let parts = [Some(self.text).filter(|text| !text.is_empty()), error, data];
+        parts.into_iter().flatten().collect::<Vec<String>>().join("\n")
+    }
+}
+
 /// What can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,0 +1,87 @@
+//! Bad input, and what a crash leaves.
+
+use super::*;
+
+#[test]
+fn what_is_no_request_is_refused_and_the_connection_goes_on() {
+    let world = World::new();
+    let api = world.session("api-1", "api");
+    let mut client = api.client();
+    for line in ["{}", "[]", "nonsense", "{\"type\":\"send\"", "{\"type\":\"dance\"}", "\u{0}", "\"\\ud800\""] {
+        client.write(format!("{line}\n").as_bytes());
+        assert_eq!(client.hear().unwrap()["reason"], "malformed", "{line}");
+    }
+    client.write(b"\xff\xfe\n");
+    assert_eq!(client.hear().unwrap()["reason"], "malformed");
+    client.done(json!({"type": "heartbeat"}));
+}
+
+#[test]
+fn a_line_that_is_too_long_ends_the_connection() {
+    let world = World::new();
+    let api = world.session("api-1", "api");
+    let mut client = api.client();
+    let long = vec![b'a'; 4 << 20];
+    // It may be closed before all of it was written.
+    let _ = client.lines.get_mut().write_all(&long);
+    assert_eq!(client.hear().unwrap()["reason"], "too-large");
+    assert!(client.hear().is_none());
+    api.client().done(json!({"type": "heartbeat"}));
+}
+
+#[test]
+fn unfinished_lines_of_all_connections_are_charged_together() {
+    let world = World::new();
+    let (api, web) = (world.session("api-1", "api"), world.session("web-1", "web"));
+    let half = vec![b'a'; 2 << 20];
+    let mut clients: Vec<Client> = (0..4).map(|_| api.client()).collect();
+    let refused = clients.iter_mut().any(|client| {
+        client.lines.get_mut().set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        let _ = client.lines.get_mut().write_all(&half);
+        let mut line = String::new();
+        client.lines.read_line(&mut line).is_ok_and(|_| line.contains("too-large"))
+    });
+    assert!(refused);
+    web.client().done(json!({"type": "heartbeat"}));
+}
+
+#[test]
+fn a_second_relay_does_not_start_and_a_stale_socket_is_replaced() {
+    let mut world = World::new();
+    let place = world.place();
+    let second =
+        serve(Start { place: place.clone(), system: false, load: Box::new(|| Ok(Policy::default())) }, Vec::new());
+    assert!(matches!(second, Err(DaemonError::Running { .. })));
+    world.person().done(json!({"type": "query", "query": "status"}));
+    world.stop();
+    drop(std::os::unix::net::UnixListener::bind(place.socket()).ok());
+    world.start();
+    world.person().done(json!({"type": "query", "query": "status"}));
+}
+
+#[test]
+fn a_session_ends_with_its_launcher() {
+    let world = World::new();
+    let api = world.session("api-1", "api");
+    let state = |name: &str| {
+        let listed = world.person().done(json!({"type": "query", "query": "list_sessions"}));
+        let sessions = listed["sessions"].as_array().unwrap().clone();
+        sessions.into_iter().find(|session| session["name"] == name).map(|session| session["state"].clone())
+    };
+    assert_eq!(state("api-1"), Some(json!("here")));
+    let cache = world.place().cache().join("api-1.json");
+    until("its cache file is there", || cache.exists());
+    world.person().done(json!({"type": "close", "session": api.name}));
+    assert_eq!(state("api-1"), Some(json!("ended")));
+    until("its cache file is gone", || !cache.exists());
+}
+
+#[test]
+fn a_session_has_only_so_many_connections() {
+    let world = World::new();
+    let (api, web) = (world.session("api-1", "api"), world.session("web-1", "web"));
+    let mut clients: Vec<Client> = (0..40).map(|_| api.client()).collect();
+    let last = clients.last_mut().unwrap();
+    assert_eq!(last.hear().unwrap()["reason"], "quota");
+    web.client().done(json!({"type": "heartbeat"}));
+}

@@ -1,0 +1,166 @@
+//! Messages that are sent later.
+
+use super::super::commit::Outcome;
+use super::super::event::{self, Event};
+use super::super::name::{Address, Moment, ScheduleId, SessionName};
+use super::super::timing;
+use super::super::wire::answer::{Nothing, Planned, Scheduled, Schedules};
+use super::super::wire::{Cancel, Message, Reason, Refusal, Schedule};
+use super::send::{Draft, digest, message_id};
+use super::{Head, Hub, Now, Pending};
+
+/// Bytes of a digest that names a schedule.
+const ID_BYTES: usize = 6;
+/// Schedules that fire in one turn; the others are next.
+const FIRED_MAX: usize = 100;
+
+impl Hub {
+    pub(super) fn schedule(
+        &mut self,
+        head: &Head,
+        session: SessionName,
+        of: Schedule,
+        now: Now,
+    ) -> Result<(), Refusal> {
+        let Schedule { to, text, kind, at, in_, every, id } = of;
+        let most = self.policy.limits.schedules;
+        let count = self.schedules.values().filter(|schedule| schedule.session == session).count();
+        if count >= most as usize {
+            let why = format!("{session} has {count} schedules, and relay.max_schedules is {most}: cancel some");
+            return Err(Refusal::new(Reason::Quota, why));
+        }
+        let malformed = |error: timing::BadTime| Refusal::new(Reason::Malformed, error.to_string());
+        let (next, every) =
+            timing::first(at.as_deref(), in_.as_deref(), every.as_deref(), now.moment).map_err(malformed)?;
+        self.recipients(&session, &to, kind)?;
+        // Whether the text may be sent is known now, although it is cleaned again when it goes.
+        let draft = Draft { to: to.clone(), kind, text: text.clone(), reply_to: None, expires_in: None };
+        self.message(&session, draft, message_id(&session, "?"), 0, now)?;
+        let own = id.map_or_else(|| format!("@{}.{}", now.moment.0, self.tokens), |id| id.to_string());
+        let id: ScheduleId = digest(&session, &own, ID_BYTES);
+        if self.schedules.contains_key(&id) {
+            return Err(Refusal::new(
+                Reason::Replayed,
+                format!("{session} has a schedule under this id: cancel it first"),
+            ));
+        }
+        let schedule = event::Schedule { id, session, to, kind, text, next, every };
+        let pending = Pending::Scheduled { head: head.clone(), schedule: Box::new(schedule.clone()) };
+        self.commit(vec![Event::Scheduled(schedule)], pending);
+        Ok(())
+    }
+
+    pub(super) fn scheduled(&mut self, head: &Head, schedule: event::Schedule, outcome: Outcome) {
+        if let Outcome::Refused(refusal) = outcome {
+            return self.fail(head, refusal);
+        }
+        self.answer(head, Scheduled { id: schedule.id.clone(), next: schedule.next });
+        self.schedules.insert(schedule.id.clone(), schedule);
+    }
+
+    pub(super) fn cancel(&mut self, head: &Head, session: &SessionName, cancel: Cancel) -> Result<(), Refusal> {
+        let id = cancel.id;
+        if self.schedules.get(&id).is_none_or(|schedule| !self.controls(session, &schedule.session)) {
+            return Err(Refusal::new(Reason::NotFound, format!("{session} has no schedule {id}")));
+        }
+        self.commit(vec![Event::Cancelled { id: id.clone() }], Pending::Cancelled { head: head.clone(), id });
+        Ok(())
+    }
+
+    /// Whether this session may see and end what belongs to that one: its own, and for a person all of theirs.
+    pub(super) fn controls(&self, session: &SessionName, other: &SessionName) -> bool {
+        let of_person = || {
+            let (one, two) = (self.members.get(session)?, self.members.get(other)?);
+            Some(one.is_person() && one.session.uid == two.session.uid)
+        };
+        session == other || of_person().unwrap_or(false)
+    }
+
+    pub(super) fn cancelled(&mut self, head: &Head, id: ScheduleId, outcome: Outcome) {
+        if let Outcome::Refused(refusal) = outcome {
+            return self.fail(head, refusal);
+        }
+        self.schedules.remove(&id);
+        self.answer(head, Nothing {});
+    }
+
+    pub(super) fn planned(&self, session: &SessionName) -> Schedules {
+        let own = self.schedules.values().filter(|schedule| self.controls(session, &schedule.session));
+        let planned = own.cloned().map(|schedule| {
+            let event::Schedule { id, session, to, kind, text, next, every } = schedule;
+            Planned { id, session, to, kind, text, next, every }
+        });
+        let mut schedules: Vec<Planned> = planned.collect();
+        schedules.sort_by_key(|planned| planned.next);
+        Schedules { schedules }
+    }
+
+    /// When the first of all is due.
+    pub(super) fn first_due(&self) -> Option<Moment> {
+        self.schedules.values().map(|schedule| schedule.next).min()
+    }
+
+    /// Sends what is due. Each time of a schedule has one id, so that it is sent once whatever happens.
+    pub(super) fn fire(&mut self, now: Now) {
+        let due = self.schedules.values().filter(|schedule| schedule.next <= now.moment).take(FIRED_MAX);
+        for schedule in due.cloned().collect::<Vec<_>>() {
+            let next = schedule.every.as_deref().and_then(|every| timing::next(every, now.moment));
+            match self.due(&schedule, now) {
+                Ok((message, mailboxes)) => {
+                    self.reserve(&message, &mailboxes);
+                    let event = Event::Accepted { message: message.clone(), mailboxes: mailboxes.clone(), next };
+                    self.commit(vec![event], Pending::Fired { message: Box::new(message), mailboxes });
+                }
+                Err(refusal) => {
+                    let session = schedule.session.clone();
+                    let why = refusal.error;
+                    let refused = Event::Refused { session, what: "schedule".to_owned(), why, count: 1 };
+                    // With its next time, or gone.
+                    let later = match next {
+                        Some(next) => Event::Scheduled(event::Schedule { next, ..schedule.clone() }),
+                        None => Event::Cancelled { id: schedule.id.clone() },
+                    };
+                    self.record(vec![refused, later]);
+                }
+            }
+            match next {
+                Some(next) => drop(self.schedules.entry(schedule.id).and_modify(|schedule| schedule.next = next)),
+                None => drop(self.schedules.remove(&schedule.id)),
+            }
+        }
+    }
+
+    fn due(&mut self, schedule: &event::Schedule, now: Now) -> Result<Due, Refusal> {
+        let session = &schedule.session;
+        let open = self.members.get(session).is_some_and(|member| !member.closed);
+        if !open {
+            return Err(Refusal::new(Reason::NoRecipient, format!("{session} has ended, whose schedule it was")));
+        }
+        let mailboxes = self.recipients(session, &schedule.to, schedule.kind)?;
+        let to: Address = schedule.to.clone();
+        let draft = Draft { to, kind: schedule.kind, text: schedule.text.clone(), reply_to: None, expires_in: None };
+        let id = message_id(session, &format!("{}@{}", schedule.id, schedule.next.0));
+        let seq = self.members.get(session).map_or(0, |member| member.last_seq) + 1;
+        let mut message = self.message(session, draft, id, seq, now)?;
+        message.schedule = Some(schedule.id.clone());
+        self.check_room(session, &mailboxes, message.text.len() as u64)?;
+        if let Some(member) = self.members.get_mut(session) {
+            member.last_seq = seq;
+        }
+        Ok((message, mailboxes))
+    }
+
+    pub(super) fn fired(&mut self, message: Message, mailboxes: Vec<super::super::name::Mailbox>, outcome: Outcome) {
+        match outcome {
+            Outcome::Done => self.deliver(&message, &mailboxes),
+            Outcome::Known(_) => self.unreserve(&message, &mailboxes),
+            Outcome::Refused(refusal) => {
+                tracing::error!("a scheduled message of {} was not sent: {refusal}", message.from.session);
+                self.unreserve(&message, &mailboxes);
+            }
+        }
+    }
+}
+
+/// A message and where it goes.
+type Due = (Message, Vec<super::super::name::Mailbox>);

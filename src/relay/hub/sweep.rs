@@ -1,0 +1,85 @@
+//! What time brings.
+
+use super::super::commit::Outcome;
+use super::super::event::Event;
+use super::super::name::{Mailbox, SessionName};
+use super::super::store::Debt;
+use super::{Answer, Ask, Hub, Now, Pending};
+use std::time::Duration;
+
+/// Between two looks at what has expired and who has gone.
+const SWEEP: Duration = Duration::from_secs(10);
+/// A launcher has so long to lock the lease of its session.
+const LEASE_GRACE: Duration = Duration::from_secs(30);
+/// The clock may be set at any time, so nothing is slept through for longer.
+const SLEEP_MAX: Duration = Duration::from_secs(30);
+
+impl Hub {
+    /// Does what is due; how long nothing will be. `gone` tells whether a sandbox's launcher has ended.
+    pub fn tick(&mut self, now: Now, gone: impl Fn(&SessionName) -> bool) -> Duration {
+        self.fire(now);
+        if now.ticks.saturating_sub(self.swept) >= SWEEP.as_millis() as u64 {
+            self.swept = now.ticks;
+            self.sweep(now, gone);
+        }
+        let due = self.first_due().map(|due| due.since(now.moment).max(Duration::from_millis(1)));
+        let sweep = if self.is_idle() { SLEEP_MAX } else { SWEEP };
+        due.map_or(sweep, |due| due.min(sweep))
+    }
+
+    /// Whether there is nobody and nothing that time could do something about.
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.members.values().all(|member| member.closed || member.is_person())
+    }
+
+    fn sweep(&mut self, now: Now, gone: impl Fn(&SessionName) -> bool) {
+        let limits = self.policy.limits;
+        let ended = self.members.values().filter(|member| !member.closed).filter_map(|member| {
+            let name = &member.session.name;
+            let silent = member.connections.is_empty();
+            if member.is_sandbox() {
+                // A launcher that was just told of its lease may not have it yet.
+                let new = now.moment.since(member.session.opened) < LEASE_GRACE || self.opening.contains_key(name);
+                let over = silent && !new && gone(name);
+                return over.then(|| (name.clone(), "its sandbox has ended".to_owned()));
+            }
+            let over = silent && !member.is_person() && now.moment.since(member.heard) > limits.session_timeout;
+            over.then(|| (name.clone(), "it was not heard of for relay.session_timeout".to_owned()))
+        });
+        for (session, why) in ended.collect::<Vec<_>>() {
+            self.end_session(session, why, None);
+        }
+        if !self.waiting.is_empty() {
+            self.ask(Ask::Expired(now.moment), Pending::Expiring);
+        }
+    }
+
+    pub(super) fn expiring(&mut self, answer: Answer) {
+        let debts = match answer {
+            // What is being read is not dropped as well: it would be counted twice.
+            Answer::Expired(debts) => debts.into_iter().filter(|(debt, mailbox)| self.begin_ack(mailbox, &debt.id)),
+            Answer::Failed(refusal) => return tracing::error!("cannot look for expired messages: {refusal}"),
+            _ => return,
+        };
+        let debts: Vec<(Debt, Mailbox)> = debts.collect();
+        if debts.is_empty() {
+            return;
+        }
+        let mut ids: Vec<_> = debts.iter().map(|(debt, _)| debt.id.clone()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        self.commit(vec![Event::Expired { ids }], Pending::Dropped { debts });
+    }
+
+    pub(super) fn dropped(&mut self, debts: &[(Debt, Mailbox)], outcome: &Outcome) {
+        for (debt, mailbox) in debts {
+            self.acking.remove(&(mailbox.clone(), debt.id.clone()));
+        }
+        if let Outcome::Refused(refusal) = outcome {
+            return tracing::error!("expired messages stay for now: {refusal}");
+        }
+        for (Debt { sender, bytes, .. }, mailbox) in debts {
+            self.release(sender, mailbox, *bytes);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What can go wrong with the store.
+
+use rusqlite::ErrorCode;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The store could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database did not.
+    #[error("cannot {attempt} {}, the relay's store: {source}{}", path.display(), remedy(source))]
+    Database {
+        /// What was attempted.
+        attempt: &'static str,
+        /// The database.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The file system did not.
+    #[error(
+        "cannot {attempt} {}, the relay's store: {source}. Its directory must be writable by the relay's user \
+         alone: see to its owner, its mode and its mount",
+        path.display()
+    )]
+    File {
+        /// What was attempted.
+        attempt: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// Another rcc made it.
+    #[error("{} is of version {found}, and this rcc's is {ours}", path.display())]
+    Version {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The one that this program reads and writes.
+        ours: i64,
+    },
+    /// It holds what the journal does not.
+    #[error("{} has seen entry {n} of another journal, or one that the journal has lost", path.display())]
+    Apart {
+        /// The database.
+        path: PathBuf,
+        /// The entry.
+        n: u64,
+    },
+    /// The journal cannot be read.
+    #[error("cannot read the journal that {} is made from: {source}", path.display())]
+    Journal {
+        /// The database.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    /// For `map_err`: what was attempted, on which database.
+    pub(super) fn at(attempt: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Database { attempt, path, source }
+    }
+
+    /// As [`at`](Self::at), for the file system.
+    pub(super) fn file<E: Into<io::Error>>(attempt: &'static str, path: &Path) -> impl FnOnce(E) -> Self + use<E> {
+        let path = path.to_owned();
+        move |source| Self::File { attempt, path, source: source.into() }
+    }
+
+    /// What is the matter with the database, where another one is to be made from the journal.
+    pub fn spoilt(&self) -> Option<&'static str> {
+        match self {
+            Self::Database { source, .. } if is_corrupt(source) => Some("corrupt"),
+            Self::Version { found, ours, .. } if found < ours => Some("outdated"),
+            Self::Apart { .. } => Some("apart"),
+            _ => None,
+        }
+    }
+}
+
+/// SQLite found damage, or content that rcc never writes.
+fn is_corrupt(error: &rusqlite::Error) -> bool {
+    match error {
+        rusqlite::Error::SqliteFailure(error, _) => {
+            matches!(error.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        }
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..) => true,
+        _ => false,
+    }
+}
+
+fn remedy(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => ". Make room on that disk",
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            ". The file and its directory must be writable by the relay's user: see to owner, mode and mount"
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ". Another program holds it: end that one",
+        _ => "",
+    }
+}

@@ -1,0 +1,94 @@
+//! The store: what the journal amounts to, in SQLite.
+//!
+//! The journal is what is durable. The store is written after it, without waiting for the disk (WAL with
+//! `synchronous=NORMAL` syncs at checkpoints alone), and remembers how far it has come; what it lacks after a
+//! crash is read from the journal again, and a store that is lost, damaged or of another version is made anew
+//! from it. So there are no migrations, and nothing in it is worth more than the time to read the journal.
+
+mod checkpoint;
+mod debts;
+mod error;
+mod fold;
+mod forget;
+mod mailbox;
+mod query;
+mod restore;
+mod row;
+#[cfg(test)]
+pub(super) mod samples;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use debts::Debt;
+pub use error::StoreError;
+pub use fold::Recorded;
+pub use forget::{KEPT_READ, KEPT_SETTLED};
+pub use query::{Clash, Listed, Listing, Overdue};
+pub use restore::{renew, restore};
+pub use schema::head;
+
+use super::journal::Head;
+use checkpoint::Checkpointer;
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+
+/// The store, held by the one thread that writes to it.
+#[derive(Debug)]
+pub struct Store {
+    // Dropped first, so that the last connection to close is the one below, which empties the log.
+    checkpointer: Option<Checkpointer>,
+    connection: Connection,
+    path: PathBuf,
+    /// How far it has come.
+    position: Head,
+    /// Where [`Store::forget`] goes on.
+    swept: i64,
+}
+
+impl Store {
+    /// Opens the database, or makes an empty one.
+    ///
+    /// # Errors
+    /// If it cannot be opened or written to, is damaged, or is of another version.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = schema::open(path)?;
+        let position = schema::position(&connection).map_err(StoreError::at("read", path))?;
+        let checkpointer = Some(Checkpointer::start(path)?);
+        Ok(Self { checkpointer, connection, path: path.to_owned(), position, swept: 0 })
+    }
+
+    /// In the place of a store that cannot be used: whatever it is asked fails.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn absent(path: &Path) -> Result<Self, StoreError> {
+        let connection = Connection::open_in_memory().map_err(StoreError::at("close", path))?;
+        Ok(Self { checkpointer: None, connection, path: path.to_owned(), position: Head::default(), swept: 0 })
+    }
+
+    /// Whether this only stands in a store's place.
+    pub fn is_absent(&self) -> bool {
+        self.checkpointer.is_none()
+    }
+
+    /// The last entry that was applied.
+    pub fn position(&self) -> Head {
+        self.position
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes every write fail, or work again.
+    #[cfg(test)]
+    pub(super) fn freeze(&self, frozen: bool) {
+        self.connection.pragma_update(None, "query_only", frozen).unwrap();
+    }
+
+    fn error(&self, attempt: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError + use<> {
+        StoreError::at(attempt, &self.path)
+    }
+}

@@ -1,0 +1,145 @@
+//! Brings the store to where the journal is: from where it was, or from the journal's beginning.
+
+use super::fold::Recorded;
+use super::{Store, StoreError};
+use crate::relay::journal::{Entry, Found, Head, Journal};
+use crate::relay::name::Moment;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Entries that are applied in one transaction, and bytes of their texts: what a rebuild holds in memory.
+const CHUNK: usize = 1000;
+const CHUNK_BYTES: usize = 4 << 20;
+/// Faults of the journal that are told one by one.
+const TOLD: usize = 5;
+
+/// Opens the store, and applies what the journal has and it has not. One that is damaged, of an older version,
+/// or of another journal is kept beside it, and a new one is made. Also says what was wrong.
+///
+/// # Errors
+/// If there is no way to have a store.
+pub fn restore(path: &Path, journal: &Journal) -> Result<(Store, Vec<String>), StoreError> {
+    let mut mended = Vec::new();
+    let opened = Store::open(path).and_then(|mut store| {
+        store.catch_up(journal, &mut mended)?;
+        // What a daemon reads first shows most damage that there may be.
+        store.remains()?;
+        Ok(store)
+    });
+    match opened {
+        Ok(store) => Ok((store, mended)),
+        Err(error) if error.spoilt().is_some() => renew(path, journal, &error),
+        Err(error) => Err(error),
+    }
+}
+
+/// Keeps the store beside its place, because of this error, and makes a new one. It must be closed. Also says
+/// what was wrong.
+///
+/// # Errors
+/// If there is no way to have a store.
+pub fn renew(path: &Path, journal: &Journal, error: &StoreError) -> Result<(Store, Vec<String>), StoreError> {
+    let kept = set_aside(path, error.spoilt().unwrap_or("old"))?;
+    let mut mended =
+        vec![format!("{error}: it is kept as {}, and a new store is made from the journal", kept.display())];
+    let mut store = Store::open(path)?;
+    store.catch_up(journal, &mut mended)?;
+    Ok((store, mended))
+}
+
+impl Store {
+    /// Applies the entries of the journal that are behind the store's position.
+    ///
+    /// # Errors
+    /// If they cannot be read or applied, or if the store's position is not one of this journal.
+    pub fn catch_up(&mut self, journal: &Journal, mended: &mut Vec<String>) -> Result<(), StoreError> {
+        let (position, end) = (self.position(), journal.head());
+        let apart = || StoreError::Apart { path: self.path().to_owned(), n: position.n };
+        if position == end {
+            return Ok(());
+        }
+        if position.n >= end.n {
+            return Err(apart());
+        }
+        let (mut faults, mut first) = (0, true);
+        let mut chunk = Chunk::default();
+        for found in journal.entries(position.n + 1) {
+            let path = self.path().to_owned();
+            match found.map_err(|source| StoreError::Journal { path, source })? {
+                Found::Fault(fault) => {
+                    faults += 1;
+                    if faults <= TOLD {
+                        mended.push(format!("the journal is damaged, and its other entries count: {fault}"));
+                    }
+                }
+                Found::Entry(line) => {
+                    let follows = line.entry.n == position.n + 1 && line.entry.prev == position.hash;
+                    if first && position.n > 0 && !follows {
+                        return Err(StoreError::Apart { path: self.path().to_owned(), n: position.n });
+                    }
+                    first = false;
+                    chunk.add(line.entry, line.hash);
+                }
+            }
+            if chunk.is_full() {
+                chunk.apply(self)?;
+            }
+        }
+        chunk.apply(self)
+    }
+}
+
+#[derive(Default)]
+struct Chunk {
+    entries: Vec<Entry>,
+    head: Head,
+    bytes: usize,
+}
+
+impl Chunk {
+    fn add(&mut self, entry: Entry, hash: crate::relay::journal::Hash) {
+        self.head = Head { n: entry.n, hash };
+        if let crate::relay::event::Event::Accepted { message, .. } = &entry.event {
+            self.bytes += message.text.len();
+        }
+        self.entries.push(entry);
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() >= CHUNK || self.bytes >= CHUNK_BYTES
+    }
+
+    fn apply(&mut self, store: &mut Store) -> Result<(), StoreError> {
+        if self.entries.is_empty() {
+            return Ok(());
+        }
+        let entries = self.entries.iter().map(|entry| Recorded { n: entry.n, at: entry.at, event: &entry.event });
+        store.apply(entries, self.head)?;
+        self.entries.clear();
+        self.bytes = 0;
+        Ok(())
+    }
+}
+
+/// Renames the database and the files that belong to it; returns its new name.
+fn set_aside(path: &Path, state: &str) -> Result<PathBuf, StoreError> {
+    let moment = Moment::now().0;
+    let with = |ending: &str| {
+        let mut name = OsString::from(path);
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let kept = with(&format!(".{state}-{moment}"));
+    for ending in ["-wal", "-shm"] {
+        let mut to = OsString::from(&kept);
+        to.push(ending);
+        match std::fs::rename(with(ending), to) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::file("move away the files of", path)(error));
+            }
+            _ => {}
+        }
+    }
+    std::fs::rename(path, &kept).map_err(StoreError::file("move away", path))?;
+    Ok(kept)
+}

@@ -1,0 +1,96 @@
+//! Messages as rows, and rows as messages.
+
+use crate::relay::name::Moment;
+use crate::relay::wire::{Kind, Message, Sender};
+use rusqlite::Row;
+use rusqlite::types::Type;
+use std::str::FromStr;
+
+/// The columns of a message, in the order in which [`message`] reads them. Statements call the table `m`.
+pub(super) const COLUMNS: &str = "m.id, m.session, m.host, m.project, m.user, m.uid, m.recipient, m.kind, \
+                                  m.reply_to, m.seq, m.accepted, m.expires, m.schedule, m.text";
+/// How many those are.
+pub(super) const COUNT: usize = 14;
+
+/// A time as SQLite's integer. What is later than it can hold is never reached either.
+pub(super) fn stored(moment: Moment) -> i64 {
+    i64::try_from(moment.0).unwrap_or(i64::MAX)
+}
+
+/// A time of a column.
+pub(super) fn moment(row: &Row<'_>, at: usize) -> rusqlite::Result<Moment> {
+    number(row, at).map(Moment)
+}
+
+/// A time of a column that may be empty.
+pub(super) fn maybe_moment(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Moment>> {
+    let value: Option<i64> = row.get(at)?;
+    value.map(|value| u64::try_from(value).map(Moment).map_err(|error| unreadable(at, error))).transpose()
+}
+
+/// A number of a column that is never negative.
+pub(super) fn number(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(at)?;
+    u64::try_from(value).map_err(|error| unreadable(at, error))
+}
+
+/// A name of a column.
+pub(super) fn parsed<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    row: &Row<'_>,
+    at: usize,
+) -> rusqlite::Result<T> {
+    row.get_ref(at)?.as_str()?.parse().map_err(|error| unreadable(at, error))
+}
+
+/// A name of a column that may be empty.
+pub(super) fn maybe<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    row: &Row<'_>,
+    at: usize,
+) -> rusqlite::Result<Option<T>> {
+    let text = row.get_ref(at)?.as_str_or_null()?;
+    text.map(|text| text.parse().map_err(|error| unreadable(at, error))).transpose()
+}
+
+/// For what a column holds that rcc never wrote.
+pub(super) fn unreadable(at: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(at, Type::Text, Box::new(error))
+}
+
+/// The sender, of the first columns.
+pub(super) fn sender(row: &Row<'_>) -> rusqlite::Result<Sender> {
+    let host = row.get_ref(2)?.as_str()?;
+    let host = (!host.is_empty()).then(|| host.parse()).transpose().map_err(|error| unreadable(2, error))?;
+    Ok(Sender { session: parsed(row, 1)?, host, project: maybe(row, 3)?, user: row.get(4)?, uid: row.get(5)? })
+}
+
+/// A message, of [`COLUMNS`].
+pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
+    Ok(Message {
+        id: parsed(row, 0)?,
+        from: sender(row)?,
+        to: parsed(row, 6)?,
+        kind: kind(row.get_ref(7)?.as_str()?).ok_or_else(|| unreadable(7, std::fmt::Error))?,
+        reply_to: maybe(row, 8)?,
+        seq: number(row, 9)?,
+        accepted: moment(row, 10)?,
+        expires: moment(row, 11)?,
+        schedule: maybe(row, 12)?,
+        text: row.get(13)?,
+    })
+}
+
+/// As it is stored: its word on the wire.
+pub(super) fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Message => "message",
+        Kind::Prompt => "prompt",
+        Kind::Command => "command",
+        Kind::Eval => "eval",
+        Kind::Response => "response",
+    }
+}
+
+fn kind(word_of: &str) -> Option<Kind> {
+    let kinds = [Kind::Message, Kind::Prompt, Kind::Command, Kind::Eval, Kind::Response];
+    kinds.into_iter().find(|kind| word(*kind) == word_of)
+}
