@@ -14,7 +14,7 @@ use crate::session;
 use miette::Diagnostic;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// Whether a run joins the relay.
@@ -163,7 +163,12 @@ impl Membership {
         let Opened { session, directory, lease, groups } = opened;
         // From here on an error closes the session.
         let lease = Lease::take(&lease, &socket, &session)?;
-        let real = |path: &Path| std::fs::canonicalize(path).map_err(JoinError::file("find", path));
+        let real = |path: &Path| {
+            // The current directory is the agent's.
+            let real =
+                if path.is_absolute() { std::fs::canonicalize(path) } else { Err(ErrorKind::InvalidInput.into()) };
+            real.map_err(JoinError::file("find", path))
+        };
         let worktables = groups.into_iter().map(|table| Ok(Worktable { directory: real(&table.directory)?, ..table }));
         let worktables = worktables.collect::<Result<_, JoinError>>()?;
         let seat = Seat { session, socket, directory: real(&directory)?, worktables, program: program()? };
@@ -210,5 +215,128 @@ impl Drop for Lease {
 fn close(socket: &Path, session: &SessionName) {
     if let Ok(mut client) = Client::connect(socket) {
         let _ = client.ask::<Nothing>(&Request::Close(Close { session: session.clone() }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::agent::fixture;
+    use rustix::fs::FlockOperation::NonBlockingLockExclusive;
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::net::UnixListener;
+    use std::sync::mpsc::{Receiver, channel};
+
+    /// A relay that opens every session, and a project.
+    struct Host {
+        dir: tempfile::TempDir,
+        facts: Facts,
+        asked: Receiver<String>,
+    }
+
+    impl Host {
+        fn new(relay: &'static str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let root = std::fs::canonicalize(dir.path()).unwrap();
+            for name in ["sessions/api-1", "home/api"] {
+                std::fs::create_dir_all(root.join(name)).unwrap();
+            }
+            std::fs::write(root.join("lease"), "").unwrap();
+            let socket = root.join("relay.sock");
+            let (tell, asked) = channel();
+            let listener = UnixListener::bind(&socket).unwrap();
+            let answer = relay.replace("ROOT", &root.to_string_lossy());
+            std::thread::spawn(move || {
+                for stream in listener.incoming() {
+                    let mut stream = BufReader::new(stream.unwrap());
+                    let mut line = String::new();
+                    while stream.read_line(&mut line).is_ok_and(|count| count > 0) {
+                        let tag = serde_json::from_str::<serde_json::Value>(&line).unwrap()["request"].clone();
+                        let _ = tell.send(std::mem::take(&mut line));
+                        let answer = answer.replace("TAG", &tag.to_string());
+                        stream.get_mut().write_all(answer.as_bytes()).unwrap();
+                    }
+                }
+            });
+            let mut facts = fixture::facts(&root.join("home"), &[("RCC_RELAY_SOCKET", socket.to_str().unwrap())]);
+            facts.cwd = root.join("home/api");
+            Self { dir, facts, asked }
+        }
+
+        fn join(&self, how: Join) -> Result<Option<Membership>, JoinError> {
+            join(how, &self.facts, &Project::find(&self.facts).unwrap())
+        }
+
+        fn asked(&self) -> String {
+            self.asked.recv_timeout(std::time::Duration::from_secs(5)).unwrap()
+        }
+
+        fn lease_is_held(&self) -> bool {
+            let lease = File::open(self.dir.path().join("lease")).unwrap();
+            flock(&lease, NonBlockingLockExclusive).is_err()
+        }
+    }
+
+    const OPENS: &str = concat!(
+        r#"{"type":"response","query":"open","request":TAG,"timestamp":1,"data":{"session":"api-1","#,
+        r#""directory":"ROOT/sessions/api-1","lease":"ROOT/lease","groups":[]}}"#,
+        "\n"
+    );
+    const REFUSES: &str = concat!(
+        r#"{"type":"response","query":"open","request":TAG,"timestamp":1,"error":"too many","reason":"quota"}"#,
+        "\n"
+    );
+
+    #[test]
+    fn a_session_lives_as_long_as_its_membership() {
+        let host = Host::new(OPENS);
+        let member = host.join(Join::IfRunning).unwrap().unwrap();
+        assert_eq!(member.seat.session.as_str(), "api-1");
+        assert!(host.asked().contains(r#""project":"api""#));
+        assert!(host.lease_is_held());
+        drop(member);
+        assert!(host.asked().contains(r#""type":"close","session":"api-1""#));
+        assert!(!host.lease_is_held());
+    }
+
+    #[test]
+    fn a_relay_that_refuses_is_an_error_only_where_one_was_asked_for() {
+        let host = Host::new(REFUSES);
+        assert!(host.join(Join::IfRunning).unwrap().is_none());
+        let error = host.join(Join::Required).unwrap_err();
+        assert_eq!(error.to_string(), "too many");
+    }
+
+    #[test]
+    fn without_a_relay_nothing_is_opened_and_the_remedy_is_named() {
+        let mut host = Host::new(OPENS);
+        host.facts.environment.insert("RCC_RELAY_SOCKET".into(), host.dir.path().join("absent").into());
+        assert!(host.join(Join::IfRunning).unwrap().is_none());
+        let error = host.join(Join::Required).unwrap_err();
+        assert!(error.help().unwrap().to_string().contains("rcc relay start"));
+        assert!(host.asked.try_recv().is_err());
+    }
+
+    #[test]
+    fn what_is_only_shown_opens_nothing() {
+        let host = Host::new(OPENS);
+        let project = Project::find(&host.facts).unwrap();
+        let member = foresee(Join::Required, &host.facts, &project).unwrap().unwrap();
+        assert!(member.seat.directory.starts_with(std::fs::canonicalize(host.dir.path()).unwrap().join("sessions")));
+        drop(member);
+        assert!(host.asked.try_recv().is_err());
+        assert!(foresee(Join::No, &host.facts, &project).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_directory_that_depends_on_where_one_is_is_refused_and_the_session_closed() {
+        let host = Host::new(concat!(
+            r#"{"type":"response","query":"open","request":TAG,"timestamp":1,"data":{"session":"api-1","#,
+            r#""directory":"sessions/api-1","lease":"ROOT/lease","groups":[]}}"#,
+            "\n"
+        ));
+        assert!(matches!(host.join(Join::Required), Err(JoinError::File { action: "find", .. })));
+        assert!(host.asked().contains(r#""type":"open""#));
+        assert!(host.asked().contains(r#""type":"close""#));
     }
 }
