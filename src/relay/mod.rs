@@ -13,6 +13,7 @@
 #[cfg(target_os = "linux")]
 pub mod commit;
 pub mod event;
+pub mod exercise;
 pub mod name;
 #[cfg(target_os = "linux")]
 pub mod place;
