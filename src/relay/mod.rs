@@ -20,6 +20,7 @@ pub mod event;
 #[cfg(target_os = "linux")]
 pub mod hub;
 pub mod journal;
+pub mod exercise;
 pub mod name;
 #[cfg(target_os = "linux")]
 pub mod place;

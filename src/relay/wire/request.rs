@@ -1,6 +1,7 @@
 //! What clients say.
 
 use super::super::name::{Address, MessageId, ProjectName, ScheduleId, SessionName};
+use super::super::text::one_line;
 use super::message::Kind;
 use super::reply::{Reason, Refusal};
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 const TAG_MAX: usize = 64;
 /// Bytes of a `timestamp` that is text; RFC 3339 needs 35.
 const TIMESTAMP_MAX: usize = 40;
+/// Columns of what is said to be wrong with a line: parts of the line are quoted in it.
+const WRONG_MAX: usize = 300;
 
 /// What any request may carry beside its own fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -333,7 +336,7 @@ pub struct Malformed {
 /// # Errors
 /// What is wrong with it: nothing is guessed, and what is not known is refused.
 pub fn parse(line: &[u8]) -> Result<(Envelope, Request), Malformed> {
-    let malformed = |why: String| Refusal { reason: Reason::Malformed, error: why, retry_after: None };
+    let malformed = |why: String| Refusal::new(Reason::Malformed, one_line(&why, WRONG_MAX));
     let mut fields: Map<String, Value> = serde_json::from_slice(line).map_err(|error| Malformed {
         request: None,
         word: None,
