@@ -158,7 +158,6 @@ impl Journal {
     /// Begins a batch. What an earlier one left is forgotten.
     pub fn begin(&mut self, now: Moment) {
         self.batch.clear();
-        self.batch.shrink_to(BUFFER_KEPT);
         self.staged = self.head;
         self.now = now;
     }
@@ -228,6 +227,8 @@ impl Journal {
         current.length += self.batch.len() as u64;
         current.last = self.now;
         self.head = self.staged;
+        self.batch.clear();
+        self.batch.shrink_to(BUFFER_KEPT);
         Ok(Written { first, at: self.now, head: self.head, rotated })
     }
 

@@ -154,7 +154,8 @@ mod tests {
         for number in [1, 4711, u64::MAX] {
             assert_eq!(first(name(number).as_bytes()), Some(number));
         }
-        for other in [name(0), "1.jsonl".into(), format!("{}.damaged-1", name(1)), "+0000000000000000001.jsonl".into()] {
+        for other in [name(0), "1.jsonl".into(), format!("{}.damaged-1", name(1)), "+0000000000000000001.jsonl".into()]
+        {
             assert_eq!(first(other.as_bytes()), None, "{other}");
         }
     }

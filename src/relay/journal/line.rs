@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn the_longest_header_is_read_from_its_beginning_alone() {
         let mut line = Vec::new();
-        write(&mut line, u64::MAX, Moment(u64::MAX), &Hash::default(), &Event::Mended { what: String::new() }).unwrap();
+        write(&mut line, u64::MAX, Moment(u64::MAX), &Hash::default(), &Event::Mended { what: "x".repeat(99) })
+            .unwrap();
         assert_eq!(header(&line[..HEADER_MAX]).unwrap().n, u64::MAX);
     }
 

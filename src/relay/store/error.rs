@@ -76,7 +76,7 @@ impl StoreError {
     }
 
     /// What is the matter with the database, where another one is to be made from the journal.
-    pub(super) fn spoilt(&self) -> Option<&'static str> {
+    pub fn spoilt(&self) -> Option<&'static str> {
         match self {
             Self::Database { source, .. } if is_corrupt(source) => Some("corrupt"),
             Self::Version { found, ours, .. } if found < ours => Some("outdated"),

@@ -34,7 +34,7 @@ impl Store {
         let failed = self.error("write to");
         let bytes = self.write(entries, head).map_err(failed)?;
         self.position = head;
-        if self.checkpointer.applied(bytes) {
+        if self.checkpointer.as_mut().is_some_and(|thread| thread.applied(bytes)) {
             let made = self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
             made.unwrap_or_else(|error| tracing::warn!("cannot shorten the log of the relay's store: {error}"));
         }
@@ -127,7 +127,11 @@ fn met(
 }
 
 fn closed(store: &Connection, session: &SessionName, at: Moment) -> Result<()> {
-    run(store, "UPDATE sessions SET closed = ?2 WHERE name = ?1", params![session.as_str(), stored(at)])?;
+    run(
+        store,
+        "UPDATE sessions SET closed = ?2 WHERE name = ?1 AND closed IS NULL",
+        params![session.as_str(), stored(at)],
+    )?;
     run(store, "DELETE FROM deliveries WHERE mailbox = ?1 AND done = 0", [session_key(session)])
 }
 
@@ -245,8 +249,7 @@ fn scheduled(store: &Connection, n: i64, schedule: &Schedule, at: Moment) -> Res
     let statement = "INSERT INTO schedules (id, recorded, session, next, body) VALUES (?1, ?2, ?3, ?4, ?5)
                      ON CONFLICT (id) DO UPDATE SET recorded = excluded.recorded, next = excluded.next,
                      body = excluded.body WHERE session = excluded.session";
-    let values =
-        params![schedule.id.as_str(), n, schedule.session.as_str(), stored(schedule.next), json(schedule)?];
+    let values = params![schedule.id.as_str(), n, schedule.session.as_str(), stored(schedule.next), json(schedule)?];
     run(store, statement, values)?;
     heard(store, &schedule.session, at)
 }

@@ -77,7 +77,8 @@ impl Store {
 
     fn read_standing(&self, n: i64) -> Result<Vec<Event>> {
         let mut statement = self.connection.prepare("SELECT body, next FROM schedules WHERE recorded < ?1")?;
-        let schedules: Result<Vec<Event>> = statement.query_map([n], |row| schedule(row).map(Event::Scheduled))?.collect();
+        let schedules: Result<Vec<Event>> =
+            statement.query_map([n], |row| schedule(row).map(Event::Scheduled))?.collect();
         // Sessions come after their schedules, so that those do not seem to have come from them just now.
         let mut statement = self.connection.prepare(
             "SELECT opened, 0, title, client_id, figures, last_seq, heard FROM sessions WHERE closed IS NULL

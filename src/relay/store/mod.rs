@@ -13,6 +13,8 @@ mod mailbox;
 mod query;
 mod restore;
 mod row;
+#[cfg(test)]
+pub(super) mod samples;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -21,7 +23,7 @@ pub use error::StoreError;
 pub use fold::Recorded;
 pub use forget::{KEPT_READ, KEPT_SETTLED};
 pub use query::{Clash, Listed, Listing, Overdue};
-pub use restore::restore;
+pub use restore::{renew, restore};
 pub use schema::head;
 
 use super::journal::Head;
@@ -33,7 +35,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Store {
     // Dropped first, so that the last connection to close is the one below, which empties the log.
-    checkpointer: Checkpointer,
+    checkpointer: Option<Checkpointer>,
     connection: Connection,
     path: PathBuf,
     /// How far it has come.
@@ -50,8 +52,22 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let connection = schema::open(path)?;
         let position = schema::position(&connection).map_err(StoreError::at("read", path))?;
-        let checkpointer = Checkpointer::start(path)?;
+        let checkpointer = Some(Checkpointer::start(path)?);
         Ok(Self { checkpointer, connection, path: path.to_owned(), position, swept: 0 })
+    }
+
+    /// In the place of a store that cannot be used: whatever it is asked fails.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn absent(path: &Path) -> Result<Self, StoreError> {
+        let connection = Connection::open_in_memory().map_err(StoreError::at("close", path))?;
+        Ok(Self { checkpointer: None, connection, path: path.to_owned(), position: Head::default(), swept: 0 })
+    }
+
+    /// Whether this only stands in a store's place.
+    pub fn is_absent(&self) -> bool {
+        self.checkpointer.is_none()
     }
 
     /// The last entry that was applied.
@@ -62,6 +78,12 @@ impl Store {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Makes every write fail, or work again.
+    #[cfg(test)]
+    pub(super) fn freeze(&self, frozen: bool) {
+        self.connection.pragma_update(None, "query_only", frozen).unwrap();
     }
 
     fn error(&self, attempt: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError + use<> {

@@ -89,11 +89,7 @@ impl Store {
             if bytes > listing.bytes && !listed.is_empty() {
                 break;
             }
-            listed.push(Listed {
-                message,
-                delivered: maybe_moment(row, COUNT)?,
-                read: maybe_moment(row, COUNT + 1)?,
-            });
+            listed.push(Listed { message, delivered: maybe_moment(row, COUNT)?, read: maybe_moment(row, COUNT + 1)? });
         }
         Ok(listed)
     }
@@ -126,9 +122,10 @@ impl Store {
             "SELECT {COLUMNS} FROM messages m JOIN deliveries d ON d.message = m.key
              WHERE m.id = ?1 AND d.mailbox = ?2 ORDER BY m.key DESC LIMIT 1"
         );
-        let found = self.connection.prepare_cached(&statement).and_then(|mut statement| {
-            statement.query_row([id.as_str(), &key(to)], message).optional()
-        });
+        let found = self
+            .connection
+            .prepare_cached(&statement)
+            .and_then(|mut statement| statement.query_row([id.as_str(), &key(to)], message).optional());
         found.map_err(self.error("look for a message in"))
     }
 
@@ -258,9 +255,7 @@ impl Store {
              JOIN messages m ON m.key = d.message WHERE d.done = 0 GROUP BY d.mailbox",
         )?;
         let waiting: Result<BTreeMap<Mailbox, Waiting>> = statement
-            .query_map([], |row| {
-                Ok((mailbox_of(row, 0)?, Waiting { messages: row.get(1)?, bytes: number(row, 2)? }))
-            })?
+            .query_map([], |row| Ok((mailbox_of(row, 0)?, Waiting { messages: row.get(1)?, bytes: number(row, 2)? })))?
             .collect();
         Ok(Remains { sessions: sessions?, schedules: schedules?, waiting: waiting?, mended: Vec::new() })
     }

@@ -26,14 +26,22 @@ pub fn restore(path: &Path, journal: &Journal) -> Result<(Store, Vec<String>), S
         store.remains()?;
         Ok(store)
     });
-    let error = match opened {
-        Ok(store) => return Ok((store, mended)),
-        Err(error) => error,
-    };
-    let Some(state) = error.spoilt() else { return Err(error) };
-    let kept = set_aside(path, state)?;
-    mended.clear();
-    mended.push(format!("{error}: it is kept as {}, and a new store is made from the journal", kept.display()));
+    match opened {
+        Ok(store) => Ok((store, mended)),
+        Err(error) if error.spoilt().is_some() => renew(path, journal, &error),
+        Err(error) => Err(error),
+    }
+}
+
+/// Keeps the store beside its place, because of this error, and makes a new one. It must be closed. Also says
+/// what was wrong.
+///
+/// # Errors
+/// If there is no way to have a store.
+pub fn renew(path: &Path, journal: &Journal, error: &StoreError) -> Result<(Store, Vec<String>), StoreError> {
+    let kept = set_aside(path, error.spoilt().unwrap_or("old"))?;
+    let mut mended =
+        vec![format!("{error}: it is kept as {}, and a new store is made from the journal", kept.display())];
     let mut store = Store::open(path)?;
     store.catch_up(journal, &mut mended)?;
     Ok((store, mended))

@@ -1,0 +1,249 @@
+//! Writing one batch.
+
+use super::queue::{Job, Then, collect};
+use super::{Outcomes, soon};
+use crate::relay::commit::{Commit, Outcome, Remains};
+use crate::relay::event::Event;
+use crate::relay::journal::{Journal, JournalError, Unwritable, Written};
+use crate::relay::name::{Mailbox, MessageId, Moment};
+use crate::relay::store::{Clash, Recorded, Store, StoreError};
+use crate::relay::wire::{Message, Reason, Refusal};
+use std::collections::HashMap;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+/// The thread's own.
+pub(super) struct Scribe {
+    pub journal: Journal,
+    pub store: Store,
+    outcomes: Outcomes,
+    pub retention: Duration,
+    /// Why the store is not where the journal is.
+    pub trouble: Option<StoreError>,
+    /// When the store was tried last.
+    pub tried: Instant,
+    /// Whether the last batch could not be written, so that the log says it once.
+    ailing: bool,
+    /// When there is something to clear up.
+    pub chores: Instant,
+}
+
+/// What becomes of a commit of the batch.
+enum Verdict {
+    /// It is part of the batch.
+    Staged,
+    /// It holds a message that is part of the batch already.
+    Twin(Box<Message>),
+    /// This, whether the batch is written or not.
+    Settled(Outcome),
+}
+
+impl Scribe {
+    pub fn new(journal: Journal, store: Store, outcomes: Outcomes, retention: Duration) -> Self {
+        let now = Instant::now();
+        Self { journal, store, outcomes, retention, trouble: None, tried: now, ailing: false, chores: now }
+    }
+
+    /// What the store holds.
+    pub fn remains(&self) -> Result<Remains, StoreError> {
+        self.store.remains()
+    }
+
+    /// Until nobody can commit anything any more.
+    pub fn run(mut self, queue: &Receiver<Job>) {
+        let mut batch = Vec::new();
+        loop {
+            let then = collect(queue, self.idle(), &mut batch);
+            if !batch.is_empty() {
+                self.write(&batch);
+                batch.clear();
+            }
+            match then {
+                Then::Ask(question) => {
+                    self.mend();
+                    question(&mut self.store);
+                }
+                Then::End => return,
+                Then::Continue => self.mend(),
+            }
+            self.clear_up();
+        }
+    }
+
+    pub fn write(&mut self, batch: &[Commit]) {
+        self.mend();
+        self.journal.begin(Moment::now());
+        let verdicts = self.stage(batch);
+        let staged =
+            |(commit, verdict): &(&Commit, &Verdict)| matches!(verdict, Verdict::Staged) && !commit.events.is_empty();
+        let durable = batch.iter().zip(&verdicts).filter(staged).any(|(commit, _)| commit.durable);
+        let written = if self.journal.staged() > 0 { self.journal.write(durable).map(Some) } else { Ok(None) };
+        let refusal = written.as_ref().err().map(|error| self.refusal(error));
+        self.ailing = refusal.is_some();
+        let events = batch.iter().zip(&verdicts).filter(staged).flat_map(|(commit, _)| &commit.events);
+        // The events stay where they are; only what is told moves.
+        let events: Vec<&Event> = events.collect();
+        let told: Vec<_> = batch
+            .iter()
+            .zip(verdicts)
+            .filter_map(|(commit, verdict)| Some((commit.token?, verdict.outcome(refusal.as_ref()))))
+            .collect();
+        if !told.is_empty() {
+            (self.outcomes)(told);
+        }
+        if let Ok(Some(written)) = written {
+            self.apply(&events, written);
+        }
+    }
+
+    /// Brings what was written into the store. Where that fails, the journal has it, and `mend` tries again.
+    pub fn apply(&mut self, events: &[&Event], written: Written) {
+        if written.rotated {
+            self.chores = Instant::now();
+        }
+        if self.trouble.is_some() {
+            return;
+        }
+        let numbers = written.first..;
+        let entries = numbers.zip(events).map(|(n, event)| Recorded { n, at: written.at, event });
+        if let Err(error) = self.store.apply(entries, written.head) {
+            self.ails(error);
+        }
+    }
+
+    /// The store is out of order: nothing that must be found in it again is accepted until it is mended.
+    pub fn ails(&mut self, error: StoreError) {
+        tracing::error!("{error}. Nothing is accepted until that works again");
+        self.trouble = Some(error);
+        self.tried = Instant::now();
+    }
+
+    fn stage(&mut self, batch: &[Commit]) -> Vec<Verdict> {
+        let mut ids: HashMap<&MessageId, Vec<(&Message, &[Mailbox])>> = HashMap::new();
+        let mut verdicts = Vec::with_capacity(batch.len());
+        for commit in batch {
+            let accepted = commit.events.iter().find_map(|event| match event {
+                Event::Accepted { message, mailboxes, .. } => Some((message, &mailboxes[..])),
+                _ => None,
+            });
+            let settled = match accepted {
+                Some((message, mailboxes)) => self.met_before(message, mailboxes, ids.get(&message.id)),
+                None => {
+                    self.trouble.as_ref().filter(|_| commit.durable).map(|error| Verdict::refused(store_refusal(error)))
+                }
+            };
+            let verdict = settled.unwrap_or_else(|| match self.journal.stage(&commit.events) {
+                Ok(()) => Verdict::Staged,
+                Err(error) => Verdict::refused(unwritable(&error)),
+            });
+            if let (Some(accepted), Verdict::Staged) = (accepted, &verdict) {
+                ids.entry(&accepted.0.id).or_default().push(accepted);
+            }
+            verdicts.push(verdict);
+        }
+        verdicts
+    }
+
+    /// What is to be said of a message without writing it, if anything.
+    fn met_before(
+        &mut self,
+        message: &Message,
+        mailboxes: &[Mailbox],
+        batch: Option<&Vec<(&Message, &[Mailbox])>>,
+    ) -> Option<Verdict> {
+        if let Some(error) = &self.trouble {
+            return Some(Verdict::refused(store_refusal(error)));
+        }
+        // SQLite's integers end here, and so does what can be compared with the last one.
+        if i64::try_from(message.seq).is_err() {
+            let why = format!("`seq` is {}, and at most {}", message.seq, i64::MAX);
+            return Some(Verdict::refused(Refusal::new(Reason::Malformed, why)));
+        }
+        for (old, places) in batch.into_iter().flatten() {
+            if (&old.from.session, &old.from.host) == (&message.from.session, &message.from.host) {
+                return Some(match Clash::between(old, message) {
+                    Clash::Known(old) => Verdict::Twin(old),
+                    _ => Verdict::refused(replayed(&message.id)),
+                });
+            }
+            if mailboxes.iter().any(|mailbox| places.contains(mailbox)) {
+                return Some(Verdict::refused(taken(&message.id)));
+            }
+        }
+        match self.store.clash(message, mailboxes) {
+            Ok(Clash::Free) => None,
+            Ok(Clash::Known(old)) => Some(Verdict::Settled(Outcome::Known(old))),
+            Ok(Clash::Replayed) => Some(Verdict::refused(replayed(&message.id))),
+            Ok(Clash::Taken) => Some(Verdict::refused(taken(&message.id))),
+            Err(error) => {
+                let refusal = store_refusal(&error);
+                self.ails(error);
+                Some(Verdict::refused(refusal))
+            }
+        }
+    }
+
+    fn refusal(&self, error: &JournalError) -> Refusal {
+        if !self.ailing {
+            tracing::error!("{error}");
+        }
+        let (why, retry_after) = match error {
+            JournalError::Io { source, .. } => {
+                (format!("{source}. The host's user must make room or see to it; then it goes on by itself"), soon())
+            }
+            JournalError::Final { why, .. } => {
+                (format!("{why}. Nothing more is accepted until the host's user starts the relay again"), None)
+            }
+        };
+        let error = format!("nothing was accepted, because the relay cannot write to its disk: {why}");
+        Refusal { reason: Reason::Storage, error, retry_after }
+    }
+}
+
+impl Verdict {
+    fn refused(refusal: Refusal) -> Self {
+        Self::Settled(Outcome::Refused(refusal))
+    }
+
+    /// `failed` is why the batch was not written.
+    fn outcome(self, failed: Option<&Refusal>) -> Outcome {
+        match (self, failed) {
+            (Self::Settled(outcome), _) => outcome,
+            (_, Some(refusal)) => Outcome::Refused(refusal.clone()),
+            (Self::Staged, None) => Outcome::Done,
+            (Self::Twin(message), None) => Outcome::Known(message),
+        }
+    }
+}
+
+/// For clients: without the host's paths.
+fn store_refusal(error: &StoreError) -> Refusal {
+    let why = match error {
+        StoreError::Database { source, .. } => source.to_string(),
+        StoreError::File { source, .. } | StoreError::Journal { source, .. } => source.to_string(),
+        StoreError::Version { .. } | StoreError::Apart { .. } => "it must be made anew".to_owned(),
+    };
+    let error = format!(
+        "nothing was accepted, because the relay's store is out of order: {why}. The host's user finds more in the \
+         relay's log; once that is seen to, it goes on by itself"
+    );
+    Refusal { reason: Reason::Storage, error, retry_after: soon() }
+}
+
+fn unwritable(error: &Unwritable) -> Refusal {
+    let reason = match error {
+        Unwritable::TooLong => Reason::TooLarge,
+        Unwritable::Json(_) => Reason::Malformed,
+    };
+    Refusal::new(reason, format!("not accepted: {error}"))
+}
+
+fn replayed(id: &MessageId) -> Refusal {
+    let why = format!("{id} is the id of another message that you sent: send this one under an id of its own");
+    Refusal::new(Reason::Replayed, why)
+}
+
+fn taken(id: &MessageId) -> Refusal {
+    let why = format!("{id} is the id of another message to the same recipient: send this one under another id");
+    Refusal::new(Reason::Replayed, why)
+}

@@ -1,0 +1,89 @@
+//! What is written together.
+
+use crate::relay::commit::Commit;
+use crate::relay::event::Event;
+use crate::relay::store::Store;
+use std::fmt;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// Commits of a batch, and bytes of texts in it: what one wait for the disk is for, at most.
+const COMMITS_MAX: usize = 1024;
+const BYTES_MAX: usize = 8 << 20;
+/// How long a commit that nobody waits for is held back, so that it is written with one that is in a hurry.
+const LAZY: Duration = Duration::from_millis(50);
+
+/// What the thread is asked to do.
+pub(super) enum Job {
+    /// To write this.
+    Commit(Commit),
+    /// To ask this.
+    Ask(Question),
+}
+
+/// A question to the store.
+pub(super) type Question = Box<dyn FnOnce(&mut Store) + Send>;
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Commit(commit) => commit.fmt(f),
+            Self::Ask(_) => f.write_str("Ask"),
+        }
+    }
+}
+
+/// What comes after a batch.
+pub(super) enum Then {
+    /// The next one.
+    Continue,
+    /// This question, about what the batch wrote, too.
+    Ask(Question),
+    /// Nothing: whoever could commit something has gone.
+    End,
+}
+
+/// Collects a batch; an empty one if nothing comes for `time`.
+pub(super) fn collect(queue: &Receiver<Job>, time: Duration, batch: &mut Vec<Commit>) -> Then {
+    let (mut hurry, mut bytes) = (false, 0);
+    let mut end = None;
+    while batch.len() < COMMITS_MAX && bytes < BYTES_MAX {
+        let wait = match end {
+            None => time,
+            Some(_) if hurry => Duration::ZERO,
+            Some(end) => Instant::saturating_duration_since(&end, Instant::now()),
+        };
+        match receive(queue, wait) {
+            Ok(Job::Commit(commit)) => {
+                hurry |= commit.durable || commit.token.is_some();
+                bytes += weight(&commit);
+                end.get_or_insert_with(|| Instant::now() + LAZY);
+                batch.push(commit);
+            }
+            Ok(Job::Ask(question)) => return Then::Ask(question),
+            Err(RecvTimeoutError::Timeout) => return Then::Continue,
+            Err(RecvTimeoutError::Disconnected) => return Then::End,
+        }
+    }
+    Then::Continue
+}
+
+fn receive(queue: &Receiver<Job>, wait: Duration) -> Result<Job, RecvTimeoutError> {
+    // Does not ask for the time where it is not waited for.
+    match queue.try_recv() {
+        Err(std::sync::mpsc::TryRecvError::Empty) if !wait.is_zero() => queue.recv_timeout(wait),
+        Err(std::sync::mpsc::TryRecvError::Empty) => Err(RecvTimeoutError::Timeout),
+        Err(std::sync::mpsc::TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
+        Ok(job) => Ok(job),
+    }
+}
+
+/// Bytes of what is long in a commit.
+fn weight(commit: &Commit) -> usize {
+    let text = |event: &Event| match event {
+        Event::Accepted { message, .. } => message.text.len(),
+        Event::Scheduled(schedule) => schedule.text.len(),
+        _ => 0,
+    };
+    commit.events.iter().map(text).sum()
+}
