@@ -22,3 +22,5 @@ pub mod rate;
 pub mod text;
 pub mod timing;
 pub mod wire;
+#[cfg(target_os = "linux")]
+pub mod worktable;
