@@ -172,8 +172,8 @@ impl Worktable {
     /// Puts a document there, in place of another one of its name. It is on disk when this returns.
     ///
     /// # Errors
-    /// If it doesn't fit, or can't be written: then all is as before, unless it was the directory that could not be
-    /// written: then the document is there, and may be gone with the next crash.
+    /// If it doesn't fit or can't be written, and all is as before; or if the directory can't be, and the document
+    /// is there, but a crash may bring the one before back.
     pub fn put(&mut self, name: &DocumentName, text: &[u8], quota: Quota) -> Result<Change, WorktableError> {
         let documents = self.list()?;
         let others = || documents.iter().filter(|document| document.name != *name);
