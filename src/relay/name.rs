@@ -82,6 +82,11 @@ name! {
     /// A relay among those of a cluster.
     HostName, "a host's name"
 }
+name! {
+    /// A document on a group's worktable. It is the name of its file: with no `/` in it and no `.` in front, it
+    /// leads nowhere and hides nothing.
+    DocumentName, "a document's name"
+}
 
 fn is_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.~".contains(&byte);
