@@ -172,11 +172,10 @@ fn remove_state(state: &Path, purge: bool, hooks: Hooks<'_>) -> Result<bool, Fai
     Ok(true)
 }
 
-/// One step of an undo, and what it does.
-type Step<'a> = (&'a str, &'a dyn Fn() -> Result<(), Failure>);
+type Step<'a> = &'a dyn Fn() -> Result<(), Failure>;
 
 /// All failures of these steps, each with its name.
-fn all(steps: &[Step<'_>]) -> Result<(), UninstallError> {
+fn all(steps: &[(&str, Step<'_>)]) -> Result<(), UninstallError> {
     let failed = steps.iter().filter_map(|(name, step)| step().err().map(|error| format!("{name}: {error}")));
     let failures: Vec<String> = failed.collect();
     if failures.is_empty() { Ok(()) } else { Err(UninstallError(failures)) }
