@@ -17,10 +17,10 @@ pub mod commit;
 #[cfg(target_os = "linux")]
 pub mod daemon;
 pub mod event;
+pub mod exercise;
 #[cfg(target_os = "linux")]
 pub mod hub;
 pub mod journal;
-pub mod exercise;
 pub mod name;
 #[cfg(target_os = "linux")]
 pub mod place;

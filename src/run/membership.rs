@@ -1,6 +1,7 @@
 //! A run's session at the relay: opened before anything else, so that what runs knows of it, and closed at the
 //! end. While the launcher lives, its lock on the lease says so.
 
+use crate::config::PROJECT_FILE;
 use crate::facts::Facts;
 use crate::output;
 use crate::project::Project;
@@ -11,6 +12,7 @@ use crate::relay::seat::Seat;
 use crate::relay::wire::answer::{Nothing, Opened, Worktable};
 use crate::relay::wire::{Close, Open, Reason, Request};
 use crate::session;
+use crate::settings::Join;
 use miette::Diagnostic;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use std::fs::File;
@@ -19,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 /// Whether a run joins the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Join {
+pub enum Joining {
     /// It does, and without a relay nothing starts.
     Required,
     /// If a relay runs and takes it.
@@ -28,13 +30,18 @@ pub enum Join {
     No,
 }
 
-impl Join {
-    /// What was typed, else what the command does without a word.
-    pub fn of(typed: Option<bool>, otherwise: Self) -> Self {
-        match typed {
-            Some(true) => Self::Required,
-            Some(false) => Self::No,
-            None => otherwise,
+impl Joining {
+    /// What was typed, else what the configuration says; `agent` tells whether it is an agent that runs.
+    ///
+    /// # Errors
+    /// If it was asked for, and the project stays away.
+    pub fn of(typed: Option<bool>, configured: Join, agent: bool) -> Result<Self, JoinError> {
+        match (typed, configured) {
+            (Some(true), Join::Refused) => Err(JoinError::Refused),
+            (Some(true), _) => Ok(Self::Required),
+            (None, Join::Always) => Ok(Self::IfRunning),
+            (None, Join::Claude) if agent => Ok(Self::IfRunning),
+            (Some(false) | None, _) => Ok(Self::No),
         }
     }
 }
@@ -57,6 +64,10 @@ pub enum JoinError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The project's file says so.
+    #[error("this project stays away from the relay: its {PROJECT_FILE} says `relay = false`")]
+    #[diagnostic(help("run it without `--relay`, or remove that line"))]
+    Refused,
     /// Sandboxes are not nested.
     #[error("a sandbox has the session that it was started with, and cannot open another")]
     #[diagnostic(help("start this one from the host, or with `--no-relay`"))]
@@ -75,7 +86,7 @@ impl JoinError {
             Self::Inside => true,
             Self::Relay(ClientError::NotRunning { .. } | ClientError::NotPermitted { .. }) => true,
             Self::Relay(error) => error.reason() == Some(Reason::Closing),
-            Self::File { .. } => false,
+            Self::File { .. } | Self::Refused => false,
         }
     }
 }
@@ -94,7 +105,7 @@ pub struct Membership {
 ///
 /// # Errors
 /// If the run must join and cannot.
-pub fn join(how: Join, facts: &Facts, project: &Project) -> Result<Option<Membership>, JoinError> {
+pub fn join(how: Joining, facts: &Facts, project: &Project) -> Result<Option<Membership>, JoinError> {
     attempt(how, || {
         let request = request(facts, project);
         let (mut client, socket) = connect(facts)?;
@@ -107,7 +118,7 @@ pub fn join(how: Join, facts: &Facts, project: &Project) -> Result<Option<Member
 ///
 /// # Errors
 /// If the run must join and cannot.
-pub fn foresee(how: Join, facts: &Facts, project: &Project) -> Result<Option<Membership>, JoinError> {
+pub fn foresee(how: Joining, facts: &Facts, project: &Project) -> Result<Option<Membership>, JoinError> {
     attempt(how, || {
         let session = request(facts, project).session;
         let (_, socket) = connect(facts)?;
@@ -118,11 +129,14 @@ pub fn foresee(how: Join, facts: &Facts, project: &Project) -> Result<Option<Mem
     })
 }
 
-fn attempt(how: Join, open: impl FnOnce() -> Result<Membership, JoinError>) -> Result<Option<Membership>, JoinError> {
+fn attempt(
+    how: Joining,
+    open: impl FnOnce() -> Result<Membership, JoinError>,
+) -> Result<Option<Membership>, JoinError> {
     match how {
-        Join::No => Ok(None),
-        Join::Required => open().map(Some),
-        Join::IfRunning => Ok(open().map_or_else(
+        Joining::No => Ok(None),
+        Joining::Required => open().map(Some),
+        Joining::IfRunning => Ok(open().map_or_else(
             |error| {
                 if !error.is_absence() {
                     output::tell_line(format_args!("rcc: this session starts without the relay: {error}"));
@@ -263,7 +277,7 @@ mod tests {
             Self { dir, facts, asked }
         }
 
-        fn join(&self, how: Join) -> Result<Option<Membership>, JoinError> {
+        fn join(&self, how: Joining) -> Result<Option<Membership>, JoinError> {
             join(how, &self.facts, &Project::find(&self.facts).unwrap())
         }
 
@@ -290,7 +304,7 @@ mod tests {
     #[test]
     fn a_session_lives_as_long_as_its_membership() {
         let host = Host::new(OPENS);
-        let member = host.join(Join::IfRunning).unwrap().unwrap();
+        let member = host.join(Joining::IfRunning).unwrap().unwrap();
         assert_eq!(member.seat.session.as_str(), "api-1");
         assert!(host.asked().contains(r#""project":"api""#));
         assert!(host.lease_is_held());
@@ -302,8 +316,8 @@ mod tests {
     #[test]
     fn a_relay_that_refuses_is_an_error_only_where_one_was_asked_for() {
         let host = Host::new(REFUSES);
-        assert!(host.join(Join::IfRunning).unwrap().is_none());
-        let error = host.join(Join::Required).unwrap_err();
+        assert!(host.join(Joining::IfRunning).unwrap().is_none());
+        let error = host.join(Joining::Required).unwrap_err();
         assert_eq!(error.to_string(), "too many");
     }
 
@@ -311,8 +325,8 @@ mod tests {
     fn without_a_relay_nothing_is_opened_and_the_remedy_is_named() {
         let mut host = Host::new(OPENS);
         host.facts.environment.insert("RCC_RELAY_SOCKET".into(), host.dir.path().join("absent").into());
-        assert!(host.join(Join::IfRunning).unwrap().is_none());
-        let error = host.join(Join::Required).unwrap_err();
+        assert!(host.join(Joining::IfRunning).unwrap().is_none());
+        let error = host.join(Joining::Required).unwrap_err();
         assert!(error.help().unwrap().to_string().contains("rcc relay start"));
         assert!(host.asked.try_recv().is_err());
     }
@@ -321,11 +335,11 @@ mod tests {
     fn what_is_only_shown_opens_nothing() {
         let host = Host::new(OPENS);
         let project = Project::find(&host.facts).unwrap();
-        let member = foresee(Join::Required, &host.facts, &project).unwrap().unwrap();
+        let member = foresee(Joining::Required, &host.facts, &project).unwrap().unwrap();
         assert!(member.seat.directory.starts_with(std::fs::canonicalize(host.dir.path()).unwrap().join("sessions")));
         drop(member);
         assert!(host.asked.try_recv().is_err());
-        assert!(foresee(Join::No, &host.facts, &project).unwrap().is_none());
+        assert!(foresee(Joining::No, &host.facts, &project).unwrap().is_none());
     }
 
     #[test]
@@ -335,8 +349,21 @@ mod tests {
             r#""directory":"sessions/api-1","lease":"ROOT/lease","groups":[]}}"#,
             "\n"
         ));
-        assert!(matches!(host.join(Join::Required), Err(JoinError::File { action: "find", .. })));
+        assert!(matches!(host.join(Joining::Required), Err(JoinError::File { action: "find", .. })));
         assert!(host.asked().contains(r#""type":"open""#));
         assert!(host.asked().contains(r#""type":"close""#));
+    }
+
+    #[test]
+    fn who_joins_is_typed_else_configured_and_a_project_that_stays_away_does() {
+        let of = |typed, configured, agent| Joining::of(typed, configured, agent).ok();
+        assert_eq!(of(None, Join::Claude, true), Some(Joining::IfRunning));
+        assert_eq!(of(None, Join::Claude, false), Some(Joining::No));
+        assert_eq!(of(None, Join::Always, false), Some(Joining::IfRunning));
+        assert_eq!(of(None, Join::Never, true), Some(Joining::No));
+        assert_eq!(of(Some(true), Join::Never, false), Some(Joining::Required));
+        assert_eq!(of(Some(false), Join::Always, true), Some(Joining::No));
+        assert_eq!(of(Some(true), Join::Refused, true), None);
+        assert_eq!(of(None, Join::Refused, true), Some(Joining::No));
     }
 }

@@ -118,7 +118,8 @@ impl Core {
                 let to_loop = self.to_loop.clone();
                 self.with_writer(|writer| {
                     // A loop that has ended wants no answer.
-                    writer.ask(move |state| drop(to_loop.send(Done::Answer(token, Box::new(store::answer(state, ask))))))
+                    writer
+                        .ask(move |state| drop(to_loop.send(Done::Answer(token, Box::new(store::answer(state, ask))))))
                 });
             }
             Effect::Listen(session) => self.listen(&session),
