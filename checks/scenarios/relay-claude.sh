@@ -44,8 +44,8 @@ done
 
 check "without a relay \`--relay\` starts nothing and says what to do" \
     says 'no relay is running' 'rcc relay start' -- exits 125 as-user dev rcc run --relay -- true
-check "without a word a shell does not join" says RCC_SESSION -- as-user dev rcc run -- env
 as-user dev rcc relay start --detach || broken "the relay starts" /dev/null
+check "a command that did not ask for it does not join" never_says RCC_RELAY -- as-user dev rcc run -- env
 check "a plan names the relay, and opens nothing" says '"relay": ".*relay.sock"' -- as-user dev rcc run --relay --dry-run -- true
 
 claude shop 8000 >/run/shop.out 2>&1 &
