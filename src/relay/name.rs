@@ -16,6 +16,9 @@ pub struct BadName {
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        name! { $(#[$doc])* $name, $what, is_name }
+    };
+    ($(#[$doc:meta])* $name:ident, $what:literal, $check:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -32,7 +35,7 @@ macro_rules! name {
             type Err = BadName;
 
             fn from_str(text: &str) -> Result<Self, BadName> {
-                if is_name(text) { Ok(Self(text.into())) } else { Err(BadName { what: $what }) }
+                if $check(text) { Ok(Self(text.into())) } else { Err(BadName { what: $what }) }
             }
         }
 
@@ -85,7 +88,12 @@ name! {
 name! {
     /// A document on a group's worktable. It is the name of its file: with no `/` in it and no `.` in front, it
     /// leads nowhere and hides nothing.
-    DocumentName, "a document's name"
+    DocumentName, "a document's name", is_document
+}
+
+/// People write README.md.
+fn is_document(text: &str) -> bool {
+    is_name(&text.to_ascii_lowercase())
 }
 
 fn is_name(text: &str) -> bool {

@@ -9,6 +9,7 @@
 //! one.
 
 use super::name::{DocumentName, Moment};
+use super::wire::answer::What;
 use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, fsync, openat2, renameat, statat, unlinkat,
 };
@@ -74,19 +75,7 @@ pub struct Change {
     pub bytes: u64,
 }
 
-/// What became of a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum What {
-    /// There was none.
-    Added,
-    /// There was another one.
-    Replaced,
-    /// It is gone.
-    Removed,
-}
-
-/// A worktable can't be used like that. Only [`WorktableError::File`] tells a path of the host's.
+/// A worktable can't be used like that. [`WorktableError::File`] and [`WorktableError::Untrusted`] tell a path of the host's.
 #[derive(Debug, thiserror::Error)]
 pub enum WorktableError {
     /// It would hold too many bytes.

@@ -60,7 +60,7 @@ fn a_document_is_put_replaced_and_removed() {
 
 #[test]
 fn no_name_leads_elsewhere_or_hides() {
-    for name in ["", ".", "..", ".hidden", "a/b", "/a", "../a", "a\0", "a\n", "-a", "A", "é", &"a".repeat(65)] {
+    for name in ["", ".", "..", ".hidden", "a/b", "/a", "../a", "a\0", "a\n", "-a", "é", &"a".repeat(65)] {
         assert!(name.parse::<DocumentName>().is_err(), "{name:?}");
     }
     for name in ["plan.md", "a..b", "2026-notes.tar.gz", &"a".repeat(64)] {

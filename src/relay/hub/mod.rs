@@ -1,6 +1,7 @@
 //! Decides. One value holds what the relay knows; requests, outcomes and time go in, effects come out, and
 //! nothing here touches a socket or a file.
 
+mod documents;
 mod effect;
 mod host;
 mod later;
@@ -13,6 +14,7 @@ mod resolve;
 mod send;
 mod sweep;
 
+pub use documents::Work;
 pub use effect::{Answer, Ask, Door, Effect, Now, Own};
 pub use member::Member;
 
@@ -269,6 +271,8 @@ impl Hub {
             Request::Subscribe(_) => self.subscribe(head, session),
             Request::Schedule(schedule) => self.schedule(head, session, schedule, now),
             Request::Cancel(cancel) => self.cancel(head, &session, cancel),
+            Request::Put(put) => self.put(head, session, put, now),
+            Request::Remove(remove) => self.remove(head, session, remove, now),
             Request::Open(open) => self.open(head, open, now),
             Request::Close(close) => self.close(head, close),
             Request::Stop(_) => self.stop(head),
@@ -289,6 +293,7 @@ impl Hub {
             Pending::Acked { head, mailbox, debts } => self.acked(&head, mailbox, debts, outcome),
             Pending::Closed { session, head } => self.closed(&session, head, outcome),
             Pending::Dropped { debts } => self.dropped(&debts, &outcome),
+            Pending::Recorded { head, work } => self.recorded(head, *work, outcome),
             Pending::Again { .. }
             | Pending::Replying { .. }
             | Pending::Listed { .. }
@@ -296,6 +301,7 @@ impl Hub {
             | Pending::Pumped { .. }
             | Pending::Closing { .. }
             | Pending::Status { .. }
+            | Pending::Worked { .. }
             | Pending::Expiring => {}
         }
     }
@@ -312,6 +318,7 @@ impl Hub {
             Pending::Closing { session, why, head } => self.closing(session, why, head, answer),
             Pending::Expiring => self.expiring(answer),
             Pending::Status { head } => self.status(&head, answer),
+            Pending::Worked { head, group } => self.worked(&head, group, answer),
             _ => {}
         }
     }

@@ -1,6 +1,6 @@
 //! What clients say.
 
-use super::super::name::{Address, MessageId, ProjectName, ScheduleId, SessionName};
+use super::super::name::{Address, DocumentName, GroupName, MessageId, ProjectName, ScheduleId, SessionName};
 use super::super::text::one_line;
 use super::message::Kind;
 use super::reply::{Reason, Refusal};
@@ -56,6 +56,10 @@ pub enum Request {
     Schedule(Schedule),
     /// Takes a schedule back.
     Cancel(Cancel),
+    /// Puts a document on a group's worktable, in the place of the one of that name.
+    Put(Put),
+    /// Takes one away.
+    Remove(Remove),
     /// A host's program opens the socket of a sandbox's session.
     Open(Open),
     /// A host's program ends a session.
@@ -226,6 +230,22 @@ bodies! {
         /// Which.
         id: ScheduleId,
     }
+    /// See [`Request::Put`].
+    Put {
+        /// Whose worktable.
+        group: GroupName,
+        /// The document.
+        name: DocumentName,
+        /// All of its text.
+        text: String,
+    }
+    /// See [`Request::Remove`].
+    Remove {
+        /// Whose worktable.
+        group: GroupName,
+        /// The document.
+        name: DocumentName,
+    }
     /// See [`Request::Open`].
     Open {
         /// The name that the session should have; another one with it in front where it is taken.
@@ -264,6 +284,8 @@ impl Request {
             Self::Subscribe(_) => "subscribe",
             Self::Schedule(_) => "schedule",
             Self::Cancel(_) => "cancel",
+            Self::Put(_) => "put",
+            Self::Remove(_) => "remove",
             Self::Open(_) => "open",
             Self::Close(_) => "close",
             Self::Stop(_) => "stop",
