@@ -280,7 +280,9 @@ impl Hub {
         let Some(pending) = self.settle(token) else { return };
         match pending {
             Pending::Sent { head, message, mailboxes } => self.sent(&head, *message, mailboxes, outcome, now),
-            Pending::Fired { message, mailboxes } => self.fired(*message, mailboxes, outcome),
+            Pending::Fired { message, mailboxes, schedule } => {
+                self.fired((*message, mailboxes), *schedule, outcome, now)
+            }
             Pending::Opened { head, session } => self.opened(head, session, outcome),
             Pending::Registered { head, session, secret } => self.registered(&head, session, secret, outcome),
             Pending::Answered { head, data } => self.answer_with(&head, data, outcome),

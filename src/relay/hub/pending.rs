@@ -27,6 +27,7 @@ pub(super) enum Pending {
     Opened {
         head: Head,
         session: SessionName,
+        schedule: Box<Schedule>,
     },
     Registered {
         head: Head,
