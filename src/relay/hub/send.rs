@@ -255,6 +255,10 @@ impl Hub {
         // Only who got it may answer it, and nobody else learns whether it exists.
         let ask = Ask::Received { mailbox, id: respond.reply_to.clone() };
         self.ask(ask, Pending::Replying { head: head.clone(), respond: Box::new(respond) });
+        let reply_to = respond.reply_to.clone();
+        // `data` as values takes many times the memory of its text, which is what is charged while it waits.
+        let text = respond.text();
+        let respond = Respond { reply_to, text, data: None, error: None };
         Ok(())
     }
 
