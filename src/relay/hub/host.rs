@@ -92,6 +92,10 @@ impl Hub {
             }
             Outcome::Done | Outcome::Known(_) => {
                 self.claim(&session);
+                if self.members.get(&session).is_none_or(|member| member.closed) {
+                    let why = format!("{session} was closed before it was open");
+                    return self.fail(&head, Refusal::new(Reason::NoRecipient, why));
+                }
                 self.opening.insert(session.clone(), head);
                 self.effects.push(Effect::Listen(session));
             }

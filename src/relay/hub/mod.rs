@@ -297,7 +297,7 @@ impl Hub {
     fn handle(&mut self, head: &Head, session: SessionName, request: Request, now: Now) -> Result<(), Refusal> {
         match request {
             Request::Register(_) => Ok(()),
-            Request::Associate(associate) => self.associate(head, session, associate),
+            Request::Associate(associate) => self.associate(head, session, associate, now),
             Request::Heartbeat(heartbeat) => self.heartbeat(head, session, heartbeat, now),
             Request::Prompt(prompt) => self.send(head, session, prompt.into(), now),
             Request::Command(command) => self.send(head, session, command.into(), now),

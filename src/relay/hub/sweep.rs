@@ -11,6 +11,8 @@ use std::time::Duration;
 const SWEEP: Duration = Duration::from_secs(10);
 /// A launcher has so long to lock the lease of its session.
 const LEASE_GRACE: Duration = Duration::from_secs(30);
+/// What the store has forgotten of a session that ended for some time, the hub may forget.
+const FORGET: Duration = Duration::from_secs(2 * 24 * 3600);
 /// The clock may be set at any time, so nothing is slept through for longer.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
 
@@ -49,6 +51,10 @@ impl Hub {
         for (session, why) in ended.collect::<Vec<_>>() {
             self.end_session(session, why, None);
         }
+        let kept = self.policy.audit_retention.max(limits.session_timeout) + FORGET;
+        self.members.retain(|_, member| {
+            !member.closed || !member.connections.is_empty() || now.moment.since(member.heard) < kept
+        });
         if !self.waiting.is_empty() {
             self.ask(Ask::Expired(now.moment), Pending::Expiring);
         }
