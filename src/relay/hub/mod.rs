@@ -1,6 +1,8 @@
 //! Decides. One value holds what the relay knows; requests, outcomes and time go in, effects come out, and
 //! nothing here touches a socket or a file.
 
+#[cfg(test)]
+mod attack;
 mod effect;
 mod host;
 mod later;
@@ -41,10 +43,10 @@ const UNFINISHED_LINES: usize = 4;
 const UNFINISHED_MARGIN: usize = 256 << 10;
 /// Requests a minute of one session, of any kind: twenty a second for as long as it likes.
 const REQUESTS_RATE: u32 = 60_000;
-/// Requests that may come at once before that rate counts.
-const REQUESTS_BURST: u32 = 5_000;
 /// Bytes of a line that count as one request more: they have to be read, too.
 pub const LONG: usize = 64 << 10;
+/// Requests that may come at once before that rate counts.
+const REQUESTS_BURST: u32 = 5_000;
 
 /// A connection as far as decisions go.
 #[derive(Debug)]
@@ -260,15 +262,15 @@ impl Hub {
     pub fn request(&mut self, connection: Connection, said: Result<(Envelope, Request), Malformed>, now: Now) {
         let Some(peer) = self.peers.get(&connection) else { return };
         let session = peer.session.clone();
-        let Some(member) = self.members.get_mut(&session) else { return };
-        member.heard = now.moment;
         let cost = said.as_ref().map_or(1, |(_, request)| self.cost(request));
-        let wait = member.requests.owe(now.ticks, cost);
-        if !wait.is_zero() {
+        let Some(member) = self.members.get_mut(&session) else { return };
         if member.closed {
             // Its connections are being closed; what was on the way to one that takes its time must not keep it here.
             return;
         }
+        member.heard = now.moment;
+        let wait = member.requests.owe(now.ticks, cost);
+        if !wait.is_zero() {
             self.effects.push(Effect::Pause(connection, wait));
         }
         let (envelope, request) = match said {
