@@ -468,3 +468,32 @@ fn who_could_not_be_registered_is_not_left_without_an_answer() {
     }
     assert!(closed);
 }
+
+#[test]
+fn a_clock_that_is_set_neither_ends_a_new_session_nor_keeps_one_whose_sandbox_is_gone() {
+    let mut world = World::new(Limits::default());
+    let api = world.session("api-1", "api");
+    world.hub.disconnected(api, world.now());
+    let year = 365 * 24 * 3600 * 1000;
+    for (moment, ticks, ended) in [(year, 11_000, 0), (0, 22_000, 0), (0, 44_000, 1)] {
+        world.ticks = ticks;
+        let moment = Moment(1_700_000_000_000 - year / 2 + moment);
+        world.hub.tick(Now { moment, ticks }, |_| true);
+        world.settle();
+        assert_eq!(world.count(|event| matches!(event, Event::Closed { .. })), ended);
+    }
+}
+
+#[test]
+fn what_a_session_calls_itself_does_nothing_to_a_terminal() {
+    let mut world = World::new(Limits::default());
+    let api = world.session("api-1", "api");
+    world.ask(api, json!({"type": "register", "name": "a\u{1b}]52;c;eA==\u{7}\nb\u{202e}"}));
+    world.ask(api, json!({"type": "heartbeat", "data": {"model": "m\u{9b}2J"}}));
+    let wrong = json!({"type": "associate", "session_id": "x\u{1b}[2J"});
+    assert_eq!(world.ask(api, wrong)["reason"], "malformed");
+    let shown = world.hub.shown(&"api-1".parse().unwrap(), world.now().moment).unwrap();
+    let texts = [shown.title.unwrap(), shown.figures.unwrap().model.unwrap()];
+    assert!(!texts.iter().any(|text| text.contains(crate::shown::is_unseen)), "{texts:?}");
+    assert_eq!(shown.client_id, None);
+}

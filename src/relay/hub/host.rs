@@ -40,7 +40,9 @@ impl Hub {
         if let Some(mailbox) = waiting.filter(|mailbox| self.waiting.contains_key(mailbox)) {
             events.push(Event::Claimed { mailbox, session: name.clone() });
         }
-        self.members.insert(name.clone(), Member::new(session, &self.policy.limits));
+        let mut member = Member::new(session, &self.policy.limits);
+        member.begun = now.ticks;
+        self.members.insert(name.clone(), member);
         self.commit(events, Pending::Opened { head: head.clone(), session: name });
         Ok(())
     }

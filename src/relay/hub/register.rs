@@ -3,9 +3,11 @@
 use super::super::commit::Outcome;
 use super::super::event::{Event, Proof, Session};
 use super::super::name::SessionName;
+use super::super::text::one_line;
 use super::super::wire::answer::{Ceilings, Nothing, Registered};
 use super::super::wire::{Associate, Heartbeat, Reason, Refusal, Register, VERSION};
 use super::{CONNECTIONS_MAX, Connection, Door, Effect, Head, Hub, Member, Now, Pending};
+use crate::shown::is_unseen;
 use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::{Digest, Sha256};
 
@@ -116,7 +118,9 @@ impl Hub {
             ));
         }
         check_length("name", name.as_deref(), TITLE_MAX)?;
-        check_length("session_id", session_id.as_deref(), CLIENT_ID_MAX)?;
+        check_client_id(session_id.as_deref())?;
+        // Status lines show it as it is.
+        let name = name.map(|name| one_line(&name, TITLE_MAX));
         let Some(peer) = self.peers.get(&head.connection) else { return Ok(()) };
         match (&peer.door, claimed, secret) {
             (Door::Session(own), claimed, None) if claimed.as_ref().is_none_or(|claimed| claimed == own) => {
@@ -276,7 +280,7 @@ impl Hub {
         associate: Associate,
         now: Now,
     ) -> Result<(), Refusal> {
-        check_length("session_id", Some(&associate.session_id), CLIENT_ID_MAX)?;
+        check_client_id(Some(&associate.session_id))?;
         let known = |member: &Member| member.client_id.as_ref() == Some(&associate.session_id);
         if self.members.get(&session).is_some_and(known) {
             self.answer(head, Nothing {});
@@ -299,8 +303,11 @@ impl Hub {
         heartbeat: Heartbeat,
         now: Now,
     ) -> Result<(), Refusal> {
-        let figures = heartbeat.data;
-        check_length("model", figures.as_ref().and_then(|figures| figures.model.as_deref()), TITLE_MAX)?;
+        let mut figures = heartbeat.data;
+        if let Some(model) = figures.as_mut().and_then(|figures| figures.model.as_mut()) {
+            check_length("model", Some(model), TITLE_MAX)?;
+            *model = one_line(model, TITLE_MAX);
+        }
         let Some(member) = self.members.get_mut(&session) else { return Err(super::send::unknown(&session)) };
         if let Some(figures) = figures.filter(|figures| member.figures.as_ref() != Some(figures)) {
             member.figures = Some(figures.clone());
@@ -324,6 +331,17 @@ impl Hub {
 fn check_length(field: &str, text: Option<&str>, most: usize) -> Result<(), Refusal> {
     let fits = text.is_none_or(|text| text.len() <= most);
     if fits { Ok(()) } else { Err(Refusal::new(Reason::TooLarge, format!("`{field}` has at most {most} bytes"))) }
+}
+
+/// It is compared with the client's own, so that it stays as it is or is refused.
+fn check_client_id(id: Option<&str>) -> Result<(), Refusal> {
+    check_length("session_id", id, CLIENT_ID_MAX)?;
+    match id.is_some_and(|id| id.contains(is_unseen)) {
+        true => {
+            Err(Refusal::new(Reason::Malformed, "`session_id` has no control characters, and none that nobody sees"))
+        }
+        false => Ok(()),
+    }
 }
 
 /// In a time that does not depend on where they differ. Both are digests, of one length.

@@ -40,8 +40,9 @@ impl Hub {
             let name = &member.session.name;
             let silent = member.connections.is_empty();
             if member.is_sandbox() {
-                // A launcher that was just told of its lease may not have it yet.
-                let new = now.moment.since(member.session.opened) < LEASE_GRACE || self.opening.contains_key(name);
+                // A launcher that was just told of its lease may not have it yet. The host's clock may be set meanwhile.
+                let age = Duration::from_millis(now.ticks.saturating_sub(member.begun));
+                let new = age < LEASE_GRACE || self.opening.contains_key(name);
                 let over = silent && !new && gone(name);
                 return over.then(|| (name.clone(), "its sandbox has ended".to_owned()));
             }
@@ -53,6 +54,8 @@ impl Hub {
         }
         let kept = self.policy.audit_retention.max(limits.session_timeout) + FORGET;
         self.members.retain(|_, member| {
+            // Where the clock went back, nobody was heard of in the future.
+            member.heard = member.heard.min(now.moment);
             !member.closed || !member.connections.is_empty() || now.moment.since(member.heard) < kept
         });
         if !self.waiting.is_empty() {
