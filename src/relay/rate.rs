@@ -4,13 +4,13 @@ use std::time::Duration;
 
 /// What one token weighs, so that each millisecond adds as many units as the rate has messages a minute: there
 /// is nothing to round, and nothing drifts.
-const TOKEN: u64 = 60_000;
+const TOKEN: i64 = 60_000;
 
 /// Tokens that come back at a steady rate, up to a number. One session has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// What is left, in [`TOKEN`]s.
-    level: u64,
+    /// What is left, in [`TOKEN`]s; below zero what is owed.
+    level: i64,
     /// When that was, in milliseconds.
     at: u64,
     rate: u32,
@@ -21,7 +21,7 @@ impl Bucket {
     /// A full one. Zero is taken as one: whom nothing is allowed, the policy refuses.
     pub fn new(rate_per_minute: u32, burst: u32) -> Self {
         let (rate, burst) = (rate_per_minute.max(1), burst.max(1));
-        Self { level: u64::from(burst) * TOKEN, at: 0, rate, burst }
+        Self { level: i64::from(burst) * TOKEN, at: 0, rate, burst }
     }
 
     /// Takes a token. `now` is in milliseconds of a clock that is the same at each call; where it goes back, no
@@ -30,18 +30,34 @@ impl Bucket {
     /// # Errors
     /// How long to wait for the next token. Whoever asks meanwhile waits no longer for it.
     pub fn take(&mut self, now: u64) -> Result<(), Duration> {
+        self.fill(now);
+        if self.level >= TOKEN {
+            self.level -= TOKEN;
+            return Ok(());
+        }
+        Err(self.until(TOKEN))
+    }
+
+    /// Takes tokens whether they are there or not, and says how long it is until they were. Where everybody who asks
+    /// waits so long before asking again, no more pass than the rate allows, however many ask at once.
+    pub fn owe(&mut self, now: u64, tokens: u32) -> Duration {
+        self.fill(now);
+        self.level = self.level.saturating_sub(i64::from(tokens) * TOKEN);
+        self.until(0)
+    }
+
+    fn fill(&mut self, now: u64) {
         let passed = now.saturating_sub(self.at);
         self.at = self.at.max(now);
         // Both factors can be any number; the full bucket is far below what saturates.
-        let more = passed.saturating_mul(u64::from(self.rate));
-        self.level = self.level.saturating_add(more).min(u64::from(self.burst) * TOKEN);
-        match self.level.checked_sub(TOKEN) {
-            Some(level) => {
-                self.level = level;
-                Ok(())
-            }
-            None => Err(Duration::from_millis((TOKEN - self.level).div_ceil(u64::from(self.rate)))),
-        }
+        let more = i64::try_from(passed.saturating_mul(u64::from(self.rate))).unwrap_or(i64::MAX);
+        self.level = self.level.saturating_add(more).min(i64::from(self.burst) * TOKEN);
+    }
+
+    /// How long it takes to get there.
+    fn until(&self, level: i64) -> Duration {
+        let missing = u64::try_from(level.saturating_sub(self.level)).unwrap_or(0);
+        Duration::from_millis(missing.div_ceil(u64::from(self.rate)))
     }
 }
 
@@ -105,6 +121,22 @@ mod tests {
     }
 
     #[test]
+    fn who_owes_waits_for_all_that_is_owed() {
+        let mut bucket = Bucket::new(60_000, 10);
+        assert_eq!(bucket.owe(0, 10), Duration::ZERO);
+        // Two at once: the second one waits for what the first one took.
+        assert_eq!(bucket.owe(0, 50), Duration::from_millis(50));
+        assert_eq!(bucket.owe(0, 50), Duration::from_millis(100));
+        assert_eq!(millis(bucket.take(99)), 2);
+        assert_eq!(bucket.owe(100, 0), Duration::ZERO);
+        assert!(bucket.owe(100, u32::MAX) > Duration::from_secs(4_000_000));
+        for _ in 0..10_000 {
+            bucket.owe(100, u32::MAX);
+        }
+        assert!(bucket.owe(u64::MAX, 1) < Duration::from_secs(1 << 40));
+    }
+
+    #[test]
     fn no_number_is_too_large_or_too_small() {
         let mut bucket = Bucket::new(0, 0);
         bucket.take(0).unwrap();
@@ -123,7 +155,8 @@ mod tests {
             for step in steps {
                 now += step;
                 passed += u64::from(bucket.take(now).is_ok());
-                prop_assert!(passed * TOKEN <= u64::from(burst) * TOKEN + (now - 1_000) * u64::from(rate));
+                let token = TOKEN.unsigned_abs();
+                prop_assert!(passed * token <= u64::from(burst) * token + (now - 1_000) * u64::from(rate));
             }
         }
 

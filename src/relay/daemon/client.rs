@@ -1,6 +1,6 @@
 //! One client's connection.
 
-use super::super::hub::{Connection, Door};
+use super::super::hub::{Connection, Door, LONG};
 use super::super::name::SessionName;
 use super::super::wire::{self, Lines, Malformed, Reason, Refusal, Reply, Response};
 use super::core::Core;
@@ -21,8 +21,10 @@ const WAITING_MAX: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// JSON around a text, and the escapes of a text that is mostly quotes and line ends.
 const LINE_MARGIN: usize = 64 << 10;
-/// Lines of one client that are worked through before others have their turn.
+/// Lines of one client that are worked through before others have their turn; a long one counts as several.
 const TURN: usize = 32;
+/// Who waits for what others of its session have on the way looks again after this time.
+const BUSY_AGAIN: Duration = Duration::from_millis(20);
 /// After accept(2) failed, for want of descriptors most likely.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -228,15 +230,21 @@ async fn read(core: Rc<Core>, connection: Connection, outbox: Rc<Outbox>) {
         let mut turn = 0;
         loop {
             match lines.next(limit) {
+                // Nobody hears it any more, and who does not read must not stay.
+                Ok(Some(_)) if outbox.closing.get() => return,
                 Ok(Some(line)) => {
                     let said = wire::parse(&line);
+                    if line.len() >= LONG {
+                        core.decide(|hub, now| hub.weigh(connection, line.len(), now));
+                    }
+                    turn += 1 + line.len() / (LONG / 4);
                     request(&core, connection, &outbox, said).await;
                 }
                 Ok(None) => break,
                 Err(error) => return refuse(&outbox, Reason::TooLarge, &error.to_string()),
             }
-            turn += 1;
-            if turn % TURN == 0 {
+            if turn >= TURN {
+                turn = 0;
                 tokio::task::yield_now().await;
             }
         }
@@ -273,7 +281,8 @@ async fn request(
         tokio::time::sleep(pause).await;
     }
     while core.hub().is_busy(connection) {
-        core.settled(connection).await;
+        // What its session has on the way by other connections is answered there.
+        let _ = tokio::time::timeout(BUSY_AGAIN, core.settled(connection)).await;
     }
     while outbox.bytes.get() > WAITING_MAX && !outbox.closing.get() {
         outbox.room.notified().await;

@@ -4,6 +4,8 @@ use super::super::name::SessionName;
 use super::super::place::{Place, SESSION_SOCKET};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
+use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
+use rustix::net::{AddressFamily, SocketType};
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -115,10 +117,22 @@ impl Directories {
 /// The socket for the host's programs: the service manager's, where it passed one.
 pub(super) fn shared(place: &Place, system: bool, inherited: Vec<OwnedFd>) -> Result<UnixListener, SocketError> {
     let path = place.socket();
-    match inherited.into_iter().next() {
-        Some(socket) => adopt(StdListener::from(socket), &path),
-        None => listen(&path, if system { 0o660 } else { 0o600 }),
+    let mut inherited = inherited.into_iter();
+    match (inherited.next(), inherited.next()) {
+        (None, _) => listen(&path, if system { 0o660 } else { 0o600 }),
+        (Some(socket), None) if tells_its_peers(&socket) => adopt(StdListener::from(socket), &path),
+        _ => {
+            let wanted = "the service manager must pass one listening Unix stream socket: see `ListenStream=`";
+            Err(failed("take over", &path)(io::Error::other(wanted)))
+        }
     }
+}
+
+/// Whether the kernel says of this socket's clients who they are.
+fn tells_its_peers(socket: &OwnedFd) -> bool {
+    socket_domain(socket) == Ok(AddressFamily::UNIX)
+        && socket_type(socket) == Ok(SocketType::STREAM)
+        && socket_acceptconn(socket) == Ok(true)
 }
 
 fn listen(path: &Path, mode: u32) -> Result<UnixListener, SocketError> {

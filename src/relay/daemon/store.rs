@@ -10,7 +10,15 @@ use super::super::wire::{Reason, Refusal};
 const EXPIRED: u32 = 1000;
 
 pub(super) fn answer(store: &mut Store, ask: Ask) -> Answer {
-    ask_store(store, ask).unwrap_or_else(|error| Answer::Failed(Refusal::new(Reason::Storage, error.to_string())))
+    ask_store(store, ask).unwrap_or_else(|error| Answer::Failed(refusal(&error)))
+}
+
+/// For clients: without the host's paths.
+fn refusal(error: &StoreError) -> Refusal {
+    tracing::debug!("{error}");
+    let why =
+        format!("the relay cannot read its store: {}. The host's user finds more in the relay's log", error.cause());
+    Refusal::new(Reason::Storage, why)
 }
 
 fn ask_store(store: &mut Store, ask: Ask) -> Result<Answer, StoreError> {

@@ -1,5 +1,6 @@
 //! The whole daemon, over its sockets.
 
+mod attack;
 mod documents;
 mod faults;
 mod identity;

@@ -40,7 +40,9 @@ impl Hub {
         if let Some(mailbox) = waiting.filter(|mailbox| self.waiting.contains_key(mailbox)) {
             events.push(Event::Claimed { mailbox, session: name.clone() });
         }
-        self.members.insert(name.clone(), Member::new(session, &self.policy.limits));
+        let mut member = Member::new(session, &self.policy.limits);
+        member.begun = now.ticks;
+        self.members.insert(name.clone(), member);
         self.commit(events, Pending::Opened { head: head.clone(), session: name });
         Ok(())
     }
@@ -92,6 +94,10 @@ impl Hub {
             }
             Outcome::Done | Outcome::Known(_) => {
                 self.claim(&session);
+                if self.members.get(&session).is_none_or(|member| member.closed) {
+                    let why = format!("{session} was closed before it was open");
+                    return self.fail(&head, Refusal::new(Reason::NoRecipient, why));
+                }
                 self.opening.insert(session.clone(), head);
                 self.effects.push(Effect::Listen(session));
             }

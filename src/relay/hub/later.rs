@@ -8,11 +8,21 @@ use super::super::wire::answer::{Nothing, Planned, Scheduled, Schedules};
 use super::super::wire::{Cancel, Message, Reason, Refusal, Schedule};
 use super::send::{Draft, digest, message_id};
 use super::{Head, Hub, Now, Pending};
+use std::time::Duration;
 
 /// Bytes of a digest that names a schedule.
 const ID_BYTES: usize = 6;
 /// Schedules that fire in one turn; the others are next.
 const FIRED_MAX: usize = 100;
+/// The longest texts' worth that the schedules of one session hold: they are kept in memory.
+const TEXTS: usize = 8;
+/// Bytes of texts that one list of schedules shows, of all together; each is shown up to 64 bytes at least.
+const SHOWN_BYTES: usize = 1 << 20;
+const SHOWN_LEAST: usize = 64;
+/// What could not be sent because of the disk is tried again after this time.
+const AGAIN: Duration = Duration::from_secs(10);
+/// What is over the rate comes later, by this at least.
+const RATE_AGAIN: Duration = Duration::from_secs(1);
 
 impl Hub {
     pub(super) fn schedule(
@@ -23,12 +33,9 @@ impl Hub {
         now: Now,
     ) -> Result<(), Refusal> {
         let Schedule { to, text, kind, at, in_, every, id } = of;
-        let most = self.policy.limits.schedules;
-        let count = self.schedules.values().filter(|schedule| schedule.session == session).count();
-        if count >= most as usize {
-            let why = format!("{session} has {count} schedules, and relay.max_schedules is {most}: cancel some");
-            return Err(Refusal::new(Reason::Quota, why));
-        }
+        // A text goes to the disk now as well.
+        self.meter(&session, now)?;
+        self.check_schedules(&session, text.len())?;
         let malformed = |error: timing::BadTime| Refusal::new(Reason::Malformed, error.to_string());
         let (next, every) =
             timing::first(at.as_deref(), in_.as_deref(), every.as_deref(), now.moment).map_err(malformed)?;
@@ -38,7 +45,7 @@ impl Hub {
         self.message(&session, draft, message_id(&session, "?"), 0, now)?;
         let own = id.map_or_else(|| format!("@{}.{}", now.moment.0, self.tokens), |id| id.to_string());
         let id: ScheduleId = digest(&session, &own, ID_BYTES);
-        if self.schedules.contains_key(&id) {
+        if self.schedules.contains_key(&id) || self.coming().any(|schedule| schedule.id == id) {
             return Err(Refusal::new(
                 Reason::Replayed,
                 format!("{session} has a schedule under this id: cancel it first"),
@@ -47,6 +54,32 @@ impl Hub {
         let schedule = event::Schedule { id, session, to, kind, text, next, every };
         let pending = Pending::Scheduled { head: head.clone(), schedule: Box::new(schedule.clone()) };
         self.commit(vec![Event::Scheduled(schedule)], pending);
+        Ok(())
+    }
+
+    /// Schedules that are on their way to the disk.
+    fn coming(&self) -> impl Iterator<Item = &event::Schedule> {
+        self.pending.values().filter_map(|pending| match pending {
+            Pending::Scheduled { schedule, .. } => Some(&**schedule),
+            _ => None,
+        })
+    }
+
+    /// Whether the session may have one more, with a text of so many bytes.
+    fn check_schedules(&self, session: &SessionName, more: usize) -> Result<(), Refusal> {
+        let limits = &self.policy.limits;
+        let all = self.schedules.values().chain(self.coming()).filter(|schedule| schedule.session == *session);
+        let (count, bytes) = all.fold((0, more), |(count, bytes), schedule| (count + 1, bytes + schedule.text.len()));
+        let most = limits.schedules;
+        if count >= most as usize {
+            let why = format!("{session} has {count} schedules, and relay.max_schedules is {most}: cancel some");
+            return Err(Refusal::new(Reason::Quota, why));
+        }
+        let room = limits.message_size.saturating_mul(TEXTS);
+        if bytes > room {
+            let why = format!("the schedules of {session} would hold {bytes} bytes of texts, and {room} are allowed");
+            return Err(Refusal::new(Reason::Quota, format!("{why}: cancel some, or send shorter texts")));
+        }
         Ok(())
     }
 
@@ -86,9 +119,24 @@ impl Hub {
 
     pub(super) fn planned(&self, session: &SessionName) -> Schedules {
         let own = self.schedules.values().filter(|schedule| self.controls(session, &schedule.session));
-        let planned = own.cloned().map(|schedule| {
+        let own: Vec<&event::Schedule> = own.collect();
+        // A person's sessions may have thousands of them, all of the longest texts.
+        let room = (SHOWN_BYTES / own.len().max(1)).max(SHOWN_LEAST);
+        let planned = own.into_iter().map(|schedule| {
             let event::Schedule { id, session, to, kind, text, next, every } = schedule;
-            Planned { id, session, to, kind, text, next, every }
+            let mut shown = text[..text.floor_char_boundary(room)].to_owned();
+            if shown.len() < text.len() {
+                shown.push('…');
+            }
+            Planned {
+                id: id.clone(),
+                session: session.clone(),
+                to: to.clone(),
+                kind: *kind,
+                text: shown,
+                next: *next,
+                every: every.clone(),
+            }
         });
         let mut schedules: Vec<Planned> = planned.collect();
         schedules.sort_by_key(|planned| planned.next);
@@ -104,12 +152,20 @@ impl Hub {
     pub(super) fn fire(&mut self, now: Now) {
         let due = self.schedules.values().filter(|schedule| schedule.next <= now.moment).take(FIRED_MAX);
         for schedule in due.cloned().collect::<Vec<_>>() {
-            let next = schedule.every.as_deref().and_then(|every| timing::next(every, now.moment));
+            if let Err(Refusal { retry_after: Some(wait), .. }) = self.meter(&schedule.session, now) {
+                let next = now.moment.after(wait.max(RATE_AGAIN));
+                self.schedules.entry(schedule.id).and_modify(|schedule| schedule.next = next);
+                continue;
+            }
+            // Of a session that has ended it is the last time.
+            let every = schedule.every.as_deref().filter(|_| self.is_open(&schedule.session));
+            let next = every.and_then(|every| timing::next(every, now.moment));
             match self.due(&schedule, now) {
                 Ok((message, mailboxes)) => {
                     self.reserve(&message, &mailboxes);
                     let event = Event::Accepted { message: message.clone(), mailboxes: mailboxes.clone(), next };
-                    self.commit(vec![event], Pending::Fired { message: Box::new(message), mailboxes });
+                    let (message, schedule) = (Box::new(message), Box::new(schedule.clone()));
+                    self.commit(vec![event], Pending::Fired { message, mailboxes, schedule });
                 }
                 Err(refusal) => {
                     let session = schedule.session.clone();
@@ -132,8 +188,7 @@ impl Hub {
 
     fn due(&mut self, schedule: &event::Schedule, now: Now) -> Result<Due, Refusal> {
         let session = &schedule.session;
-        let open = self.members.get(session).is_some_and(|member| !member.closed);
-        if !open {
+        if !self.is_open(session) {
             return Err(Refusal::new(Reason::NoRecipient, format!("{session} has ended, whose schedule it was")));
         }
         let mailboxes = self.recipients(session, &schedule.to, schedule.kind)?;
@@ -150,17 +205,34 @@ impl Hub {
         Ok((message, mailboxes))
     }
 
-    pub(super) fn fired(&mut self, message: Message, mailboxes: Vec<super::super::name::Mailbox>, outcome: Outcome) {
+    fn is_open(&self, session: &SessionName) -> bool {
+        self.members.get(session).is_some_and(|member| !member.closed)
+    }
+
+    pub(super) fn fired(&mut self, (message, mailboxes): Due, schedule: event::Schedule, outcome: Outcome, now: Now) {
         match outcome {
             Outcome::Done => self.deliver(&message, &mailboxes),
             Outcome::Known(_) => self.unreserve(&message, &mailboxes),
             Outcome::Refused(refusal) => {
                 tracing::error!("a scheduled message of {} was not sent: {refusal}", message.from.session);
                 self.unreserve(&message, &mailboxes);
+                if refusal.reason == Reason::Storage {
+                    self.postpone(schedule, now);
+                }
             }
+        }
+    }
+
+    /// Nothing of it is on record, so that it is due still.
+    fn postpone(&mut self, schedule: event::Schedule, now: Now) {
+        // One that repeats and is not there any more was taken back meanwhile.
+        let stands = schedule.every.is_none() || self.schedules.contains_key(&schedule.id);
+        if stands && self.is_open(&schedule.session) {
+            let next = now.moment.after(AGAIN);
+            self.schedules.insert(schedule.id.clone(), event::Schedule { next, ..schedule });
         }
     }
 }
 
 /// A message and where it goes.
-type Due = (Message, Vec<super::super::name::Mailbox>);
+pub(super) type Due = (Message, Vec<super::super::name::Mailbox>);

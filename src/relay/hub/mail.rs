@@ -14,7 +14,7 @@ use super::{Answer, Ask, Connection, Effect, Head, Hub, Pending};
 /// Messages of one page.
 const PAGE: u32 = 100;
 /// Bytes of its texts, beyond the first message.
-const PAGE_BYTES: usize = 1 << 20;
+pub(super) const PAGE_BYTES: usize = 1 << 20;
 /// Bytes on their way to one client, beyond which it gets pages again.
 const AHEAD_MAX: usize = 4 << 20;
 /// Messages that one request acknowledges.
@@ -116,7 +116,8 @@ impl Hub {
         let waiting = self.waiting.get(&mailbox).map_or(0, |waiting| waiting.messages);
         self.answer(head, Subscribed { waiting });
         if let Some(peer) = self.peers.get_mut(&head.connection) {
-            peer.subscription = Some(Subscription::default());
+            // Who asks twice goes on where it is: each page is read from the disk.
+            peer.subscription.get_or_insert_default();
         }
         self.pump(head.connection);
         Ok(())
@@ -131,15 +132,18 @@ impl Hub {
         }
         subscription.asked = true;
         let after = subscription.last.clone();
-        let Some(mailbox) = self.members.get(&peer.session).map(super::Member::mailbox) else { return };
+        let session = peer.session.clone();
+        let Some(mailbox) = self.members.get(&session).map(super::Member::mailbox) else { return };
         self.ask(
             Ask::Inbox { mailbox, limit: PAGE, bytes: PAGE_BYTES, after, all: false },
-            Pending::Pumped { connection },
+            Pending::Pumped { connection, session },
         );
     }
 
-    pub(super) fn pumped(&mut self, connection: Connection, answer: Answer) {
-        let Some(peer) = self.peers.get_mut(&connection) else { return };
+    pub(super) fn pumped(&mut self, connection: Connection, session: &SessionName, answer: Answer) {
+        // It may have become that of another session meanwhile.
+        let peer = self.peers.get_mut(&connection).filter(|peer| peer.session == *session);
+        let Some(peer) = peer else { return };
         let Some(subscription) = &mut peer.subscription else { return };
         subscription.asked = false;
         let (page, more) = match answer {

@@ -28,6 +28,8 @@ pub struct Member {
     pub figures: Option<Figures>,
     /// When it was last heard of.
     pub heard: Moment,
+    /// When it began, or this daemon did, by the clock that never goes back.
+    pub(super) begun: u64,
     /// The highest number of a message of its.
     pub last_seq: u64,
     /// What it sent and nobody read yet.
@@ -51,6 +53,7 @@ impl Member {
     pub(super) fn new(session: Session, limits: &Limits) -> Self {
         Self {
             heard: session.opened,
+            begun: 0,
             session,
             closed: false,
             title: None,

@@ -1,6 +1,8 @@
 //! Decides. One value holds what the relay knows; requests, outcomes and time go in, effects come out, and
 //! nothing here touches a socket or a file.
 
+#[cfg(test)]
+mod attack;
 mod documents;
 mod effect;
 mod host;
@@ -22,7 +24,7 @@ use super::commit::{Outcome, Remains, Token, Waiting};
 use super::event::{Event, Schedule};
 use super::name::{Mailbox, MessageId, ScheduleId, SessionName};
 use super::policy::Policy;
-use super::wire::{Envelope, Malformed, Notice, Reason, Refusal, Reply, Request, Response};
+use super::wire::{Envelope, Malformed, Notice, Question, Reason, Refusal, Reply, Request, Response};
 use mail::Subscription;
 use pending::Pending;
 use serde::Serialize;
@@ -35,7 +37,7 @@ pub type Connection = u64;
 const CONNECTIONS_MAX: usize = 32;
 /// Requests of one connection that wait for the disk; it is not read from beyond.
 const IN_FLIGHT_MAX: usize = 256;
-/// Bytes of them.
+/// Bytes of them and of their answers, of all connections of one session together.
 const IN_FLIGHT_BYTES_MAX: usize = 8 << 20;
 /// Whole messages' worth of unfinished lines of one session, in all its connections together.
 const UNFINISHED_LINES: usize = 4;
@@ -43,6 +45,8 @@ const UNFINISHED_LINES: usize = 4;
 const UNFINISHED_MARGIN: usize = 256 << 10;
 /// Requests a minute of one session, of any kind: twenty a second for as long as it likes.
 const REQUESTS_RATE: u32 = 60_000;
+/// Bytes of a line that count as one request more: they have to be read, too.
+pub const LONG: usize = 64 << 10;
 /// Requests that may come at once before that rate counts.
 const REQUESTS_BURST: u32 = 5_000;
 
@@ -200,9 +204,42 @@ impl Hub {
 
     /// Whether enough of this client's requests wait, so that no more should be read.
     pub fn is_busy(&self, connection: Connection) -> bool {
-        self.peers
-            .get(&connection)
-            .is_some_and(|peer| peer.in_flight >= IN_FLIGHT_MAX || peer.in_flight_bytes >= IN_FLIGHT_BYTES_MAX)
+        let Some(peer) = self.peers.get(&connection) else { return false };
+        if peer.in_flight >= IN_FLIGHT_MAX || peer.in_flight_bytes >= IN_FLIGHT_BYTES_MAX {
+            return true;
+        }
+        let of_session = self.members.get(&peer.session).map_or(&[] as &[Connection], |member| &member.connections);
+        let bytes = of_session.iter().filter_map(|other| Some(self.peers.get(other)?.in_flight_bytes));
+        of_session.len() > 1 && bytes.sum::<usize>() >= IN_FLIGHT_BYTES_MAX
+    }
+
+    /// A client said something long: it counts as several requests.
+    pub fn weigh(&mut self, connection: Connection, bytes: usize, now: Now) {
+        let cost = u32::try_from(bytes / LONG).unwrap_or(u32::MAX);
+        let Some(peer) = self.peers.get(&connection) else { return };
+        if let Some(member) = self.members.get_mut(&peer.session) {
+            // Whoever is asked to pause is asked for all of it with the request itself.
+            member.requests.owe(now.ticks, cost);
+        }
+    }
+
+    /// What a request weighs: as much as so many of the smallest ones.
+    fn cost(&self, request: &Request) -> u32 {
+        let (members, schedules) = (self.members.len(), self.schedules.len());
+        let more = match request {
+            // A page is read from the disk.
+            Request::Inbox(_) | Request::Subscribe(_) => 20,
+            Request::Ack(ack) => ack.ids.len() / 50,
+            Request::Query(query) => match query.query {
+                Question::ListSessions | Question::ActiveSessions => members / 32,
+                Question::ActiveConnections => members / 256,
+                Question::ReloadSchedule => schedules / 256,
+                Question::SessionPath | Question::Status => 0,
+            },
+            Request::Open(_) | Request::Register(_) => members / 2000,
+            _ => 0,
+        };
+        u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1)
     }
 
     /// A client holds so many bytes of a line that has no end yet.
@@ -227,9 +264,15 @@ impl Hub {
     pub fn request(&mut self, connection: Connection, said: Result<(Envelope, Request), Malformed>, now: Now) {
         let Some(peer) = self.peers.get(&connection) else { return };
         let session = peer.session.clone();
+        let cost = said.as_ref().map_or(1, |(_, request)| self.cost(request));
         let Some(member) = self.members.get_mut(&session) else { return };
+        if member.closed {
+            // Its connections are being closed; what was on the way to one that takes its time must not keep it here.
+            return;
+        }
         member.heard = now.moment;
-        if let Err(wait) = member.requests.take(now.ticks) {
+        let wait = member.requests.owe(now.ticks, cost);
+        if !wait.is_zero() {
             self.effects.push(Effect::Pause(connection, wait));
         }
         let (envelope, request) = match said {
@@ -258,7 +301,7 @@ impl Hub {
     fn handle(&mut self, head: &Head, session: SessionName, request: Request, now: Now) -> Result<(), Refusal> {
         match request {
             Request::Register(_) => Ok(()),
-            Request::Associate(associate) => self.associate(head, session, associate),
+            Request::Associate(associate) => self.associate(head, session, associate, now),
             Request::Heartbeat(heartbeat) => self.heartbeat(head, session, heartbeat, now),
             Request::Prompt(prompt) => self.send(head, session, prompt.into(), now),
             Request::Command(command) => self.send(head, session, command.into(), now),
@@ -284,7 +327,9 @@ impl Hub {
         let Some(pending) = self.settle(token) else { return };
         match pending {
             Pending::Sent { head, message, mailboxes } => self.sent(&head, *message, mailboxes, outcome, now),
-            Pending::Fired { message, mailboxes } => self.fired(*message, mailboxes, outcome),
+            Pending::Fired { message, mailboxes, schedule } => {
+                self.fired((*message, mailboxes), *schedule, outcome, now)
+            }
             Pending::Opened { head, session } => self.opened(head, session, outcome),
             Pending::Registered { head, session, secret } => self.registered(&head, session, secret, outcome),
             Pending::Answered { head, data } => self.answer_with(&head, data, outcome),
@@ -314,7 +359,7 @@ impl Hub {
             Pending::Replying { head, respond } => self.replying(&head, *respond, answer, now),
             Pending::Listed { head } => self.listed(&head, answer),
             Pending::Acking { head, mailbox, ids } => self.acking(&head, mailbox, ids, answer),
-            Pending::Pumped { connection } => self.pumped(connection, answer),
+            Pending::Pumped { connection, session } => self.pumped(connection, &session, answer),
             Pending::Closing { session, why, head } => self.closing(session, why, head, answer),
             Pending::Expiring => self.expiring(answer),
             Pending::Status { head } => self.status(&head, answer),

@@ -5,7 +5,11 @@ use super::super::event::{Event, Schedule};
 use super::super::name::{GroupName, Mailbox, MessageId, ScheduleId, SessionName};
 use super::super::store::Debt;
 use super::super::wire::{Message, Respond};
+use super::mail::PAGE_BYTES;
 use super::{Ask, Connection, Effect, Head, Hub, Work};
+
+/// Bytes that the reading of one message takes on its way: its id and its mailbox, several times.
+const ACK_BYTES: usize = 512;
 
 /// A request that waits for the writer.
 #[derive(Debug)]
@@ -23,6 +27,7 @@ pub(super) enum Pending {
     Fired {
         message: Box<Message>,
         mailboxes: Vec<Mailbox>,
+        schedule: Box<Schedule>,
     },
     Opened {
         head: Head,
@@ -64,6 +69,7 @@ pub(super) enum Pending {
     },
     Pumped {
         connection: Connection,
+        session: SessionName,
     },
     Closing {
         session: SessionName,
@@ -92,12 +98,15 @@ pub(super) enum Pending {
 }
 
 impl Pending {
-    /// Whose request it is, and the bytes that it holds.
+    /// Whose request it is, and the bytes that it holds, or that its answer will.
     fn load(&self) -> Option<(Connection, usize)> {
         let (head, bytes) = match self {
             Self::Sent { head, message, .. } => (head, message.text.len()),
             Self::Scheduled { head, schedule } => (head, schedule.text.len()),
             Self::Replying { head, respond } => (head, respond.text.len()),
+            Self::Listed { head } => (head, PAGE_BYTES),
+            Self::Acking { head, ids, .. } => (head, ids.len() * ACK_BYTES),
+            Self::Acked { head, debts, .. } => (head, debts.len() * ACK_BYTES),
             Self::Recorded { head, work } => (head, work.text.as_ref().map_or(0, String::len)),
             Self::Worked { head, .. }
             | Self::Again { head, .. }
@@ -105,9 +114,6 @@ impl Pending {
             | Self::Registered { head, .. }
             | Self::Answered { head, .. }
             | Self::Cancelled { head, .. }
-            | Self::Listed { head }
-            | Self::Acking { head, .. }
-            | Self::Acked { head, .. }
             | Self::Status { head }
             | Self::Closing { head: Some(head), .. }
             | Self::Closed { head: Some(head), .. } => (head, 0),

@@ -3,9 +3,11 @@
 use super::super::commit::Outcome;
 use super::super::event::{Event, Proof, Session};
 use super::super::name::SessionName;
+use super::super::text::one_line;
 use super::super::wire::answer::{Ceilings, Nothing, Registered};
 use super::super::wire::{Associate, Heartbeat, Reason, Refusal, Register, VERSION};
 use super::{CONNECTIONS_MAX, Connection, Door, Effect, Head, Hub, Member, Now, Pending};
+use crate::shown::is_unseen;
 use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::{Digest, Sha256};
 
@@ -15,6 +17,9 @@ const SECRET: usize = 32;
 const TITLE_MAX: usize = 64;
 /// Bytes of a client's own id.
 const CLIENT_ID_MAX: usize = 128;
+/// Sessions that have ended are remembered, since their names must not come again: so many of one user's for each
+/// that may be open.
+const ENDED: usize = 100;
 /// Milliseconds between two records of a session's figures.
 const FIGURES_APART: u64 = 10_000;
 
@@ -113,12 +118,14 @@ impl Hub {
             ));
         }
         check_length("name", name.as_deref(), TITLE_MAX)?;
-        check_length("session_id", session_id.as_deref(), CLIENT_ID_MAX)?;
+        check_client_id(session_id.as_deref())?;
+        // Status lines show it as it is.
+        let name = name.map(|name| one_line(&name, TITLE_MAX));
         let Some(peer) = self.peers.get(&head.connection) else { return Ok(()) };
         match (&peer.door, claimed, secret) {
             (Door::Session(own), claimed, None) if claimed.as_ref().is_none_or(|claimed| claimed == own) => {
                 let session = own.clone();
-                self.meet(head, session, name, session_id, None)
+                self.meet(head, session, name, session_id, now)
             }
             (Door::Session(own), ..) => {
                 let why = format!("this socket is {own}'s: who uses it is {own}, and needs no secret");
@@ -128,7 +135,7 @@ impl Hub {
                 let uid = *uid;
                 self.authenticate(&session, uid, secret.as_deref())?;
                 self.attach(head.connection, &session, now)?;
-                self.meet(head, session, name, session_id, None)
+                self.meet(head, session, name, session_id, now)
             }
             (Door::Shared { uid, user }, None, None) => {
                 let (uid, user) = (*uid, user.clone());
@@ -165,6 +172,7 @@ impl Hub {
         now: Now,
     ) -> Result<(), Refusal> {
         self.check_count(uid)?;
+        self.meter(&person_name(uid), now)?;
         let entropy = || Refusal::new(Reason::Storage, "the kernel gives no random numbers");
         let mut random = [0; SECRET + 4];
         getrandom(&mut random, GetRandomFlags::empty()).map_err(|_| entropy())?;
@@ -196,6 +204,11 @@ impl Hub {
     pub(super) fn check_count(&self, uid: u32) -> Result<(), Refusal> {
         let of_user = |member: &&Member| member.session.uid == uid && !member.closed;
         let (count, most) = (self.members.values().filter(of_user).count(), self.policy.limits.sessions);
+        let ended = self.members.values().filter(|member| member.session.uid == uid && member.closed).count();
+        if ended >= most as usize * ENDED {
+            let why = format!("{ended} sessions of yours have ended, and are remembered as long as the audit is kept");
+            return Err(Refusal::new(Reason::Quota, format!("{why}: raise relay.max_sessions")));
+        }
         if count < most as usize {
             return Ok(());
         }
@@ -225,16 +238,19 @@ impl Hub {
         session: SessionName,
         title: Option<String>,
         client_id: Option<String>,
-        secret: Option<String>,
+        now: Now,
     ) -> Result<(), Refusal> {
-        let pending = Pending::Registered { head: head.clone(), session: session.clone(), secret };
-        let Some(member) = self.members.get_mut(&session) else { return Err(super::send::unknown(&session)) };
+        let Some(member) = self.members.get(&session) else { return Err(super::send::unknown(&session)) };
         let known =
             (title.is_none() || title == member.title) && (client_id.is_none() || client_id == member.client_id);
         if known {
             self.registered(head, session, None, Outcome::Done);
             return Ok(());
         }
+        // It goes to the disk like a message.
+        self.meter(&session, now)?;
+        let Some(member) = self.members.get_mut(&session) else { return Err(super::send::unknown(&session)) };
+        let pending = Pending::Registered { head: head.clone(), session: session.clone(), secret: None };
         member.title = title.clone().or(member.title.take());
         member.client_id = client_id.clone().or(member.client_id.take());
         self.commit(vec![Event::Met { session, title, client_id, figures: None }], pending);
@@ -246,6 +262,8 @@ impl Hub {
             // A new one, which nobody can prove to be.
             if let Some(member) = secret.and_then(|_| self.members.get_mut(&session)) {
                 member.closed = true;
+                self.fail(head, refusal);
+                return self.effects.push(Effect::Close(head.connection));
             }
             return self.fail(head, refusal);
         }
@@ -255,8 +273,21 @@ impl Hub {
         self.answer(head, Registered { version: VERSION, session, secret, limits: bounds });
     }
 
-    pub(super) fn associate(&mut self, head: &Head, session: SessionName, associate: Associate) -> Result<(), Refusal> {
-        check_length("session_id", Some(&associate.session_id), CLIENT_ID_MAX)?;
+    pub(super) fn associate(
+        &mut self,
+        head: &Head,
+        session: SessionName,
+        associate: Associate,
+        now: Now,
+    ) -> Result<(), Refusal> {
+        check_client_id(Some(&associate.session_id))?;
+        let known = |member: &Member| member.client_id.as_ref() == Some(&associate.session_id);
+        if self.members.get(&session).is_some_and(known) {
+            self.answer(head, Nothing {});
+            return Ok(());
+        }
+        // It goes to the disk like a message.
+        self.meter(&session, now)?;
         let Some(member) = self.members.get_mut(&session) else { return Err(super::send::unknown(&session)) };
         member.client_id = Some(associate.session_id.clone());
         self.effects.push(Effect::Show(session.clone()));
@@ -272,8 +303,11 @@ impl Hub {
         heartbeat: Heartbeat,
         now: Now,
     ) -> Result<(), Refusal> {
-        let figures = heartbeat.data;
-        check_length("model", figures.as_ref().and_then(|figures| figures.model.as_deref()), TITLE_MAX)?;
+        let mut figures = heartbeat.data;
+        if let Some(model) = figures.as_mut().and_then(|figures| figures.model.as_mut()) {
+            check_length("model", Some(model), TITLE_MAX)?;
+            *model = one_line(model, TITLE_MAX);
+        }
         let Some(member) = self.members.get_mut(&session) else { return Err(super::send::unknown(&session)) };
         if let Some(figures) = figures.filter(|figures| member.figures.as_ref() != Some(figures)) {
             member.figures = Some(figures.clone());
@@ -297,6 +331,17 @@ impl Hub {
 fn check_length(field: &str, text: Option<&str>, most: usize) -> Result<(), Refusal> {
     let fits = text.is_none_or(|text| text.len() <= most);
     if fits { Ok(()) } else { Err(Refusal::new(Reason::TooLarge, format!("`{field}` has at most {most} bytes"))) }
+}
+
+/// It is compared with the client's own, so that it stays as it is or is refused.
+fn check_client_id(id: Option<&str>) -> Result<(), Refusal> {
+    check_length("session_id", id, CLIENT_ID_MAX)?;
+    match id.is_some_and(|id| id.contains(is_unseen)) {
+        true => {
+            Err(Refusal::new(Reason::Malformed, "`session_id` has no control characters, and none that nobody sees"))
+        }
+        false => Ok(()),
+    }
 }
 
 /// In a time that does not depend on where they differ. Both are digests, of one length.

@@ -86,11 +86,16 @@ impl Hub {
 
     /// The project's sessions, or, where none is there, whoever of the same user's works there next.
     fn project(&self, sender: &Member, name: &ProjectName, kind: Kind) -> Result<Vec<Mailbox>, Refusal> {
+        let whole =
+            |member: &Member| member.session.project.as_ref() == Some(name) && member.session.uid == sender.session.uid;
+        // Whose whole name it is comes first, so that nobody else's project of that name is in the way.
+        let only_whole = self.present().any(whole);
         let of = |member: &&Member| {
-            member.session.project.as_ref().is_some_and(|project| {
+            let namesake = |project: &ProjectName| {
                 let base = project.as_str().split_once('~').map_or(project.as_str(), |(base, _)| base);
                 project == name || base == name.as_str()
-            })
+            };
+            if only_whole { whole(member) } else { member.session.project.as_ref().is_some_and(namesake) }
         };
         let own = |member: &&Member| member.session.name != sender.session.name;
         let allowed = |member: &&Member| self.policy.allows(sender.party(), member.party(), kind);

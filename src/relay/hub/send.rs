@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// Mailboxes' worth of what one sender may leave waiting everywhere: so that one cannot fill everybody's.
 const SENDERS_SHARE: u32 = 4;
+/// No message has this number: the relay goes on counting after any that a client chose, and what the store can
+/// compare ends there.
+const SEQ_END: u64 = i64::MAX as u64 - (1 << 32);
 
 impl From<Prompt> for Send {
     fn from(prompt: Prompt) -> Self {
@@ -54,7 +57,7 @@ impl Hub {
                 return Ok(());
             }
             (Some(seq), None) if seq <= last => return Err(replayed(seq, last)),
-            (Some(u64::MAX), _) => {
+            (Some(seq), _) if seq >= SEQ_END => {
                 return Err(Refusal::new(Reason::Malformed, "`seq` is too high: nothing could follow"));
             }
             _ => {}
@@ -252,6 +255,10 @@ impl Hub {
     /// An answer goes to whoever sent what it answers; first it is looked up who that was.
     pub(super) fn respond(&mut self, head: &Head, session: SessionName, respond: Respond) -> Result<(), Refusal> {
         let mailbox = self.mailbox(&session)?;
+        let reply_to = respond.reply_to.clone();
+        // `data` as values takes many times the memory of its text, which is what is charged while it waits.
+        let text = respond.text();
+        let respond = Respond { reply_to, text, data: None, error: None };
         // Only who got it may answer it, and nobody else learns whether it exists.
         let ask = Ask::Received { mailbox, id: respond.reply_to.clone() };
         self.ask(ask, Pending::Replying { head: head.clone(), respond: Box::new(respond) });

@@ -11,6 +11,8 @@ use std::time::Duration;
 const SWEEP: Duration = Duration::from_secs(10);
 /// A launcher has so long to lock the lease of its session.
 const LEASE_GRACE: Duration = Duration::from_secs(30);
+/// What the store has forgotten of a session that ended for some time, the hub may forget.
+const FORGET: Duration = Duration::from_secs(2 * 24 * 3600);
 /// The clock may be set at any time, so nothing is slept through for longer.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
 
@@ -38,8 +40,9 @@ impl Hub {
             let name = &member.session.name;
             let silent = member.connections.is_empty();
             if member.is_sandbox() {
-                // A launcher that was just told of its lease may not have it yet.
-                let new = now.moment.since(member.session.opened) < LEASE_GRACE || self.opening.contains_key(name);
+                // A launcher that was just told of its lease may not have it yet. The host's clock may be set meanwhile.
+                let age = Duration::from_millis(now.ticks.saturating_sub(member.begun));
+                let new = age < LEASE_GRACE || self.opening.contains_key(name);
                 let over = silent && !new && gone(name);
                 return over.then(|| (name.clone(), "its sandbox has ended".to_owned()));
             }
@@ -49,6 +52,12 @@ impl Hub {
         for (session, why) in ended.collect::<Vec<_>>() {
             self.end_session(session, why, None);
         }
+        let kept = self.policy.audit_retention.max(limits.session_timeout) + FORGET;
+        self.members.retain(|_, member| {
+            // Where the clock went back, nobody was heard of in the future.
+            member.heard = member.heard.min(now.moment);
+            !member.closed || !member.connections.is_empty() || now.moment.since(member.heard) < kept
+        });
         if !self.waiting.is_empty() {
             self.ask(Ask::Expired(now.moment), Pending::Expiring);
         }

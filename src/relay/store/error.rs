@@ -75,6 +75,15 @@ impl StoreError {
         move |source| Self::File { attempt, path, source: source.into() }
     }
 
+    /// Why it failed, for clients: without the host's paths.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Database { source, .. } => source.to_string(),
+            Self::File { source, .. } | Self::Journal { source, .. } => source.to_string(),
+            Self::Version { .. } | Self::Apart { .. } => "it must be made anew".to_owned(),
+        }
+    }
+
     /// What is the matter with the database, where another one is to be made from the journal.
     pub fn spoilt(&self) -> Option<&'static str> {
         match self {

@@ -218,11 +218,7 @@ impl Verdict {
 
 /// For clients: without the host's paths.
 fn store_refusal(error: &StoreError) -> Refusal {
-    let why = match error {
-        StoreError::Database { source, .. } => source.to_string(),
-        StoreError::File { source, .. } | StoreError::Journal { source, .. } => source.to_string(),
-        StoreError::Version { .. } | StoreError::Apart { .. } => "it must be made anew".to_owned(),
-    };
+    let why = error.cause();
     let error = format!(
         "nothing was accepted, because the relay's store is out of order: {why}. The host's user finds more in the \
          relay's log; once that is seen to, it goes on by itself"
