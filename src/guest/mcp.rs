@@ -8,8 +8,8 @@ use super::post::Post;
 use super::tools::{self, Call, Draft};
 use crate::relay::client::ClientError;
 use crate::relay::place::INSIDE_SOCKET;
-use crate::relay::wire::answer::{Sent, Sessions};
-use crate::relay::wire::{Message, Query, Question, Request};
+use crate::relay::wire::answer::{Changed, Sent, Sessions};
+use crate::relay::wire::{Message, Put, Query, Question, Request};
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation, InitializeResult,
@@ -126,6 +126,7 @@ impl Server {
                 let (messages, more) = self.blocking(move |server| server.take(limit)).await?;
                 Ok(tools::read_out(&messages, self.uid, more))
             }
+            Call::Put(put) => self.blocking(|server| server.put(put)).await,
             Call::Wait { time } => tokio::select! {
                 read = self.wait(time) => read,
                 () = context.ct.cancelled() => Err("given up".to_owned()),
@@ -157,6 +158,12 @@ impl Server {
         let to = message.to.clone();
         let sent: Sent = self.ask(|inbox| inbox.post.ask(&Request::Send(message)))?;
         Ok(tools::sent(&to, &sent))
+    }
+
+    /// Twice the same is once: it may be asked again where the answer was lost.
+    fn put(&self, put: Put) -> Result<String, String> {
+        let changed: Changed = self.ask(|inbox| inbox.post.ask(&Request::Put(put)))?;
+        Ok(tools::changed(&changed))
     }
 
     /// Messages for a tool's answer, which hands them over.

@@ -74,6 +74,8 @@ impl Relay {
                 self.sent.lock().unwrap().push(request.clone());
                 json!({"id": request["id"], "seq": 1, "accepted": 1, "recipients": 1, "duplicate": false})
             }
+            "put" => json!({"group": request["group"], "name": request["name"], "what": "added",
+                "bytes": request["text"].as_str().unwrap().len()}),
             _ => json!({}),
         }
     }
@@ -301,5 +303,16 @@ fn the_sessions_are_listed_with_their_addresses() {
     let tools = session.ask("tools/list", json!({}));
     let names: Vec<&str> =
         tools["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["list_sessions", "send_message", "read_inbox", "wait_for_message"]);
+    assert_eq!(names, ["list_sessions", "send_message", "read_inbox", "wait_for_message", "put_document"]);
+}
+
+#[test]
+fn whoever_puts_a_document_is_told_where_it_is_read() {
+    let mut session = Session::new(false, true, vec![]);
+    let document = json!({"group": "all", "name": "Plan.md", "text": "first"});
+    let (said, failed) = session.call("put_document", document);
+    assert_eq!(said, "Added: 5 bytes. The sessions of all read it as /run/rcc/worktables/all/Plan.md.");
+    assert!(!failed);
+    let (said, failed) = session.call("put_document", json!({"group": "all", "name": "/etc/x", "text": ""}));
+    assert!(said.starts_with("the arguments are wrong: ") && failed, "{said}");
 }

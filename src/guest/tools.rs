@@ -3,8 +3,9 @@
 use super::present;
 use crate::relay::client::{ClientError, recipient};
 use crate::relay::name::{Address, MessageId};
-use crate::relay::wire::answer::{Presence, Seen, Sent, Sessions};
-use crate::relay::wire::{Kind, Message, Send};
+use crate::relay::seat::INSIDE_WORKTABLES;
+use crate::relay::wire::answer::{Changed, Presence, Seen, Sent, Sessions, What};
+use crate::relay::wire::{Kind, Message, Put, Send};
 use crate::shown;
 use rmcp::model::{JsonObject, Tool};
 use serde::Deserialize;
@@ -40,6 +41,8 @@ pub enum Call {
         /// At most this long.
         time: Duration,
     },
+    /// `put_document`
+    Put(Put),
 }
 
 /// A message to be sent.
@@ -110,6 +113,17 @@ pub fn all() -> Vec<Tool> {
                 "description": "At most this long"}}),
             &["timeout_seconds"],
         ),
+        tool(
+            "put_document",
+            "Puts a document where every session of a group reads it as a file, in the place of the one of that name. \
+             Use it for what is to be looked up, not for what is to be answered.",
+            json!({
+                "group": text("The group; the directories in /run/rcc/worktables are those of yours"),
+                "name": text("The file's name, like Plan.md"),
+                "text": text("All of it, plain text"),
+            }),
+            &["group", "name", "text"],
+        ),
     ]
 }
 
@@ -139,6 +153,7 @@ impl Call {
                 .map(|asked| Self::Read { limit: asked.limit.unwrap_or(INBOX_DEFAULT).clamp(1, 100) }),
             "wait_for_message" => read::<WaitArguments>(given)
                 .map(|asked| Self::Wait { time: Duration::from_secs(asked.timeout_seconds).min(WAIT_MAX) }),
+            "put_document" => read::<Put>(given).map(Self::Put),
             _ => return None,
         })
     }
@@ -180,6 +195,17 @@ pub fn sent(to: &Address, sent: &Sent) -> String {
         (1, _) => format!("Sent to {to}, id {id}. An answer comes into this session by itself."),
         (count, _) => format!("Sent to {to}, id {id}: {count} sessions get it."),
     }
+}
+
+/// What became of a document, and where it is read.
+pub fn changed(changed: &Changed) -> String {
+    let Changed { group, name, what, bytes, .. } = changed;
+    let what = match what {
+        What::Added => "Added",
+        What::Replaced => "Replaced",
+        What::Removed => "Removed",
+    };
+    format!("{what}: {bytes} bytes. The sessions of {group} read it as {INSIDE_WORKTABLES}/{group}/{name}.")
 }
 
 /// The sessions, one a line. Titles are other agents' words.
@@ -258,6 +284,9 @@ mod tests {
             ("send_message", json!({"to": "a-1", "text": "x", "reply_to": "../x"})),
             ("wait_for_message", json!({})),
             ("list_sessions", json!({"all": true})),
+            ("put_document", json!({"group": "all", "name": "a"})),
+            ("put_document", json!({"group": "all", "name": "../a", "text": "x"})),
+            ("put_document", json!({"group": "..", "name": "a", "text": "x"})),
         ] {
             assert!(parsed(name, arguments.clone()).is_err(), "{name} {arguments}");
         }

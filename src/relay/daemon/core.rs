@@ -168,18 +168,22 @@ impl Core {
 
     /// Makes a session's socket and takes its clients.
     pub(super) fn listen(self: &Rc<Self>, session: &SessionName) {
-        let made = self.directories.session(session).map(|listener| {
+        let made = self.directories.session(session).map(|(listener, lease)| {
             let task = tokio::task::spawn_local(client::accept_session(self.clone(), session.clone(), listener));
             if let Some(before) = self.listeners.borrow_mut().insert(session.clone(), task) {
                 before.abort();
             }
+            lease
         });
         let made = made.map_err(|error| {
             tracing::error!("{error}");
             Refusal::new(super::super::wire::Reason::Storage, error.to_string())
         });
         let groups = self.hub().worktables(session);
-        let made = made.and_then(|()| groups.iter().map(|group| self.worktables.directory(group)).collect());
+        let made = made.and_then(|lease| {
+            let groups: Result<_, _> = groups.iter().map(|group| self.worktables.directory(group)).collect();
+            Ok((lease, groups?))
+        });
         self.hub.borrow_mut().listening(session, made);
         // Called while effects are performed: what comes of it is performed with them, or by who called.
     }

@@ -119,7 +119,6 @@ fn serve(start: Start, inherited: Vec<OwnedFd>) -> Result<(), DaemonError> {
         sessions: place.sessions(),
         audit: place.audit(),
         worktables: !system,
-        leases: place.leases(),
         mended,
     };
     let clock = Clock::new();

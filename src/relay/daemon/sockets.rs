@@ -6,6 +6,9 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketType};
+use rustix::rand::{GetRandomFlags, getrandom};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -50,6 +53,9 @@ impl Modes {
 pub(super) struct Directories {
     place: Place,
     modes: Modes,
+    /// Where the lease of each session is. Whoever could open one could lock it, and so keep a session alive or a
+    /// sandbox from starting: where others get through, its name is told to the launcher alone.
+    leases: RefCell<HashMap<SessionName, PathBuf>>,
 }
 
 impl Directories {
@@ -62,7 +68,8 @@ impl Directories {
             directory(&path, modes.directory)?;
         }
         directory(&place.cache(), 0o700)?;
-        Ok(Self { place: place.clone(), modes })
+        let leases = leases(&place.leases()).map_err(failed("list", &place.leases()))?;
+        Ok(Self { place: place.clone(), modes, leases: leases.into() })
     }
 
     /// The lock of the daemon; `None` if another one has it.
@@ -82,18 +89,32 @@ impl Directories {
         self.place.cache()
     }
 
-    /// Makes a session's directory, socket and lease; what a crash left is replaced, in the same directory, which a
-    /// running sandbox has mounted.
-    pub(super) fn session(&self, session: &SessionName) -> Result<UnixListener, SocketError> {
+    /// Makes a session's directory, socket and lease, the second value; what a crash left is replaced, in the same
+    /// directory, which a running sandbox has mounted.
+    pub(super) fn session(&self, session: &SessionName) -> Result<(UnixListener, PathBuf), SocketError> {
         let own = self.place.sessions().join(session.as_str());
         directory(&own, self.modes.directory)?;
         let listener = listen(&own.join(SESSION_SOCKET), self.modes.socket)?;
-        let lease = self.place.leases().join(session.as_str());
+        let lease = self.lease(session)?;
         let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let made = rustix::fs::open(&lease, flags, Mode::from_raw_mode(self.modes.lease));
         let made = made.and_then(|file| rustix::fs::fchmod(&file, Mode::from_raw_mode(self.modes.lease)));
         made.map_err(|errno| failed("create", &lease)(errno.into()))?;
-        Ok(listener)
+        Ok((listener, lease))
+    }
+
+    /// The path of the session's lease: the one that its launcher knows, or a new one that nobody guesses.
+    fn lease(&self, session: &SessionName) -> Result<PathBuf, SocketError> {
+        if let Some(known) = self.leases.borrow().get(session) {
+            return Ok(known.clone());
+        }
+        let mut random = [0; 16];
+        let leases = self.place.leases();
+        getrandom(&mut random, GetRandomFlags::empty())
+            .map_err(|errno| failed("name a file in", &leases)(errno.into()))?;
+        let path = leases.join(format!("{session}.{:032x}", u128::from_ne_bytes(random)));
+        self.leases.borrow_mut().insert(session.clone(), path.clone());
+        Ok(path)
     }
 
     /// Removes them.
@@ -102,16 +123,32 @@ impl Directories {
         // What cannot be removed is replaced when the name comes again, which it does not.
         let _ = std::fs::remove_file(own.join(SESSION_SOCKET));
         let _ = std::fs::remove_dir(own);
-        let _ = std::fs::remove_file(self.place.leases().join(session.as_str()));
+        if let Some(lease) = self.leases.borrow_mut().remove(session) {
+            let _ = std::fs::remove_file(lease);
+        }
     }
 
     /// Whether nobody holds the session's lease: the kernel lets go of it when the launcher ends, however it does.
     pub(super) fn launcher_has_ended(&self, session: &SessionName) -> bool {
-        let path = self.place.leases().join(session.as_str());
+        let leases = self.leases.borrow();
+        let Some(path) = leases.get(session) else { return true };
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let Ok(file) = rustix::fs::open(&path, flags, Mode::empty()) else { return true };
+        let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) else { return true };
         flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
     }
+}
+
+/// The leases that are there, `SESSION.RANDOM` each: the name of a sandbox's session has no dot.
+fn leases(directory: &Path) -> io::Result<HashMap<SessionName, PathBuf>> {
+    let mut found = HashMap::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()?.split_once('.')?.0.parse().ok());
+        if let Some(session) = name {
+            found.insert(session, path);
+        }
+    }
+    Ok(found)
 }
 
 /// The socket for the host's programs: the service manager's, where it passed one.

@@ -37,7 +37,6 @@ impl World {
             started: Moment(0),
             sessions: "/run/s".into(),
             audit: "/state/audit".into(),
-            leases: "/run/l".into(),
             mended: Vec::new(),
         };
         let now = Now { moment: Moment(1_700_000_000_000), ticks: 0 };
@@ -106,12 +105,12 @@ impl World {
                     Ask::Waiting { .. } | Ask::Whole(_) => Answer::Waiting(Vec::new()),
                     Ask::Expired(_) => Answer::Expired(Vec::new()),
                     Ask::Message { .. } | Ask::Received { .. } => Answer::Message(None),
-                    Ask::Journal => Answer::Journal(0),
+                    Ask::Journal | Ask::Document(_) => Answer::Journal(0),
                 };
                 self.hub.answered(token, answer, now);
             }
             Effect::Listen(session) => {
-                self.hub.listening(&session, Ok(Vec::new()));
+                self.hub.listening(&session, Ok(("/run/l".into(), Vec::new())));
                 self.listened.push(session);
             }
             _ => {}

@@ -128,8 +128,6 @@ pub struct Own {
     pub sessions: PathBuf,
     /// The directory of the audit.
     pub audit: PathBuf,
-    /// The directory of leases.
-    pub leases: PathBuf,
     /// Whether groups have worktables.
     pub worktables: bool,
     /// What was mended at the start.

@@ -10,7 +10,7 @@ use super::register::hexadecimal;
 use super::{Answer, Ask, Effect, Head, Hub, Member, Now, Pending};
 use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 impl Hub {
     pub(super) fn open(&mut self, head: &Head, open: Open, now: Now) -> Result<(), Refusal> {
@@ -115,13 +115,12 @@ impl Hub {
         }
     }
 
-    /// A session's socket is there, or cannot be made.
-    pub fn listening(&mut self, session: &SessionName, made: Result<Vec<Worktable>, Refusal>) {
+    /// A session's socket is there, with its lease and its groups' directories, or cannot be made.
+    pub fn listening(&mut self, session: &SessionName, made: Result<(PathBuf, Vec<Worktable>), Refusal>) {
         let head = self.opening.remove(session);
         match (made, head) {
-            (Ok(groups), Some(head)) => {
+            (Ok((lease, groups)), Some(head)) => {
                 let directory = self.own.sessions.join(session.as_str());
-                let lease = self.own.leases.join(session.as_str());
                 self.answer(&head, Opened { session: session.clone(), directory, lease, groups });
                 self.effects.push(Effect::Show(session.clone()));
             }
@@ -141,7 +140,7 @@ impl Hub {
         if self.members.get(&close.session).filter(own).is_none() {
             return Err(super::send::unknown(&close.session));
         }
-        self.end_session(close.session, "closed".to_owned(), Some(head.clone()));
+        self.end_session(close.session, "its launcher ended it".to_owned(), Some(head.clone()));
         Ok(())
     }
 

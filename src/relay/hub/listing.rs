@@ -132,7 +132,7 @@ impl Hub {
             connections: self.peers.len() as u32,
             waiting,
             stored_bytes,
-            journal: Journal { entries, file: self.own.audit.clone() },
+            journal: Journal { entries, directory: self.own.audit.clone() },
             mended: self.own.mended.clone(),
             // Plain data of names, numbers and texts: JSON has a form for all of it.
             policy: serde_json::to_value(&self.policy).unwrap_or_default(),

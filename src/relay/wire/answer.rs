@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 /// The longest line that the relay writes, in bytes: one message with the longest text that a configuration
-/// allows, 16 MiB, of which JSON may make twice as much. An answer with many messages is cut before, and says so.
+/// allows, 4 MiB, of which JSON may make six times as much. An answer with many messages is cut before, and says so.
 pub const ANSWER_MAX: usize = 33 << 20;
 
 macro_rules! answers {
@@ -231,8 +231,8 @@ answers! {
     Journal {
         /// Entries so far, those that were removed since included.
         entries: u64,
-        /// The file that is written now.
-        file: PathBuf,
+        /// The directory of its files.
+        directory: PathBuf,
     }
 }
 

@@ -73,7 +73,7 @@ pub enum Reason {
     NotAllowed,
     /// Nobody by that name whom this session may know of.
     NoRecipient,
-    /// Several by that name; `data` lists them.
+    /// Several by that name; `error` lists them.
     Ambiguous,
     /// A sequence number again, or an id with another content.
     Replayed,

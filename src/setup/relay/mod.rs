@@ -13,6 +13,7 @@ use super::init::RunProgram;
 use super::install::{self, CopyError, Say};
 use super::relay_unit::{self, Form, SERVICE, SOCKET};
 use super::unit::is_plain;
+use crate::relay::place::{SYSTEM_GROUP, SYSTEM_RUN, SYSTEM_STATE, SYSTEM_USER};
 use crate::shown;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,9 @@ pub enum RelayError {
     Program(PathBuf),
     /// The system's form without its manager.
     #[error(
-        "the system's relay is a service of systemd, which does not run here: use your own relay, `rcc relay start`"
+        "the system's relay is a service of systemd, which does not run here. By hand: make the group {SYSTEM_GROUP} and \
+         the user {SYSTEM_USER}, give that user {SYSTEM_RUN} and {SYSTEM_STATE}, and run `rcc relay start --system` as \
+         it; the relay's page in the documentation has the commands"
     )]
     NoSystemd,
     /// NixOS makes its accounts and units itself.

@@ -79,7 +79,7 @@ pub(super) fn run(ground: &Ground, arguments: &AuditArguments) -> miette::Result
 pub(super) fn watch(ground: &Ground) -> miette::Result<ExitCode> {
     // The daemon knows how far it has written.
     let status = state::ask(&mut ground.connect()?)?;
-    let path = status.journal.file.parent().map_or_else(|| ground.place().audit(), Path::to_owned);
+    let path = status.journal.directory;
     let next = status.journal.entries.saturating_add(1);
     let follow = Follow::new(&path, next).map_err(|source| NoAudit::new(&path, source))?;
     go_on(follow, &path, &mut |entry| is_news(&entry.event), false)

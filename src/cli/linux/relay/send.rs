@@ -16,7 +16,7 @@ use std::io::Read;
 use std::process::ExitCode;
 
 /// Bytes that are read of a text: no relay takes a longer one.
-const TEXT_MAX: u64 = 16 << 20;
+const TEXT_MAX: u64 = 4 << 20;
 
 /// The text cannot be sent.
 #[derive(Debug, thiserror::Error, Diagnostic)]

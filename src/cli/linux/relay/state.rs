@@ -52,7 +52,7 @@ fn described(status: &Status, socket: &Path, now: Moment) -> String {
         ("socket", shown::terminal(socket)),
         ("sessions", format!("{} (connections: {})", status.sessions, status.connections)),
         ("waiting", format!("{} ({} KiB)", status.waiting, status.stored_bytes.div_ceil(1024))),
-        ("audit", format!("{} entries, now in {}", status.journal.entries, shown::terminal(&status.journal.file))),
+        ("audit", format!("{} entries in {}", status.journal.entries, shown::terminal(&status.journal.directory))),
     ];
     let mended = status.mended.iter().map(|what| ("mended", shown::text(what)));
     for (name, value) in lines.into_iter().chain(mended) {
@@ -120,7 +120,7 @@ mod tests {
             connections: 3,
             waiting: 4,
             stored_bytes: 1025,
-            journal: Journal { entries: 9, file: "/s/audit/1.jsonl".into() },
+            journal: Journal { entries: 9, directory: "/s/audit".into() },
             mended: vec!["the last line was cut\u{1b}".into()],
             policy: serde_json::Value::Null,
         };

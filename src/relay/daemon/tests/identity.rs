@@ -130,3 +130,22 @@ fn who_must_not_know_of_a_session_learns_nothing_of_it() {
     let listed = client.done(json!({"type": "query", "query": "list_sessions"}));
     assert_eq!(listed["sessions"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn who_knows_a_sessions_name_does_not_know_its_lease() {
+    let mut world = World::new();
+    let lease = |world: &World| {
+        let leases = std::fs::read_dir(world.place().leases()).unwrap();
+        leases.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    let api = world.session("api-1", "api");
+    let before = lease(&world);
+    assert!(before[0].starts_with("api-1.") && before[0].len() == "api-1.".len() + 32, "{before:?}");
+    // A running launcher holds that one.
+    world.stop();
+    world.start();
+    assert_eq!(lease(&world), before);
+    world.person().done(json!({"type": "close", "session": "api-1"}));
+    until("the lease is gone", || lease(&world).is_empty());
+    drop(api);
+}
