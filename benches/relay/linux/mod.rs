@@ -22,8 +22,6 @@ use table::Table;
 const ROUNDS: usize = 3;
 /// `nobody`.
 const UNPRIVILEGED: u32 = 65534;
-/// A session takes two descriptors of the relay's and one of this program's.
-const DESCRIPTORS: u64 = 65_536;
 
 type Part = (&'static str, fn(&Path, &mut Table, usize));
 const PARTS: [Part; 4] = [
@@ -47,14 +45,11 @@ fn unprivileged(words: &[&str]) -> ExitCode {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory on the disk");
     let mut command = Command::new(env::current_exe().expect("proc(5)"));
     command.arg("--in").arg(directory.path()).args(words).env("RCC", env!("CARGO_BIN_EXE_rcc"));
-    let limit = getrlimit(Resource::Nofile);
+    let limit = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit }).expect("up to the hard one");
     if geteuid().is_root() {
         chown(directory.path(), Some(UNPRIVILEGED), Some(UNPRIVILEGED)).expect("it is root's");
         command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
-        let raised = Rlimit { current: Some(DESCRIPTORS), maximum: Some(DESCRIPTORS) };
-        setrlimit(Resource::Nofile, raised).expect("root may");
-    } else {
-        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("up to the hard one");
     }
     let status = command.status().expect("this very program");
     ExitCode::from(u8::from(!status.success()))
