@@ -4,13 +4,15 @@ use std::time::Duration;
 
 /// What one token weighs, so that each millisecond adds as many units as the rate has messages a minute: there
 /// is nothing to round, and nothing drifts.
-const TOKEN: u64 = 60_000;
+const TOKEN: i64 = 60_000;
+/// Milliseconds for which tokens are lent at most.
+const LENT: i64 = 1000;
 
 /// Tokens that come back at a steady rate, up to a number. One session has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// What is left, in [`TOKEN`]s.
-    level: u64,
+    /// What is left, in parts of a [`TOKEN`]; below zero, what was borrowed.
+    level: i64,
     /// When that was, in milliseconds.
     at: u64,
     rate: u32,
@@ -21,7 +23,7 @@ impl Bucket {
     /// A full one. Zero is taken as one: whom nothing is allowed, the policy refuses.
     pub fn new(rate_per_minute: u32, burst: u32) -> Self {
         let (rate, burst) = (rate_per_minute.max(1), burst.max(1));
-        Self { level: u64::from(burst) * TOKEN, at: 0, rate, burst }
+        Self { level: i64::from(burst) * TOKEN, at: 0, rate, burst }
     }
 
     /// Takes a token. `now` is in milliseconds of a clock that is the same at each call; where it goes back, no
@@ -30,18 +32,34 @@ impl Bucket {
     /// # Errors
     /// How long to wait for the next token. Whoever asks meanwhile waits no longer for it.
     pub fn take(&mut self, now: u64) -> Result<(), Duration> {
+        self.fill(now);
+        if self.level < TOKEN {
+            return Err(self.until(TOKEN));
+        }
+        self.level -= TOKEN;
+        Ok(())
+    }
+
+    /// Takes a token even where there is none, and says how long it takes until there would have been one. Whoever
+    /// comes meanwhile waits for longer, so that all together get no more than the rate; but nobody for longer than a
+    /// second. `now` is as for [`Bucket::take`].
+    pub fn borrow(&mut self, now: u64) -> Duration {
+        self.fill(now);
+        self.level = (self.level - TOKEN).max(-LENT * i64::from(self.rate));
+        self.until(0)
+    }
+
+    fn fill(&mut self, now: u64) {
         let passed = now.saturating_sub(self.at);
         self.at = self.at.max(now);
         // Both factors can be any number; the full bucket is far below what saturates.
-        let more = passed.saturating_mul(u64::from(self.rate));
-        self.level = self.level.saturating_add(more).min(u64::from(self.burst) * TOKEN);
-        match self.level.checked_sub(TOKEN) {
-            Some(level) => {
-                self.level = level;
-                Ok(())
-            }
-            None => Err(Duration::from_millis((TOKEN - self.level).div_ceil(u64::from(self.rate)))),
-        }
+        let more = i64::try_from(passed).unwrap_or(i64::MAX).saturating_mul(self.rate.into());
+        self.level = self.level.saturating_add(more).min(i64::from(self.burst) * TOKEN);
+    }
+
+    fn until(&self, level: i64) -> Duration {
+        let rate = u64::from(self.rate);
+        Duration::from_millis(u64::try_from(level - self.level).map_or(0, |lacking| lacking.div_ceil(rate)))
     }
 }
 
@@ -66,6 +84,17 @@ mod tests {
         assert_eq!(millis(bucket.take(604)), 1);
         bucket.take(605).unwrap();
         assert_eq!(millis(bucket.take(605)), 600);
+    }
+
+    #[test]
+    fn who_borrows_waits_and_the_next_one_for_longer() {
+        let mut bucket = Bucket::new(60_000, 2);
+        let waits = |bucket: &mut Bucket, now| bucket.borrow(now).as_millis();
+        assert_eq!([5, 5, 5, 5, 5, 6].map(|now| waits(&mut bucket, now)), [0, 0, 1, 2, 3, 3]);
+        assert_eq!(millis(bucket.take(6)), 4);
+        (0..5000).for_each(|_| assert!(!bucket.borrow(6).is_zero()));
+        assert_eq!(waits(&mut bucket, 6), 1000);
+        assert_eq!(waits(&mut bucket, 1007), 0);
     }
 
     #[test]
@@ -122,8 +151,9 @@ mod tests {
             let (mut now, mut passed) = (1_000, 0);
             for step in steps {
                 now += step;
-                passed += u64::from(bucket.take(now).is_ok());
-                prop_assert!(passed * TOKEN <= u64::from(burst) * TOKEN + (now - 1_000) * u64::from(rate));
+                passed += i64::from(bucket.take(now).is_ok());
+                let allowed = i64::from(burst) * TOKEN + (now - 1_000) as i64 * i64::from(rate);
+                prop_assert!(passed * TOKEN <= allowed);
             }
         }
 

@@ -14,9 +14,8 @@ use std::time::{Duration, Instant};
 /// Messages of the quiet one, and the pause between two.
 const MESSAGES: usize = 1000;
 const PAUSE: Duration = Duration::from_millis(1);
-/// Threads of the loud one, and connections of each: one fewer than a session may have.
-const THREADS: usize = 1;
-const CONNECTIONS: usize = 31;
+/// Connections of the loud one: as many as a session may have.
+const CONNECTIONS: usize = 32;
 /// What it says, over and over: what nobody gets, what is nobody's, what is no request, and the beginning of one.
 const REFUSED: &[&[u8]] = &[
     b"{\"type\":\"send\",\"to\":\"nobody\",\"text\":\"x\"}\n",
@@ -40,9 +39,7 @@ pub fn measure(directory: &Path, table: &mut Table, rounds: usize) {
         let (_, loud) = relay.open(&mut host);
         let (over, said, start) = (AtomicBool::new(false), AtomicU64::new(0), Instant::now());
         let loudly = scope(|scope| {
-            for _ in 0..THREADS {
-                scope.spawn(|| flood(&loud, &over, &said));
-            }
+            scope.spawn(|| flood(&loud, &over, &said));
             sleep(Duration::from_millis(200));
             let times = quietly(&mut relay);
             over.store(true, Relaxed);
@@ -85,6 +82,7 @@ fn flood(socket: &PathBuf, over: &AtomicBool, said: &AtomicU64) {
     let mut connections: Vec<Option<UnixStream>> = (0..CONNECTIONS).map(|_| None).collect();
     let (mut answers, mut number) = (vec![0; 64 << 10], 0_usize);
     while !over.load(Relaxed) {
+        let before = said.load(Relaxed);
         for connection in &mut connections {
             let stream = connection.get_or_insert_with(|| {
                 let stream = UnixStream::connect(socket).expect("the relay listens");
@@ -104,6 +102,10 @@ fn flood(socket: &PathBuf, over: &AtomicBool, said: &AtomicU64) {
             if gone(wrote) || gone(read) || number % 1000 == 0 {
                 *connection = None;
             }
+        }
+        // The processor is for the relay, where that takes no more.
+        if said.load(Relaxed) == before {
+            sleep(PAUSE);
         }
     }
 }

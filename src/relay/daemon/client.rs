@@ -166,9 +166,13 @@ pub(super) async fn accept_session(core: Rc<Core>, session: SessionName, listene
             Ok((stream, _)) => {
                 let owner = core.hub().owner(&session).map(|(uid, user)| (uid, user.to_owned()));
                 let Some((uid, user)) = owner else { return };
+                let pause = core.decide(|hub, now| hub.knocked(&session, now));
                 match credentials::of_session(&stream, &session, uid, &user) {
                     Ok(door) => serve(&core, stream, door),
                     Err(refusal) => turn_away(&stream, refusal),
+                }
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
                 }
             }
             Err(error) => wait_after(&error).await,
@@ -227,11 +231,8 @@ async fn read(core: Rc<Core>, connection: Connection, outbox: Rc<Outbox>) {
         }
         let mut turn = 0;
         loop {
-            match lines.next(limit) {
-                Ok(Some(line)) => {
-                    let said = wire::parse(&line);
-                    request(&core, connection, &outbox, said).await;
-                }
+            match lines.line(limit).map(|line| line.map(wire::parse)) {
+                Ok(Some(said)) => request(&core, connection, &outbox, said).await,
                 Ok(None) => break,
                 Err(error) => return refuse(&outbox, Reason::TooLarge, &error.to_string()),
             }

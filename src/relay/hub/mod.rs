@@ -12,6 +12,8 @@ mod register;
 mod resolve;
 mod send;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 pub use effect::{Answer, Ask, Door, Effect, Now, Own};
 pub use member::Member;
@@ -25,6 +27,7 @@ use mail::Subscription;
 use pending::Pending;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 /// Names a connection as long as the daemon runs.
 pub type Connection = u64;
@@ -39,7 +42,8 @@ const IN_FLIGHT_BYTES_MAX: usize = 8 << 20;
 const UNFINISHED_LINES: usize = 4;
 /// Bytes beside them: a small line from every connection must always fit.
 const UNFINISHED_MARGIN: usize = 256 << 10;
-/// Requests a minute of one session, of any kind: twenty a second for as long as it likes.
+/// Requests a minute of one session, of any kind and in all its connections: a thousand a second for as long as it
+/// likes.
 const REQUESTS_RATE: u32 = 60_000;
 /// Requests that may come at once before that rate counts.
 const REQUESTS_BURST: u32 = 5_000;
@@ -156,6 +160,11 @@ impl Hub {
         &self.policy
     }
 
+    /// Somebody comes to a session's socket, which is charged like a request; how long the next one there has to wait.
+    pub fn knocked(&mut self, session: &SessionName, now: Now) -> Duration {
+        self.members.get_mut(session).map_or(Duration::ZERO, |member| member.requests.borrow(now.ticks))
+    }
+
     /// A client connected.
     ///
     /// # Errors
@@ -227,7 +236,8 @@ impl Hub {
         let session = peer.session.clone();
         let Some(member) = self.members.get_mut(&session) else { return };
         member.heard = now.moment;
-        if let Err(wait) = member.requests.take(now.ticks) {
+        let wait = member.requests.borrow(now.ticks);
+        if !wait.is_zero() {
             self.effects.push(Effect::Pause(connection, wait));
         }
         let (envelope, request) = match said {
