@@ -168,9 +168,13 @@ pub(super) async fn accept_session(core: Rc<Core>, session: SessionName, listene
             Ok((stream, _)) => {
                 let owner = core.hub().owner(&session).map(|(uid, user)| (uid, user.to_owned()));
                 let Some((uid, user)) = owner else { return };
+                let pause = core.decide(|hub, now| hub.knocked(&session, now));
                 match credentials::of_session(&stream, &session, uid, &user) {
                     Ok(door) => serve(&core, stream, door),
                     Err(refusal) => turn_away(&stream, refusal),
+                }
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
                 }
             }
             Err(error) => wait_after(&error).await,
@@ -229,15 +233,14 @@ async fn read(core: Rc<Core>, connection: Connection, outbox: Rc<Outbox>) {
         }
         let mut turn = 0;
         loop {
-            match lines.next(limit) {
+            match lines.line(limit).map(|line| line.map(|line| (line.len(), wire::parse(line)))) {
                 // Nobody hears it any more, and who does not read must not stay.
                 Ok(Some(_)) if outbox.closing.get() => return,
-                Ok(Some(line)) => {
-                    let said = wire::parse(&line);
-                    if line.len() >= LONG {
-                        core.decide(|hub, now| hub.weigh(connection, line.len(), now));
+                Ok(Some((length, said))) => {
+                    if length >= LONG {
+                        core.decide(|hub, now| hub.weigh(connection, length, now));
                     }
-                    turn += 1 + line.len() / (LONG / 4);
+                    turn += 1 + length / (LONG / 4);
                     request(&core, connection, &outbox, said).await;
                 }
                 Ok(None) => break,

@@ -15,6 +15,8 @@ mod register;
 mod resolve;
 mod send;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 pub use documents::Work;
 pub use effect::{Answer, Ask, Door, Effect, Now, Own};
@@ -29,6 +31,7 @@ use mail::Subscription;
 use pending::Pending;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 /// Names a connection as long as the daemon runs.
 pub type Connection = u64;
@@ -43,7 +46,8 @@ const IN_FLIGHT_BYTES_MAX: usize = 8 << 20;
 const UNFINISHED_LINES: usize = 4;
 /// Bytes beside them: a small line from every connection must always fit.
 const UNFINISHED_MARGIN: usize = 256 << 10;
-/// Requests a minute of one session, of any kind: twenty a second for as long as it likes.
+/// Requests a minute of one session, of any kind and in all its connections: a thousand a second for as long as it
+/// likes.
 const REQUESTS_RATE: u32 = 60_000;
 /// Bytes of a line that count as one request more: they have to be read, too.
 pub const LONG: usize = 64 << 10;
@@ -160,6 +164,11 @@ impl Hub {
     /// The rules.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Somebody comes to a session's socket, which is charged like a request; how long the next one there has to wait.
+    pub fn knocked(&mut self, session: &SessionName, now: Now) -> Duration {
+        self.members.get_mut(session).map_or(Duration::ZERO, |member| member.requests.owe(now.ticks, 1))
     }
 
     /// A client connected.

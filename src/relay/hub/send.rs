@@ -194,8 +194,9 @@ impl Hub {
             Outcome::Done => {
                 let Message { id, seq, accepted, .. } = &message;
                 let sent = Sent { id: id.clone(), seq: *seq, accepted: *accepted, recipients, duplicate: false };
-                self.answer(head, sent);
+                // Who gets it waits, and who sent it goes on.
                 self.deliver(&message, &mailboxes);
+                self.answer(head, sent);
             }
             Outcome::Known(known) => {
                 self.unreserve(&message, &mailboxes);

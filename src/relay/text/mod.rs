@@ -52,9 +52,15 @@ fn escape(text: &str, limit: usize) -> Result<(String, u32), TooLong> {
     }
     let mut out = String::with_capacity(text.len());
     let (mut escaped, mut before) = (0, None);
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        if c == '\r' && rest.peek() == Some(&'\n') {
+    let mut rest = text;
+    loop {
+        let plain = rest.split_at(plain(rest.as_bytes()));
+        out.push_str(plain.0);
+        before = plain.0.chars().next_back().or(before);
+        let mut chars = plain.1.chars();
+        let Some(c) = chars.next() else { break };
+        rest = chars.as_str();
+        if c == '\r' && rest.starts_with('\n') {
             continue;
         }
         if (is_unseen(c) && !matches!(c, '\n' | '\t')) || (is_selector(c) && !before.is_some_and(takes_selector)) {
@@ -69,6 +75,16 @@ fn escape(text: &str, limit: usize) -> Result<(String, u32), TooLong> {
         before = Some(c);
     }
     Ok((out, escaped))
+}
+
+/// How many bytes at the beginning are ASCII that is seen, or ends lines: nearly all of most texts.
+fn plain(text: &[u8]) -> usize {
+    /// Bytes that are looked at without a branch between them.
+    const RUN: usize = 32;
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\n' | b'\t');
+    let runs = text.chunks_exact(RUN).take_while(|run| run.iter().fold(true, |all, byte| all & is_plain(byte)));
+    let begin = runs.count() * RUN;
+    begin + text[begin..].iter().take_while(|byte| is_plain(byte)).count()
 }
 
 /// Variation selectors (Unicode 23.4). One of them after an emoji tells how that looks; a row of them, or one

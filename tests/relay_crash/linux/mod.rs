@@ -1,0 +1,74 @@
+//! See `../main.rs`.
+
+mod client;
+mod daemon;
+mod kills;
+mod load;
+mod queued;
+mod rotation;
+
+use rustix::process::geteuid;
+use std::env;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+/// `nobody`.
+const UNPRIVILEGED: u32 = 65534;
+/// Kills in the ordinary suite.
+const KILLS: u32 = 10;
+
+pub fn main() -> ExitCode {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["--write", directory, from] => rotation::write(Path::new(directory), from.parse().expect("a number")),
+        ["--in", directory] => prove(Path::new(directory)),
+        _ => unprivileged(),
+    }
+}
+
+/// Goes on as somebody who may run a relay, in a directory of theirs.
+fn unprivileged() -> ExitCode {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let mut command = Command::new(env::current_exe().expect("proc(5)"));
+    command.arg("--in").arg(directory.path());
+    if geteuid().is_root() {
+        chown(directory.path(), Some(UNPRIVILEGED), Some(UNPRIVILEGED)).expect("it is root's");
+        command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
+    }
+    let status = command.status().expect("this very program");
+    ExitCode::from(u8::from(!status.success()))
+}
+
+/// Whoever finds otherwise panics.
+fn prove(directory: &Path) -> ExitCode {
+    let kills = env::var("RCC_RELAY_KILLS").ok().map_or(KILLS, |kills| kills.parse().expect("a number"));
+    for (name, prove) in
+        [("kills", kills::prove as fn(&Path, u32)), ("rotation", rotation::prove), ("queued", queued::prove)]
+    {
+        let own = directory.join(name);
+        std::fs::create_dir(&own).expect("a fresh directory");
+        prove(&own, kills);
+    }
+    ExitCode::SUCCESS
+}
+
+/// Times to kill at: any of them, and the same ones in each run.
+struct Moments(u64);
+
+impl Moments {
+    fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Up to so many milliseconds; xorshift64 (Marsaglia, 2003).
+    fn next(&mut self, most: u64) -> Duration {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        Duration::from_micros(self.0 % (most * 1000))
+    }
+}
