@@ -76,6 +76,6 @@ mod tests {
         let text =
             format!("alice:{BLOCK_START}:{RANGE_LENGTH}\nalice:100000:65536\n1000:{BLOCK_START}:{RANGE_LENGTH}\n");
         let ranges: Vec<_> = given(&text, 1000, "alice").collect();
-        assert_eq!(ranges, [100_000..165_536]);
+        assert_eq!((ranges.len(), &ranges[0]), (1, &(100_000..165_536)));
     }
 }

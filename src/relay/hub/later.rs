@@ -124,7 +124,8 @@ impl Hub {
         let room = (SHOWN_BYTES / own.len().max(1)).max(SHOWN_LEAST);
         let planned = own.into_iter().map(|schedule| {
             let event::Schedule { id, session, to, kind, text, next, every } = schedule;
-            let mut shown = text[..text.floor_char_boundary(room)].to_owned();
+            let fits = |(at, c): &(usize, char)| at + c.len_utf8() <= room;
+            let mut shown: String = text.char_indices().take_while(fits).map(|(_, c)| c).collect();
             if shown.len() < text.len() {
                 shown.push('…');
             }
