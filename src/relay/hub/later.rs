@@ -199,7 +199,7 @@ impl Hub {
         let seq = self.members.get(session).map_or(0, |member| member.last_seq) + 1;
         let mut message = self.message(session, draft, id, seq, now)?;
         message.schedule = Some(schedule.id.clone());
-        self.check_room(session, &mailboxes, message.text.len() as u64)?;
+        let mailboxes = self.with_room(session, mailboxes, message.text.len() as u64)?;
         if let Some(member) = self.members.get_mut(session) {
             member.last_seq = seq;
         }

@@ -69,7 +69,7 @@ impl Hub {
             None => message_id(&session, &format!("#{seq}")),
         };
         let message = self.message(&session, draft, id, seq, now)?;
-        self.check_room(&session, &mailboxes, message.text.len() as u64)?;
+        let mailboxes = self.with_room(&session, mailboxes, message.text.len() as u64)?;
         if let Some(member) = self.members.get_mut(&session) {
             member.last_seq = seq;
         }
@@ -136,8 +136,17 @@ impl Hub {
         })
     }
 
-    /// Whether these mailboxes, and the sender's share of all, have room for so many bytes.
-    pub(super) fn check_room(&self, sender: &SessionName, mailboxes: &[Mailbox], bytes: u64) -> Result<(), Refusal> {
+    /// Those of the mailboxes that have room for so many bytes: one that nobody empties keeps a group's others from
+    /// nothing.
+    ///
+    /// # Errors
+    /// If none has, or the sender's share of all is used up.
+    pub(super) fn with_room(
+        &self,
+        sender: &SessionName,
+        mailboxes: Vec<Mailbox>,
+        bytes: u64,
+    ) -> Result<Vec<Mailbox>, Refusal> {
         let limits = &self.policy.limits;
         let full = |what: String, advice: &str| Err(Refusal::new(Reason::Quota, format!("{what}: {advice}")));
         let holds = |held: Waiting, count: u32, bytes: u64, share: u32| {
@@ -150,17 +159,16 @@ impl Hub {
             let what = format!("{} messages of {sender} wait to be read", sent.messages);
             return full(what, "wait until they were, or raise relay.stored_messages and relay.stored_bytes");
         }
-        for mailbox in mailboxes {
-            let held = self.waiting.get(mailbox).copied().unwrap_or_default();
-            if !holds(held, 1, bytes, 1) {
-                let whose = describe(mailbox);
-                return full(
-                    format!("{} messages wait for {whose}", held.messages),
-                    "it takes more when it has read some",
-                );
+        let held = |mailbox: &Mailbox| self.waiting.get(mailbox).copied().unwrap_or_default();
+        let (room, without): (Vec<Mailbox>, Vec<Mailbox>) =
+            mailboxes.into_iter().partition(|mailbox| holds(held(mailbox), 1, bytes, 1));
+        match without.first() {
+            Some(mailbox) if room.is_empty() => {
+                let what = format!("{} messages wait for {}", held(mailbox).messages, describe(mailbox));
+                full(what, "it takes more when it has read some")
             }
+            _ => Ok(room),
         }
-        Ok(())
     }
 
     /// Counts a message as waiting, before it is on disk: what is on its way takes room too.
@@ -207,6 +215,12 @@ impl Hub {
             }
             Outcome::Refused(refusal) => {
                 self.unreserve(&message, &mailboxes);
+                // Its number was not used, so that the same message may come again under it.
+                if let Some(member) = self.members.get_mut(&message.from.session)
+                    && member.last_seq == message.seq
+                {
+                    member.last_seq -= 1;
+                }
                 self.refuse(head, refusal, now);
             }
         }

@@ -1,7 +1,8 @@
 //! Messages wait, come once and in order, and nobody's flood is another's.
 
-use super::super::super::policy::{Limits, Policy};
+use super::super::super::policy::{Limits, Pattern, Policy};
 use super::*;
+use std::collections::BTreeMap;
 
 #[test]
 fn messages_wait_for_who_is_away_in_their_order() {
@@ -188,4 +189,19 @@ fn a_slow_reader_gets_everything_in_order() {
         let told = message["text"].as_str().unwrap().split(' ').next().unwrap().to_owned();
         assert_eq!(told, number.to_string());
     }
+}
+
+#[test]
+fn a_member_that_reads_nothing_keeps_a_group_from_nothing() {
+    let limits = Limits { stored_messages: 2, ..Limits::default() };
+    let groups = BTreeMap::from([("all".parse().unwrap(), vec![Pattern::Any])]);
+    let world = World::with(Policy { limits, groups, ..Policy::default() });
+    let (api, web, deaf) = (world.session("api-1", "api"), world.session("web-1", "web"), world.session("x-1", "x"));
+    let mut client = api.client();
+    for text in ["one", "two"] {
+        client.send("x-1", text);
+    }
+    assert_eq!(client.send("group:all", "three")["recipients"], 1);
+    assert_eq!(web.client().texts(), ["three"]);
+    assert_eq!(deaf.client().texts(), ["one", "two"]);
 }
