@@ -1,5 +1,6 @@
 //! The whole daemon, over its sockets.
 
+mod cluster;
 mod faults;
 mod identity;
 mod mail;

@@ -1,6 +1,7 @@
 //! Decides. One value holds what the relay knows; requests, outcomes and time go in, effects come out, and
 //! nothing here touches a socket or a file.
 
+mod cluster;
 mod effect;
 mod host;
 mod later;
@@ -79,6 +80,8 @@ pub struct Hub {
     acking: HashSet<(Mailbox, MessageId)>,
     /// Deliveries that are not on record yet.
     delivered: BTreeMap<Mailbox, Vec<MessageId>>,
+    /// Bytes of a message, as JSON, that the cluster carries; as the bridge told.
+    carried_max: Option<usize>,
     opening: HashMap<SessionName, Head>,
     swept: u64,
     closing: bool,
@@ -101,6 +104,7 @@ impl Hub {
             tokens: 0,
             acking: HashSet::new(),
             delivered: BTreeMap::new(),
+            carried_max: None,
             opening: HashMap::new(),
             swept: now.ticks,
             closing: false,
@@ -139,7 +143,7 @@ impl Hub {
 
     /// Every session that has not ended, the persons' apart.
     pub fn open_sessions(&self) -> Vec<SessionName> {
-        let open = self.members.values().filter(|member| !member.closed && !member.is_person());
+        let open = self.members.values().filter(|member| !member.closed && member.is_agent());
         open.map(|member| member.session.name.clone()).collect()
     }
 
@@ -241,15 +245,28 @@ impl Hub {
         };
         let head = Head { connection, query: request.word(), request: envelope.request };
         let claimed = envelope.internal_id;
-        let handled = match request {
-            Request::Register(register) => self.register(&head, claimed, register, now),
-            request => match self.claimed(&head, claimed, now) {
-                Ok(session) => self.handle(&head, session, request, now),
-                Err(refusal) => Err(refusal),
-            },
+        let handled = match self.check_role(&session, &request) {
+            Err(refusal) => Err(refusal),
+            Ok(()) => self.handle_claimed(&head, claimed, request, now),
         };
         if let Err(refusal) = handled {
             self.refuse(&head, refusal, now);
+        }
+    }
+
+    fn handle_claimed(
+        &mut self,
+        head: &Head,
+        claimed: Option<SessionName>,
+        request: Request,
+        now: Now,
+    ) -> Result<(), Refusal> {
+        match request {
+            Request::Register(register) => self.register(head, claimed, register, now),
+            request => {
+                let session = self.claimed(head, claimed, now)?;
+                self.handle(head, session, request, now)
+            }
         }
     }
 
@@ -272,6 +289,8 @@ impl Hub {
             Request::Open(open) => self.open(head, open, now),
             Request::Close(close) => self.close(head, close),
             Request::Stop(_) => self.stop(head),
+            Request::Link(link) => self.link(head, &link, now),
+            Request::Carry(carry) => self.carry(head, carry, now),
         }
     }
 

@@ -66,7 +66,8 @@ impl Hub {
             None => message_id(&session, &format!("#{seq}")),
         };
         let message = self.message(&session, draft, id, seq, now)?;
-        self.check_room(&session, &mailboxes, message.text.len() as u64)?;
+        self.check_room(Some(&session), &mailboxes, message.text.len() as u64)?;
+        self.check_carried(&message, &mailboxes)?;
         if let Some(member) = self.members.get_mut(&session) {
             member.last_seq = seq;
         }
@@ -134,7 +135,12 @@ impl Hub {
     }
 
     /// Whether these mailboxes, and the sender's share of all, have room for so many bytes.
-    pub(super) fn check_room(&self, sender: &SessionName, mailboxes: &[Mailbox], bytes: u64) -> Result<(), Refusal> {
+    pub(super) fn check_room(
+        &self,
+        sender: Option<&SessionName>,
+        mailboxes: &[Mailbox],
+        bytes: u64,
+    ) -> Result<(), Refusal> {
         let limits = &self.policy.limits;
         let full = |what: String, advice: &str| Err(Refusal::new(Reason::Quota, format!("{what}: {advice}")));
         let holds = |held: Waiting, count: u32, bytes: u64, share: u32| {
@@ -142,9 +148,10 @@ impl Hub {
                 && held.bytes.saturating_add(bytes) <= limits.stored_bytes.saturating_mul(share.into())
         };
         let count = mailboxes.len() as u32;
-        let sent = self.members.get(sender).map_or_else(Waiting::default, |member| member.sent);
-        if !holds(sent, count, bytes * u64::from(count), SENDERS_SHARE) {
-            let what = format!("{} messages of {sender} wait to be read", sent.messages);
+        let sender = sender.and_then(|name| self.members.get(name));
+        let share = |of: &&super::Member| !holds(of.sent, count, bytes * u64::from(count), SENDERS_SHARE);
+        if let Some(sender) = sender.filter(share) {
+            let what = format!("{} messages of {} wait to be read", sender.sent.messages, sender.session.name);
             return full(what, "wait until they were, or raise relay.stored_messages and relay.stored_bytes");
         }
         for mailbox in mailboxes {
@@ -165,21 +172,21 @@ impl Hub {
         let bytes = message.text.len() as u64;
         for mailbox in mailboxes {
             add(self.waiting.entry(mailbox.clone()).or_default(), bytes);
-            if let Some(member) = self.members.get_mut(&message.from.session) {
+            if let Some(member) = message.from.own_session().and_then(|name| self.members.get_mut(name)) {
                 add(&mut member.sent, bytes);
             }
         }
     }
 
     /// Takes that back for one mailbox.
-    pub(super) fn release(&mut self, sender: &SessionName, mailbox: &Mailbox, bytes: u64) {
+    pub(super) fn release(&mut self, sender: Option<&SessionName>, mailbox: &Mailbox, bytes: u64) {
         if let Some(waiting) = self.waiting.get_mut(mailbox) {
             subtract(waiting, bytes);
             if waiting.messages == 0 {
                 self.waiting.remove(mailbox);
             }
         }
-        if let Some(member) = self.members.get_mut(sender) {
+        if let Some(member) = sender.and_then(|name| self.members.get_mut(name)) {
             subtract(&mut member.sent, bytes);
         }
     }
@@ -210,7 +217,7 @@ impl Hub {
 
     pub(super) fn unreserve(&mut self, message: &Message, mailboxes: &[Mailbox]) {
         for mailbox in mailboxes {
-            self.release(&message.from.session, mailbox, message.text.len() as u64);
+            self.release(message.from.own_session(), mailbox, message.text.len() as u64);
         }
     }
 
@@ -311,7 +318,7 @@ fn describe(mailbox: &Mailbox) -> String {
         Mailbox::Session(name) => name.to_string(),
         Mailbox::Project(_, name) => format!("the project {name}"),
         Mailbox::User(_) => "the user".to_owned(),
-        Mailbox::Host(host) => format!("the host {host}"),
+        Mailbox::Cluster => "other hosts".to_owned(),
     }
 }
 

@@ -74,6 +74,8 @@ fn every_request_is_explained() {
         "open",
         "close",
         "stop",
+        "link",
+        "carry",
     ] {
         let shown = examples().iter().any(|line| line.contains(&format!(r#""type":"{word}""#)));
         assert!(shown, "there is no example of {word}");

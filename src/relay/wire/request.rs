@@ -1,7 +1,7 @@
 //! What clients say.
 
-use super::super::name::{Address, MessageId, ProjectName, ScheduleId, SessionName};
-use super::message::Kind;
+use super::super::name::{Address, HostName, MessageId, ProjectName, ScheduleId, SessionName};
+use super::message::{Kind, Message};
 use super::reply::{Reason, Refusal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -59,6 +59,10 @@ pub enum Request {
     Close(Close),
     /// A host's program ends the relay.
     Stop(Stop),
+    /// The relay's bridge takes what goes to other hosts.
+    Link(Link),
+    /// The relay's bridge brings a message from another host.
+    Carry(Carry),
 }
 
 macro_rules! bodies {
@@ -241,6 +245,19 @@ bodies! {
     }
     /// See [`Request::Stop`].
     Stop {}
+    /// See [`Request::Link`].
+    Link {
+        /// Bytes of a message, as JSON, that fit through.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        payload: Option<u64>,
+    }
+    /// See [`Request::Carry`].
+    Carry {
+        /// As the other relay wrote it.
+        message: Box<Message>,
+        /// Which host it comes from, as NATS tells it.
+        from_host: HostName,
+    }
 }
 
 impl Request {
@@ -264,6 +281,8 @@ impl Request {
             Self::Open(_) => "open",
             Self::Close(_) => "close",
             Self::Stop(_) => "stop",
+            Self::Link(_) => "link",
+            Self::Carry(_) => "carry",
         }
     }
 }
