@@ -55,9 +55,9 @@ in
       }
     ) cfg.daemons;
 
-    warnings =
-      lib.optional (cfg.relay.enable || cfg.relay.system.enable)
-        "services.rcc.relay does nothing here: the relay runs on Linux.";
+    warnings = lib.optional (
+      cfg.relay.enable || cfg.relay.system.enable
+    ) "services.rcc.relay does nothing here: the relay runs on Linux.";
 
     assertions = [
       {

@@ -3,12 +3,17 @@
 SCRIPT is a JSON list of tool calls `{"name": ..., "input": {...}}`. Each request that offers tools
 is answered by the next call, and by the text "done" when none is left. What the client's tools
 answered is appended to RESULTS, one JSON line `{"call": from 1, "error": bool, "text": ...}` a call.
-What it was told before the conversation is in RESULTS.system.
+What it was told before the conversation is in RESULTS.system, the conversation so far in
+RESULTS.conversation.
+
+In a call's texts $MESSAGE and $SENDER stand for the id and the sender of the last message that the
+relay brought into the conversation.
 """
 
 import http.server
 import json
 import pathlib
+import re
 import sys
 
 calls, noted, results = [], set(), None
@@ -32,15 +37,25 @@ def note_results(request):
             lines.write(json.dumps(said) + "\n")
 
 
+def filled(call, conversation):
+    """The call with what only the conversation tells."""
+    brought = re.findall(r"(?<!> )\[rcc relay\] message (\S+) from (?:the person \S+|(session:\S+))", conversation)
+    message, sender = brought[-1] if brought else ("", "")
+    fill = lambda value: value.replace("$MESSAGE", message).replace("$SENDER", sender) if isinstance(value, str) else value
+    return {**call, "input": {name: fill(value) for name, value in call["input"].items()}}
+
+
 def next_block(request):
     if not request.get("tools"):  # a title, a summary: not the conversation
         return {"type": "text", "text": "{}"}
     note_results(request)
     results.with_name(results.name + ".system").write_text(text(request.get("system")), encoding="utf-8")
+    conversation = json.dumps(request.get("messages"), ensure_ascii=False)
+    results.with_name(results.name + ".conversation").write_text(conversation, encoding="utf-8")
     if not calls:
         return {"type": "text", "text": "done"}
     number, call = calls.pop(0)
-    return {"type": "tool_use", "id": f"toolu_{number:024}", **call}
+    return {"type": "tool_use", "id": f"toolu_{number:024}", **filled(call, conversation)}
 
 
 def events(request, block):

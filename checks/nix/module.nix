@@ -266,44 +266,43 @@ tested "module" {
       literal = true;
     };
   };
-  testTheRelaysUnitsAreThePackagesAndTheUsers =
-    {
-      expr =
-        let
-          inherit
-            (system {
-              services.rcc.users = [
-                "alice"
-                "root"
-              ];
-              services.rcc.relay.enable = true;
-            })
-            systemd
-            users
-            ;
-          inherit (systemd.user.services) rcc-relay;
-          socket = systemd.user.sockets.rcc-relay;
-        in
-        {
-          service = rcc-relay.unitConfig.ConditionUser;
-          socket = socket.unitConfig.ConditionUser;
-          wanted = rcc-relay.wantedBy ++ socket.wantedBy;
-          ownCommand = rcc-relay.serviceConfig ? ExecStart;
-          account = users.users ? rcc-relay;
-          ofTheSystem = systemd.services ? rcc-relay;
-        };
-      expected = {
-        service = [ "|alice" ];
-        socket = [ "|alice" ];
-        wanted = [
-          "default.target"
-          "sockets.target"
-        ];
-        ownCommand = false;
-        account = false;
-        ofTheSystem = false;
+  testTheRelaysUnitsAreThePackagesAndTheUsers = {
+    expr =
+      let
+        inherit
+          (system {
+            services.rcc.users = [
+              "alice"
+              "root"
+            ];
+            services.rcc.relay.enable = true;
+          })
+          systemd
+          users
+          ;
+        inherit (systemd.user.services) rcc-relay;
+        socket = systemd.user.sockets.rcc-relay;
+      in
+      {
+        service = rcc-relay.unitConfig.ConditionUser;
+        socket = socket.unitConfig.ConditionUser;
+        wanted = rcc-relay.wantedBy ++ socket.wantedBy;
+        ownCommand = rcc-relay.serviceConfig ? ExecStart;
+        account = users.users ? rcc-relay;
+        ofTheSystem = systemd.services ? rcc-relay;
       };
+    expected = {
+      service = [ "|alice" ];
+      socket = [ "|alice" ];
+      wanted = [
+        "default.target"
+        "sockets.target"
+      ];
+      ownCommand = false;
+      account = false;
+      ofTheSystem = false;
     };
+  };
   testTheSystemsRelayHasAnAccountAndTheUsersItsGroup = {
     expr =
       let

@@ -50,7 +50,7 @@ pub fn run(delivery: Delivery, wait: bool) -> ExitCode {
     let by_socket = delivery == Delivery::Socket && bridge::messaging_socket().is_some();
     let mut inbox = Inbox { post: Post::new(Path::new(INSIDE_SOCKET), PATIENCE), ledger };
     if wait {
-        return if by_socket { ExitCode::SUCCESS } else { wake(&mut inbox) };
+        return if by_socket || !is_interactive() { ExitCode::SUCCESS } else { wake(&mut inbox) };
     }
     match input.hook_event_name.as_str() {
         "SessionStart" => meet(&mut inbox, input.session_id),
@@ -62,6 +62,12 @@ pub fn run(delivery: Delivery, wait: bool) -> ExitCode {
         deliver(&mut inbox, &input.hook_event_name);
     }
     ExitCode::SUCCESS
+}
+
+/// Whether there is a person's terminal, by Claude Code's word. In print mode nothing is idle, and the session
+/// would not end before the hook that waits.
+fn is_interactive() -> bool {
+    std::env::var_os("CLAUDE_CODE_ENTRYPOINT").is_some_and(|entry| entry == "cli")
 }
 
 /// Tells the relay which of the client's sessions this is; a wish, not more.

@@ -19,6 +19,8 @@ pub mod ledger;
 pub mod mcp;
 pub mod post;
 pub mod present;
+#[cfg(test)]
+mod tests;
 mod tools;
 
 pub use crate::relay::seat::INSIDE_PROGRAM as PROGRAM;

@@ -1,7 +1,7 @@
 //! What happens in a relay. The journal is a list of these, and the store is what they amount to.
 
 use super::name::Address;
-use super::name::{Mailbox, MessageId, Moment, ProjectName, ScheduleId, SessionName};
+use super::name::{DocumentName, GroupName, Mailbox, MessageId, Moment, ProjectName, ScheduleId, SessionName};
 use super::wire::{Figures, Kind, Message};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -110,6 +110,20 @@ pub enum Event {
     Mended {
         /// What, and how.
         what: String,
+    },
+    /// A document of a group's worktable is put there or taken away.
+    Document {
+        /// By whom.
+        session: SessionName,
+        /// Whose worktable.
+        group: GroupName,
+        /// The document.
+        name: DocumentName,
+        /// Bytes of its text.
+        bytes: u64,
+        /// The SHA-256 of its text, in hexadecimal digits; absent where it is taken away.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
     },
     /// A request was refused by the policy.
     Refused {

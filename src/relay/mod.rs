@@ -19,8 +19,10 @@ pub mod commit;
 #[cfg(target_os = "linux")]
 pub mod daemon;
 pub mod event;
+pub mod exercise;
 #[cfg(target_os = "linux")]
 pub mod hub;
+#[cfg(target_os = "linux")]
 pub mod journal;
 pub mod name;
 #[cfg(target_os = "linux")]
@@ -34,5 +36,7 @@ pub mod store;
 pub mod text;
 pub mod timing;
 pub mod wire;
+#[cfg(target_os = "linux")]
+pub mod worktable;
 #[cfg(target_os = "linux")]
 pub mod writer;

@@ -24,11 +24,14 @@ struct Form {
     most: usize,
     marks: &'static [u8],
     written: &'static str,
+    capitals: bool,
 }
 
-const NAME: Form = Form { most: NAME_MAX, marks: b"-_.~", written: "'-', '_', '.' and '~'" };
+const NAME: Form = Form { most: NAME_MAX, marks: b"-_.~", written: "'-', '_', '.' and '~'", capitals: false };
+/// People write README.md.
+const DOCUMENT: Form = Form { capitals: true, ..NAME };
 /// A part of a NATS subject, between dots.
-const HOST: Form = Form { most: HOST_MAX, marks: b"-_", written: "'-' and '_'" };
+const HOST: Form = Form { most: HOST_MAX, marks: b"-_", written: "'-' and '_'", capitals: false };
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $form:ident) => {
@@ -101,11 +104,17 @@ name! {
     /// A relay among those of a cluster.
     HostName, "a host's name", HOST
 }
+name! {
+    /// A document on a group's worktable. It is the name of its file: with no `/` in it and no `.` in front, it
+    /// leads nowhere and hides nothing.
+    DocumentName, "a document's name", DOCUMENT
+}
 
 impl Form {
     fn fits(&self, text: &str) -> bool {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || self.marks.contains(&byte);
-        let head = text.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
+        let letter = |byte: u8| byte.is_ascii_lowercase() || self.capitals && byte.is_ascii_uppercase();
+        let plain = |byte: u8| letter(byte) || byte.is_ascii_digit() || self.marks.contains(&byte);
+        let head = text.bytes().next().is_some_and(|first| letter(first) || first.is_ascii_digit());
         head && text.len() <= self.most && text.bytes().all(plain)
     }
 }

@@ -8,6 +8,7 @@
 //! RUN/cache/NAME.json       a session for status lines, replaced whole
 //! STATE/store.db            the store
 //! STATE/audit/*.jsonl       the journal
+//! STATE/worktables/GROUP/   the documents of a group
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -85,6 +86,11 @@ impl Place {
     /// The store.
     pub fn store(&self) -> PathBuf {
         self.state.join("store.db")
+    }
+
+    /// The groups' worktables.
+    pub fn worktables(&self) -> PathBuf {
+        self.state.join("worktables")
     }
 
     /// The journal's directory.

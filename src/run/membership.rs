@@ -1,6 +1,7 @@
 //! A run's session at the relay: opened before anything else, so that what runs knows of it, and closed at the
 //! end. While the launcher lives, its lock on the lease says so.
 
+use crate::config::PROJECT_FILE;
 use crate::facts::Facts;
 use crate::output;
 use crate::project::Project;
@@ -11,15 +12,16 @@ use crate::relay::seat::Seat;
 use crate::relay::wire::answer::{Nothing, Opened, Worktable};
 use crate::relay::wire::{Close, Open, Reason, Request};
 use crate::session;
+use crate::settings::Join;
 use miette::Diagnostic;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// Whether a run joins the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Join {
+pub enum Joining {
     /// It does, and without a relay nothing starts.
     Required,
     /// If a relay runs and takes it.
@@ -28,13 +30,18 @@ pub enum Join {
     No,
 }
 
-impl Join {
-    /// What was typed, else what the command does without a word.
-    pub fn of(typed: Option<bool>, otherwise: Self) -> Self {
-        match typed {
-            Some(true) => Self::Required,
-            Some(false) => Self::No,
-            None => otherwise,
+impl Joining {
+    /// What was typed, else what the configuration says; `agent` tells whether it is an agent that runs.
+    ///
+    /// # Errors
+    /// If it was asked for, and the project stays away.
+    pub fn of(typed: Option<bool>, configured: Join, agent: bool) -> Result<Self, JoinError> {
+        match (typed, configured) {
+            (Some(true), Join::Refused) => Err(JoinError::Refused),
+            (Some(true), _) => Ok(Self::Required),
+            (None, Join::Always) => Ok(Self::IfRunning),
+            (None, Join::Claude) if agent => Ok(Self::IfRunning),
+            (Some(false) | None, _) => Ok(Self::No),
         }
     }
 }
@@ -57,6 +64,10 @@ pub enum JoinError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The project's file says so.
+    #[error("this project stays away from the relay: its {PROJECT_FILE} says `relay = false`")]
+    #[diagnostic(help("run it without `--relay`, or remove that line"))]
+    Refused,
     /// Sandboxes are not nested.
     #[error("a sandbox has the session that it was started with, and cannot open another")]
     #[diagnostic(help("start this one from the host, or with `--no-relay`"))]
@@ -75,7 +86,7 @@ impl JoinError {
             Self::Inside => true,
             Self::Relay(ClientError::NotRunning { .. } | ClientError::NotPermitted { .. }) => true,
             Self::Relay(error) => error.reason() == Some(Reason::Closing),
-            Self::File { .. } => false,
+            Self::File { .. } | Self::Refused => false,
         }
     }
 }
@@ -94,7 +105,7 @@ pub struct Membership {
 ///
 /// # Errors
 /// If the run must join and cannot.
-pub fn join(how: Join, facts: &Facts, project: &Project) -> Result<Option<Membership>, JoinError> {
+pub fn join(how: Joining, facts: &Facts, project: &Project) -> Result<Option<Membership>, JoinError> {
     attempt(how, || {
         let request = request(facts, project);
         let (mut client, socket) = connect(facts)?;
@@ -107,7 +118,7 @@ pub fn join(how: Join, facts: &Facts, project: &Project) -> Result<Option<Member
 ///
 /// # Errors
 /// If the run must join and cannot.
-pub fn foresee(how: Join, facts: &Facts, project: &Project) -> Result<Option<Membership>, JoinError> {
+pub fn foresee(how: Joining, facts: &Facts, project: &Project) -> Result<Option<Membership>, JoinError> {
     attempt(how, || {
         let session = request(facts, project).session;
         let (_, socket) = connect(facts)?;
@@ -118,11 +129,14 @@ pub fn foresee(how: Join, facts: &Facts, project: &Project) -> Result<Option<Mem
     })
 }
 
-fn attempt(how: Join, open: impl FnOnce() -> Result<Membership, JoinError>) -> Result<Option<Membership>, JoinError> {
+fn attempt(
+    how: Joining,
+    open: impl FnOnce() -> Result<Membership, JoinError>,
+) -> Result<Option<Membership>, JoinError> {
     match how {
-        Join::No => Ok(None),
-        Join::Required => open().map(Some),
-        Join::IfRunning => Ok(open().map_or_else(
+        Joining::No => Ok(None),
+        Joining::Required => open().map(Some),
+        Joining::IfRunning => Ok(open().map_or_else(
             |error| {
                 if !error.is_absence() {
                     output::tell_line(format_args!("rcc: this session starts without the relay: {error}"));
@@ -163,7 +177,12 @@ impl Membership {
         let Opened { session, directory, lease, groups } = opened;
         // From here on an error closes the session.
         let lease = Lease::take(&lease, &socket, &session)?;
-        let real = |path: &Path| std::fs::canonicalize(path).map_err(JoinError::file("find", path));
+        let real = |path: &Path| {
+            // The current directory is the agent's.
+            let real =
+                if path.is_absolute() { std::fs::canonicalize(path) } else { Err(ErrorKind::InvalidInput.into()) };
+            real.map_err(JoinError::file("find", path))
+        };
         let worktables = groups.into_iter().map(|table| Ok(Worktable { directory: real(&table.directory)?, ..table }));
         let worktables = worktables.collect::<Result<_, JoinError>>()?;
         let seat = Seat { session, socket, directory: real(&directory)?, worktables, program: program()? };
@@ -210,5 +229,141 @@ impl Drop for Lease {
 fn close(socket: &Path, session: &SessionName) {
     if let Ok(mut client) = Client::connect(socket) {
         let _ = client.ask::<Nothing>(&Request::Close(Close { session: session.clone() }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::agent::fixture;
+    use rustix::fs::FlockOperation::NonBlockingLockExclusive;
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::net::UnixListener;
+    use std::sync::mpsc::{Receiver, channel};
+
+    /// A relay that opens every session, and a project.
+    struct Host {
+        dir: tempfile::TempDir,
+        facts: Facts,
+        asked: Receiver<String>,
+    }
+
+    impl Host {
+        fn new(relay: &'static str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let root = std::fs::canonicalize(dir.path()).unwrap();
+            for name in ["sessions/api-1", "home/api"] {
+                std::fs::create_dir_all(root.join(name)).unwrap();
+            }
+            std::fs::write(root.join("lease"), "").unwrap();
+            let socket = root.join("relay.sock");
+            let (tell, asked) = channel();
+            let listener = UnixListener::bind(&socket).unwrap();
+            let answer = relay.replace("ROOT", &root.to_string_lossy());
+            std::thread::spawn(move || {
+                for stream in listener.incoming() {
+                    let mut stream = BufReader::new(stream.unwrap());
+                    let mut line = String::new();
+                    while stream.read_line(&mut line).is_ok_and(|count| count > 0) {
+                        let tag = serde_json::from_str::<serde_json::Value>(&line).unwrap()["request"].clone();
+                        let _ = tell.send(std::mem::take(&mut line));
+                        let answer = answer.replace("TAG", &tag.to_string());
+                        stream.get_mut().write_all(answer.as_bytes()).unwrap();
+                    }
+                }
+            });
+            let mut facts = fixture::facts(&root.join("home"), &[("RCC_RELAY_SOCKET", socket.to_str().unwrap())]);
+            facts.cwd = root.join("home/api");
+            Self { dir, facts, asked }
+        }
+
+        fn join(&self, how: Joining) -> Result<Option<Membership>, JoinError> {
+            join(how, &self.facts, &Project::find(&self.facts).unwrap())
+        }
+
+        fn asked(&self) -> String {
+            self.asked.recv_timeout(std::time::Duration::from_secs(5)).unwrap()
+        }
+
+        fn lease_is_held(&self) -> bool {
+            let lease = File::open(self.dir.path().join("lease")).unwrap();
+            flock(&lease, NonBlockingLockExclusive).is_err()
+        }
+    }
+
+    const OPENS: &str = concat!(
+        r#"{"type":"response","query":"open","request":TAG,"timestamp":1,"data":{"session":"api-1","#,
+        r#""directory":"ROOT/sessions/api-1","lease":"ROOT/lease","groups":[]}}"#,
+        "\n"
+    );
+    const REFUSES: &str = concat!(
+        r#"{"type":"response","query":"open","request":TAG,"timestamp":1,"error":"too many","reason":"quota"}"#,
+        "\n"
+    );
+
+    #[test]
+    fn a_session_lives_as_long_as_its_membership() {
+        let host = Host::new(OPENS);
+        let member = host.join(Joining::IfRunning).unwrap().unwrap();
+        assert_eq!(member.seat.session.as_str(), "api-1");
+        assert!(host.asked().contains(r#""project":"api""#));
+        assert!(host.lease_is_held());
+        drop(member);
+        assert!(host.asked().contains(r#""type":"close","session":"api-1""#));
+        assert!(!host.lease_is_held());
+    }
+
+    #[test]
+    fn a_relay_that_refuses_is_an_error_only_where_one_was_asked_for() {
+        let host = Host::new(REFUSES);
+        assert!(host.join(Joining::IfRunning).unwrap().is_none());
+        let error = host.join(Joining::Required).unwrap_err();
+        assert_eq!(error.to_string(), "too many");
+    }
+
+    #[test]
+    fn without_a_relay_nothing_is_opened_and_the_remedy_is_named() {
+        let mut host = Host::new(OPENS);
+        host.facts.environment.insert("RCC_RELAY_SOCKET".into(), host.dir.path().join("absent").into());
+        assert!(host.join(Joining::IfRunning).unwrap().is_none());
+        let error = host.join(Joining::Required).unwrap_err();
+        assert!(error.help().unwrap().to_string().contains("rcc relay start"));
+        assert!(host.asked.try_recv().is_err());
+    }
+
+    #[test]
+    fn what_is_only_shown_opens_nothing() {
+        let host = Host::new(OPENS);
+        let project = Project::find(&host.facts).unwrap();
+        let member = foresee(Joining::Required, &host.facts, &project).unwrap().unwrap();
+        assert!(member.seat.directory.starts_with(std::fs::canonicalize(host.dir.path()).unwrap().join("sessions")));
+        drop(member);
+        assert!(host.asked.try_recv().is_err());
+        assert!(foresee(Joining::No, &host.facts, &project).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_directory_that_depends_on_where_one_is_is_refused_and_the_session_closed() {
+        let host = Host::new(concat!(
+            r#"{"type":"response","query":"open","request":TAG,"timestamp":1,"data":{"session":"api-1","#,
+            r#""directory":"sessions/api-1","lease":"ROOT/lease","groups":[]}}"#,
+            "\n"
+        ));
+        assert!(matches!(host.join(Joining::Required), Err(JoinError::File { action: "find", .. })));
+        assert!(host.asked().contains(r#""type":"open""#));
+        assert!(host.asked().contains(r#""type":"close""#));
+    }
+
+    #[test]
+    fn who_joins_is_typed_else_configured_and_a_project_that_stays_away_does() {
+        let of = |typed, configured, agent| Joining::of(typed, configured, agent).ok();
+        assert_eq!(of(None, Join::Claude, true), Some(Joining::IfRunning));
+        assert_eq!(of(None, Join::Claude, false), Some(Joining::No));
+        assert_eq!(of(None, Join::Always, false), Some(Joining::IfRunning));
+        assert_eq!(of(None, Join::Never, true), Some(Joining::No));
+        assert_eq!(of(Some(true), Join::Never, false), Some(Joining::Required));
+        assert_eq!(of(Some(false), Join::Always, true), Some(Joining::No));
+        assert_eq!(of(Some(true), Join::Refused, true), None);
+        assert_eq!(of(None, Join::Refused, true), Some(Joining::No));
     }
 }

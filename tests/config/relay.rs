@@ -24,7 +24,7 @@ fn join(world: &World) -> Join {
 const EVERYTHING: &str = r#"
 [relay]
 default = "deny"
-max_message_size = "16MiB"
+max_message_size = "4MiB"
 rate_limit = 600
 rate_burst = 20
 stored_messages = 5
@@ -144,8 +144,8 @@ fn wrong_values_are_refused_in_both_files() {
         ("relay.rate = 1".into(), "relay.rate", &["unknown key", "known here: ", "rate_limit"]),
         ("relay.rate_limits = 1".into(), "relay.rate_limits", &["did you mean `rate_limit`?"]),
         ("relay.default = \"allow\"".into(), "relay.default", &["\"same-user\"", "\"deny\""]),
-        ("relay.max_message_size = \"1023\"".into(), "relay.max_message_size", &["from 1KiB to 16MiB"]),
-        ("relay.max_message_size = 16777217".into(), "relay.max_message_size", &["out of bounds", "1KiB to 16MiB"]),
+        ("relay.max_message_size = \"1023\"".into(), "relay.max_message_size", &["from 1KiB to 4MiB"]),
+        ("relay.max_message_size = 4194305".into(), "relay.max_message_size", &["out of bounds", "1KiB to 4MiB"]),
         ("relay.max_message_size = \"1 meg\"".into(), "relay.max_message_size", &["a number with KiB"]),
         ("relay.rate_limit = 0".into(), "relay.rate_limit", &["messages a minute from 1 to 1000000"]),
         ("relay.rate_limit = 1000001".into(), "relay.rate_limit", &["out of bounds"]),

@@ -8,7 +8,7 @@ use crate::environment;
 use crate::facts::Facts;
 use crate::output;
 use crate::project::{Project, report};
-use crate::run::membership::{self, Join};
+use crate::run::membership::{self, Joining};
 use crate::run::{self, Body, Ended, Prepared, Task};
 use crate::setup::agent;
 use crate::shown;
@@ -61,13 +61,13 @@ struct NotAnAgent(PathBuf);
 impl RunArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         let Self { options, command } = self;
-        options.launch(Join::No, |_, _, _, _| Ok(Task::plain(command)))
+        options.launch(false, |_, _, _, _| Ok(Task::plain(command)))
     }
 }
 
 impl ShellArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
-        self.options.launch(Join::No, |facts, _, _, _| Ok(Task::plain(vec![environment::shell(facts).to_owned()])))
+        self.options.launch(false, |facts, _, _, _| Ok(Task::plain(vec![environment::shell(facts).to_owned()])))
     }
 }
 
@@ -77,7 +77,7 @@ impl ClaudeArguments {
             return self.set_up_and_run();
         }
         let Self { options, arguments, program, .. } = self;
-        options.launch(Join::IfRunning, |facts, project, loaded, joined| {
+        options.launch(true, |facts, project, loaded, joined| {
             let claude = match program {
                 Some(program) => agent::named(&program, facts, &project.root).ok_or(NotAnAgent(program))?,
                 None => agent::find(facts, &project.root).ok_or(NoClaude)?,
@@ -104,7 +104,7 @@ impl Options {
     /// From what was typed to the end of the run. The task is told whether it runs at the relay.
     fn launch(
         self,
-        otherwise: Join,
+        agent: bool,
         task: impl FnOnce(&Facts, &Project, &Loaded, bool) -> miette::Result<Task>,
     ) -> miette::Result<ExitCode> {
         let facts = Facts::gather().into_diagnostic()?;
@@ -114,7 +114,7 @@ impl Options {
             output::tell_line(format_args!("{:?}", miette::Report::new(warning.clone())));
         }
         let typed = (self.relay || self.no_relay).then_some(self.relay);
-        let how = Join::of(typed, otherwise);
+        let how = Joining::of(typed, loaded.settings.relay, agent)?;
         let member = if self.dry_run {
             membership::foresee(how, &facts, &project)?
         } else {

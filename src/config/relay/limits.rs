@@ -14,7 +14,7 @@ const DAY: u64 = 24 * 60 * MINUTE;
 const LONGEST: u64 = 3_653 * DAY;
 
 /// Bytes of a message's text.
-const MESSAGE_SIZE: RangeInclusive<u64> = 1 << 10..=16 << 20;
+const MESSAGE_SIZE: RangeInclusive<u64> = 1 << 10..=4 << 20;
 /// Bytes that wait in a mailbox; whatever the largest message is, one fits.
 const STORED_BYTES: RangeInclusive<u64> = 16 << 20..=1 << 40;
 /// Messages in a minute, or at once.

@@ -2,8 +2,8 @@
 
 use super::{Key, Type};
 
-/// Bytes of a message: 1KiB to 16MiB.
-const MESSAGE_SIZE: Type = Type::Any(&[Type::String, Type::Int { min: 1 << 10, max: 16 << 20 }]);
+/// Bytes of a message: 1KiB to 4MiB.
+const MESSAGE_SIZE: Type = Type::Any(&[Type::String, Type::Int { min: 1 << 10, max: 4 << 20 }]);
 /// Bytes of a mailbox: 16MiB to 1TiB.
 const STORED_BYTES: Type = Type::Any(&[Type::String, Type::Int { min: 16 << 20, max: 1 << 40 }]);
 
@@ -53,7 +53,7 @@ pub(super) const RELAY: [Key; 18] = [
         kind: MESSAGE_SIZE,
         default: Some(r#""1MiB""#),
         description: "The longest text of a message: a number with `KiB`, `MiB`, `kB` or `MB`, or bytes, from 1KiB to \
-                      16MiB.",
+                      4MiB.",
         example: Some(r#""256KiB""#),
     },
     Key {

@@ -1,17 +1,19 @@
 //! Between the hub, which decides, and everything that has effects.
 
 use super::super::commit::{Outcome, Token};
-use super::super::hub::{Answer, Connection, Door, Effect, Hub};
+use super::super::hub::{Answer, Ask, Connection, Door, Effect, Hub};
 use super::super::name::SessionName;
 use super::super::policy::Policy;
 use super::super::wire::{Refusal, Reply};
 use super::super::writer::{Gone, Writer};
 use super::client::Outbox;
 use super::sockets::Directories;
+use super::worktables::Worktables;
 use super::{Clock, client, store};
 use std::cell::{Ref, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -21,7 +23,7 @@ pub(super) enum Done {
     /// Commits, in their order.
     Batch(Vec<(Token, Outcome)>),
     /// The store's answer.
-    Answer(Token, Answer),
+    Answer(Token, Box<Answer>),
 }
 
 /// What all tasks of the loop share.
@@ -30,6 +32,7 @@ pub(super) struct Core {
     writer: RefCell<Option<Writer>>,
     to_loop: mpsc::UnboundedSender<Done>,
     pub(super) directories: Directories,
+    worktables: Arc<Worktables>,
     clients: RefCell<HashMap<Connection, Rc<Outbox>>>,
     listeners: RefCell<HashMap<SessionName, JoinHandle<()>>>,
     /// Sessions whose cache files are out of date.
@@ -46,7 +49,7 @@ impl Core {
         hub: Hub,
         writer: Writer,
         to_loop: mpsc::UnboundedSender<Done>,
-        directories: Directories,
+        (directories, worktables): (Directories, Worktables),
         clock: Clock,
     ) -> Self {
         Self {
@@ -54,6 +57,7 @@ impl Core {
             writer: RefCell::new(Some(writer)),
             to_loop,
             directories,
+            worktables: Arc::new(worktables),
             clients: RefCell::default(),
             listeners: RefCell::default(),
             stale: RefCell::default(),
@@ -114,13 +118,7 @@ impl Core {
             Effect::Close(connection) => self.with(connection, Outbox::close),
             Effect::Pause(connection, time) => self.with(connection, |outbox| outbox.pause(time)),
             Effect::Commit(commit) => self.with_writer(|writer| writer.commit(commit)),
-            Effect::Ask(token, ask) => {
-                let to_loop = self.to_loop.clone();
-                self.with_writer(|writer| {
-                    // A loop that has ended wants no answer.
-                    writer.ask(move |state| drop(to_loop.send(Done::Answer(token, store::answer(state, ask)))))
-                });
-            }
+            Effect::Ask(token, ask) => self.ask(token, ask),
             Effect::Listen(session) => self.listen(&session),
             Effect::Unlisten(session) => {
                 if let Some(task) = self.listeners.borrow_mut().remove(&session) {
@@ -134,6 +132,20 @@ impl Core {
             Effect::Stop => self.stop(),
         }
         self.earlier.notify_one();
+    }
+
+    /// Has the writer's thread answer. A loop that has ended wants no answer.
+    fn ask(&self, token: Token, ask: Ask) {
+        let (to_loop, worktables) = (self.to_loop.clone(), self.worktables.clone());
+        self.with_writer(|writer| {
+            writer.ask(move |state| {
+                let answer = match ask {
+                    Ask::Document(work) => worktables.perform(*work),
+                    ask => store::answer(state, ask),
+                };
+                drop(to_loop.send(Done::Answer(token, Box::new(answer))));
+            })
+        });
     }
 
     fn write(&self, connection: Connection, reply: &Reply) {
@@ -166,6 +178,8 @@ impl Core {
             tracing::error!("{error}");
             Refusal::new(super::super::wire::Reason::Storage, error.to_string())
         });
+        let groups = self.hub().worktables(session);
+        let made = made.and_then(|()| groups.iter().map(|group| self.worktables.directory(group)).collect());
         self.hub.borrow_mut().listening(session, made);
         // Called while effects are performed: what comes of it is performed with them, or by who called.
     }
@@ -194,10 +208,8 @@ impl Core {
 
     /// Writes what was taken, and ends the writer.
     pub(super) fn finish(&self) {
-        if let Some(writer) = self.writer.borrow_mut().take() {
-            if let Err(gone) = writer.finish() {
-                tracing::error!("{gone}");
-            }
+        if let Some(Err(gone)) = self.writer.borrow_mut().take().map(Writer::finish) {
+            tracing::error!("{gone}");
         }
     }
 }
@@ -212,7 +224,7 @@ pub(super) async fn outcomes(core: Rc<Core>, mut done: mpsc::UnboundedReceiver<D
                     Done::Batch(batch) => {
                         batch.into_iter().for_each(|(token, outcome)| hub.outcome(token, outcome, now))
                     }
-                    Done::Answer(token, answer) => hub.answered(token, answer, now),
+                    Done::Answer(token, answer) => hub.answered(token, *answer, now),
                 }
                 next = done.try_recv().ok();
             }

@@ -8,6 +8,7 @@ mod sockets;
 mod store;
 #[cfg(test)]
 mod tests;
+mod worktables;
 
 use self::core::{Core, Done};
 use super::hub::{Hub, Now, Own};
@@ -27,6 +28,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
+use worktables::Worktables;
 
 /// How long clients have, when the relay ends, to take what is on its way to them.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -116,13 +118,15 @@ fn serve(start: Start, inherited: Vec<OwnedFd>) -> Result<(), DaemonError> {
         started: Moment::now(),
         sessions: place.sessions(),
         audit: place.audit(),
+        worktables: !system,
         leases: place.leases(),
         mended,
     };
     let clock = Clock::new();
     let hub = Hub::new(own, policy, remains, clock.now());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(host("start the loop"))?;
-    let core = Rc::new(Core::new(hub, writer, outcomes, directories, clock));
+    let worktables = Worktables::new(place.worktables());
+    let core = Rc::new(Core::new(hub, writer, outcomes, (directories, worktables), clock));
     let listening = async {
         core.act();
         // Sandboxes go on; then others may come.

@@ -37,6 +37,8 @@ fn ask_store(store: &mut Store, ask: Ask) -> Result<Answer, StoreError> {
         Ask::Waiting { mailbox, ids } => Answer::Waiting(store.waiting(&mailbox, &ids)?),
         Ask::Whole(mailbox) => Answer::Waiting(store.all_waiting(&mailbox)?),
         Ask::Expired(now) => Answer::Expired(expired(store, now)?),
+        // The loop has them done elsewhere.
+        Ask::Document(_) => Answer::Failed(Refusal::new(Reason::Storage, "the store has no documents")),
         Ask::Journal => Answer::Journal(store.position().n),
     })
 }

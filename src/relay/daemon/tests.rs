@@ -1,6 +1,7 @@
 //! The whole daemon, over its sockets.
 
 mod cluster;
+mod documents;
 mod faults;
 mod identity;
 mod mail;
@@ -68,7 +69,12 @@ impl World {
         let directory = PathBuf::from(opened["directory"].as_str().unwrap());
         let lease = std::fs::File::open(opened["lease"].as_str().unwrap()).unwrap();
         rustix::fs::flock(&lease, rustix::fs::FlockOperation::LockShared).unwrap();
-        Session { name: opened["session"].as_str().unwrap().to_owned(), directory, _lease: lease }
+        Session {
+            name: opened["session"].as_str().unwrap().to_owned(),
+            directory,
+            groups: opened["groups"].clone(),
+            _lease: lease,
+        }
     }
 }
 
@@ -84,10 +90,16 @@ impl Drop for World {
 struct Session {
     name: String,
     directory: PathBuf,
+    groups: Value,
     _lease: std::fs::File,
 }
 
 impl Session {
+    fn worktable(&self, group: &str) -> Option<String> {
+        let table = self.groups.as_array()?.iter().find(|table| table["name"] == group)?;
+        Some(table["directory"].as_str()?.to_owned())
+    }
+
     fn client(&self) -> Client {
         Client::connect(&self.directory.join(SESSION_SOCKET))
     }

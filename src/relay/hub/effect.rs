@@ -5,7 +5,8 @@ use super::super::name::{Mailbox, MessageId, Moment, SessionName};
 use super::super::store::Debt;
 use super::super::wire::answer::Letter;
 use super::super::wire::{Message, Refusal, Reply};
-use super::Connection;
+use super::super::worktable::Change;
+use super::{Connection, Work};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -77,6 +78,8 @@ pub enum Ask {
     Expired(Moment),
     /// How far the journal is.
     Journal,
+    /// To change a worktable; no question, but it waits for the disk as they do.
+    Document(Box<Work>),
 }
 
 /// What the store answers.
@@ -92,6 +95,8 @@ pub enum Answer {
     Expired(Vec<(Debt, Mailbox)>),
     /// To [`Ask::Journal`]: the number of the last entry in the store.
     Journal(u64),
+    /// To [`Ask::Document`].
+    Document(Change),
     /// The store could not answer.
     Failed(Refusal),
 }
@@ -125,6 +130,8 @@ pub struct Own {
     pub audit: PathBuf,
     /// The directory of leases.
     pub leases: PathBuf,
+    /// Whether groups have worktables.
+    pub worktables: bool,
     /// What was mended at the start.
     pub mended: Vec<String>,
 }

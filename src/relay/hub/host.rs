@@ -3,7 +3,7 @@
 use super::super::commit::Outcome;
 use super::super::event::{Event, Proof, Session};
 use super::super::name::{Mailbox, ProjectName, SessionName};
-use super::super::wire::answer::{Nothing, Opened};
+use super::super::wire::answer::{Nothing, Opened, Worktable};
 use super::super::wire::{Close, Open, Reason, Refusal};
 use super::register::hexadecimal;
 use super::{Answer, Ask, Effect, Head, Hub, Member, Now, Pending};
@@ -109,16 +109,16 @@ impl Hub {
     }
 
     /// A session's socket is there, or cannot be made.
-    pub fn listening(&mut self, session: &SessionName, made: Result<(), Refusal>) {
+    pub fn listening(&mut self, session: &SessionName, made: Result<Vec<Worktable>, Refusal>) {
         let head = self.opening.remove(session);
         match (made, head) {
-            (Ok(()), Some(head)) => {
+            (Ok(groups), Some(head)) => {
                 let directory = self.own.sessions.join(session.as_str());
                 let lease = self.own.leases.join(session.as_str());
-                self.answer(&head, Opened { session: session.clone(), directory, lease, groups: Vec::new() });
+                self.answer(&head, Opened { session: session.clone(), directory, lease, groups });
                 self.effects.push(Effect::Show(session.clone()));
             }
-            (Ok(()), None) => {}
+            (Ok(_), None) => {}
             (Err(refusal), head) => {
                 if let Some(head) = head {
                     self.fail(&head, refusal.clone());

@@ -2,6 +2,7 @@
 //! nothing here touches a socket or a file.
 
 mod cluster;
+mod documents;
 mod effect;
 mod host;
 mod later;
@@ -14,6 +15,7 @@ mod resolve;
 mod send;
 mod sweep;
 
+pub use documents::Work;
 pub use effect::{Answer, Ask, Door, Effect, Now, Own};
 pub use member::Member;
 
@@ -286,6 +288,8 @@ impl Hub {
             Request::Subscribe(_) => self.subscribe(head, session),
             Request::Schedule(schedule) => self.schedule(head, session, schedule, now),
             Request::Cancel(cancel) => self.cancel(head, &session, cancel),
+            Request::Put(put) => self.put(head, session, put, now),
+            Request::Remove(remove) => self.remove(head, session, remove, now),
             Request::Open(open) => self.open(head, open, now),
             Request::Close(close) => self.close(head, close),
             Request::Stop(_) => self.stop(head),
@@ -308,6 +312,7 @@ impl Hub {
             Pending::Acked { head, mailbox, debts } => self.acked(&head, mailbox, debts, outcome),
             Pending::Closed { session, head } => self.closed(&session, head, outcome),
             Pending::Dropped { debts } => self.dropped(&debts, &outcome),
+            Pending::Recorded { head, work } => self.recorded(head, *work, outcome),
             Pending::Again { .. }
             | Pending::Replying { .. }
             | Pending::Listed { .. }
@@ -315,6 +320,7 @@ impl Hub {
             | Pending::Pumped { .. }
             | Pending::Closing { .. }
             | Pending::Status { .. }
+            | Pending::Worked { .. }
             | Pending::Expiring => {}
         }
     }
@@ -331,6 +337,7 @@ impl Hub {
             Pending::Closing { session, why, head } => self.closing(session, why, head, answer),
             Pending::Expiring => self.expiring(answer),
             Pending::Status { head } => self.status(&head, answer),
+            Pending::Worked { head, group } => self.worked(&head, group, answer),
             _ => {}
         }
     }

@@ -2,10 +2,10 @@
 
 use super::super::commit::{Commit, Token};
 use super::super::event::{Event, Schedule};
-use super::super::name::{Mailbox, MessageId, ScheduleId, SessionName};
+use super::super::name::{GroupName, Mailbox, MessageId, ScheduleId, SessionName};
 use super::super::store::Debt;
 use super::super::wire::{Message, Respond};
-use super::{Ask, Connection, Effect, Head, Hub};
+use super::{Ask, Connection, Effect, Head, Hub, Work};
 
 /// A request that waits for the writer.
 #[derive(Debug)]
@@ -78,6 +78,14 @@ pub(super) enum Pending {
     Status {
         head: Head,
     },
+    Recorded {
+        head: Head,
+        work: Box<Work>,
+    },
+    Worked {
+        head: Head,
+        group: GroupName,
+    },
     Dropped {
         debts: Vec<(Debt, Mailbox)>,
     },
@@ -90,7 +98,9 @@ impl Pending {
             Self::Sent { head, message, .. } => (head, message.text.len()),
             Self::Scheduled { head, schedule } => (head, schedule.text.len()),
             Self::Replying { head, respond } => (head, respond.text.len()),
-            Self::Again { head, .. }
+            Self::Recorded { head, work } => (head, work.text.as_ref().map_or(0, String::len)),
+            Self::Worked { head, .. }
+            | Self::Again { head, .. }
             | Self::Opened { head, .. }
             | Self::Registered { head, .. }
             | Self::Answered { head, .. }
@@ -116,21 +126,21 @@ impl Hub {
     /// What waited under this token. Its client may have one more on the way.
     pub(super) fn settle(&mut self, token: Token) -> Option<Pending> {
         let pending = self.pending.remove(&token)?;
-        if let Some((connection, bytes)) = pending.load() {
-            if let Some(peer) = self.peers.get_mut(&connection) {
-                peer.in_flight = peer.in_flight.saturating_sub(1);
-                peer.in_flight_bytes = peer.in_flight_bytes.saturating_sub(bytes);
-            }
+        if let Some((connection, bytes)) = pending.load()
+            && let Some(peer) = self.peers.get_mut(&connection)
+        {
+            peer.in_flight = peer.in_flight.saturating_sub(1);
+            peer.in_flight_bytes = peer.in_flight_bytes.saturating_sub(bytes);
         }
         Some(pending)
     }
 
     pub(super) fn begin(&mut self, pending: Pending) -> Token {
-        if let Some((connection, bytes)) = pending.load() {
-            if let Some(peer) = self.peers.get_mut(&connection) {
-                peer.in_flight += 1;
-                peer.in_flight_bytes += bytes;
-            }
+        if let Some((connection, bytes)) = pending.load()
+            && let Some(peer) = self.peers.get_mut(&connection)
+        {
+            peer.in_flight += 1;
+            peer.in_flight_bytes += bytes;
         }
         self.tokens += 1;
         self.pending.insert(self.tokens, pending);

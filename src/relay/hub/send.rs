@@ -78,7 +78,7 @@ impl Hub {
     }
 
     /// Whether the session may send one more now.
-    fn meter(&mut self, session: &SessionName, now: Now) -> Result<(), Refusal> {
+    pub(super) fn meter(&mut self, session: &SessionName, now: Now) -> Result<(), Refusal> {
         let rate = self.policy.limits.rate;
         let Some(member) = self.members.get_mut(session) else { return Err(unknown(session)) };
         member.rate.take(now.ticks).map_err(|wait| Refusal {

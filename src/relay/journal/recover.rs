@@ -100,6 +100,9 @@ fn newest(
     if length > end {
         mended.push(cut(directory, first, &file, end, length)?);
     }
+    // A daemon that was killed may have written what it had not synced. From now on it counts, so it must last.
+    file.sync_data()?;
+    directory.sync()?;
     let begun = first_header(&file)?.map_or(Moment(0), |header| header.at);
     let last = last_line(&file)?.map_or(begun, |last| last.header.at);
     Ok(Some((head, Current { first, file, length: end, begun, last })))

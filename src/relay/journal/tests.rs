@@ -109,7 +109,8 @@ fn every_changed_byte_is_found() {
 
 #[test]
 fn lines_that_were_removed_swapped_or_put_in_are_found() {
-    let changes: [(&str, fn(&mut Vec<Vec<u8>>)); 5] = [
+    type Change = fn(&mut Vec<Vec<u8>>);
+    let changes: [(&str, Change); 5] = [
         ("removed", |lines| drop(lines.remove(1))),
         ("the first removed", |lines| drop(lines.remove(0))),
         ("swapped", |lines| lines.swap(1, 2)),

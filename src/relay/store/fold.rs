@@ -88,7 +88,7 @@ fn apply(store: &Connection, entry: Recorded<'_>) -> Result<usize> {
         Event::Expired { ids } => expired(store, ids, at)?,
         Event::Scheduled(schedule) => scheduled(store, n, schedule, at)?,
         Event::Cancelled { id } => run(store, "DELETE FROM schedules WHERE id = ?1", [id.as_str()])?,
-        Event::Refused { session, .. } => heard(store, session, at)?,
+        Event::Refused { session, .. } | Event::Document { session, .. } => heard(store, session, at)?,
     }
     Ok(SMALL)
 }

@@ -97,27 +97,50 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
-/// One line of a list on a terminal, of at most `width` columns; `…` stands for the rest. White space is one
-/// space. A long text is read no further than it is shown.
+/// Bytes that a column of [`one_line`] takes at most: what is written with several accents to a letter takes as
+/// many; hundreds of them take no column either.
+const COLUMN_MAX: usize = 16;
+
+/// One line of a list on a terminal, of at most `width` columns and 16 bytes for each; `…` stands for the rest.
+/// White space is one space. A long text is read no further than it is shown.
 pub fn one_line(text: &str, width: usize) -> String {
-    let (mut out, mut columns) = (String::new(), 0);
-    // How much of `out` is left if `…` has to follow.
-    let mut fits = 0;
+    let mut line = Line { text: String::new(), width, columns: 0, fits: 0 };
     for word in text.split_whitespace() {
-        let space = if out.is_empty() { "" } else { " " };
-        let shown = word.chars().map(|c| if is_unseen(c) { c.escape_unicode().to_string() } else { c.into() });
-        for part in std::iter::once(space.to_owned()).chain(shown) {
-            columns += textwrap::core::display_width(&part);
-            if columns > width {
-                out.truncate(fits);
-                out.push_str(if width == 0 { "" } else { "…" });
-                return out;
-            }
-            out.push_str(&part);
-            if columns < width {
-                fits = out.len();
-            }
+        let space = (!line.text.is_empty()).then_some(' ');
+        if !space.into_iter().chain(word.chars()).all(|c| line.push(c)) {
+            line.text.truncate(line.fits);
+            line.text.push_str(if width == 0 { "" } else { "…" });
+            break;
         }
     }
-    out
+    line.text
+}
+
+/// What [`one_line`] has so far.
+struct Line {
+    text: String,
+    width: usize,
+    columns: usize,
+    /// How much of the text is left if `…` has to follow.
+    fits: usize,
+}
+
+impl Line {
+    /// Whether there is room for it.
+    fn push(&mut self, c: char) -> bool {
+        let begin = self.text.len();
+        if is_unseen(c) {
+            self.text.extend(c.escape_unicode())
+        } else {
+            self.text.push(c)
+        }
+        // Most of a text; the rest is looked up.
+        let plain = c == ' ' || c.is_ascii_graphic();
+        self.columns += if plain { 1 } else { textwrap::core::display_width(&self.text[begin..]) };
+        let room = self.width * COLUMN_MAX;
+        if self.columns < self.width && self.text.len() + '…'.len_utf8() <= room {
+            self.fits = self.text.len();
+        }
+        self.columns <= self.width && self.text.len() <= room
+    }
 }

@@ -151,6 +151,7 @@ fn a_line_of_a_list_is_as_wide_as_its_column() {
         ("日本語", 4, "日…"),
         ("\u{1b}[1m", 40, r"\u{1b}[1m"),
         ("anything", 1, "…"),
+        (&format!("e{}", "\u{301}".repeat(100)), 2, &format!("e{}…", "\u{301}".repeat(14))),
         ("anything", 0, ""),
         ("", 5, ""),
     ] {
@@ -209,5 +210,6 @@ proptest! {
     fn a_line_is_never_wider_than_its_column(text in texts(), width in 0_usize..30) {
         let line = one_line(&text, width);
         prop_assert!(textwrap::core::display_width(&line) <= width && !line.contains(['\n', '\r', '\t']));
+        prop_assert!(line.len() <= width * COLUMN_MAX);
     }
 }

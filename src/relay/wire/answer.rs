@@ -1,6 +1,8 @@
 //! What a successful answer holds in `data`. A client passes over fields that it does not know.
 
-use super::super::name::{Address, GroupName, HostName, MessageId, Moment, ProjectName, ScheduleId, SessionName};
+use super::super::name::{
+    Address, DocumentName, GroupName, HostName, MessageId, Moment, ProjectName, ScheduleId, SessionName,
+};
 use super::message::{Kind, Message};
 use super::request::Figures;
 use serde::{Deserialize, Serialize};
@@ -168,6 +170,20 @@ answers! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         every: Option<String>,
     }
+    /// To `put` and `remove`, and in the notice to those who share the worktable.
+    Changed {
+        /// Whose worktable.
+        group: GroupName,
+        /// The document.
+        name: DocumentName,
+        /// What became of it.
+        what: What,
+        /// Its size.
+        bytes: u64,
+        /// Who did it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<SessionName>,
+    }
     /// To `open`.
     Opened {
         /// The name that the session got.
@@ -237,6 +253,18 @@ answers! {
         /// The file that is written now.
         file: PathBuf,
     }
+}
+
+/// What became of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum What {
+    /// There was none.
+    Added,
+    /// There was another one.
+    Replaced,
+    /// It is gone.
+    Removed,
 }
 
 /// Whether a session is there.

@@ -76,6 +76,8 @@ fn every_request_is_explained() {
         "stop",
         "link",
         "carry",
+        "put",
+        "remove",
     ] {
         let shown = examples().iter().any(|line| line.contains(&format!(r#""type":"{word}""#)));
         assert!(shown, "there is no example of {word}");

@@ -15,7 +15,7 @@ pub use message::{Kind, Message, Sender};
 pub use reply::{Notice, Reason, Refusal, Reply, Response};
 pub use request::{
     Ack, Associate, Cancel, Carry, Close, Command, Envelope, Eval, Figures, Heartbeat, Inbox, Link, Malformed, Open,
-    Prompt, Query, Question, Register, Request, Respond, Schedule, Send, Stop, Subscribe, parse,
+    Prompt, Put, Query, Question, Register, Remove, Request, Respond, Schedule, Send, Stop, Subscribe, parse,
 };
 
 /// The version of the protocol, in every answer to `register`.

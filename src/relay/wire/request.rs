@@ -1,6 +1,7 @@
 //! What clients say.
 
-use super::super::name::{Address, HostName, MessageId, ProjectName, ScheduleId, SessionName};
+use super::super::name::{Address, DocumentName, GroupName, HostName, MessageId, ProjectName, ScheduleId, SessionName};
+use super::super::text::one_line;
 use super::message::{Kind, Message};
 use super::reply::{Reason, Refusal};
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 const TAG_MAX: usize = 64;
 /// Bytes of a `timestamp` that is text; RFC 3339 needs 35.
 const TIMESTAMP_MAX: usize = 40;
+/// Columns of what is said to be wrong with a line: parts of the line are quoted in it.
+const WRONG_MAX: usize = 300;
 
 /// What any request may carry beside its own fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +56,10 @@ pub enum Request {
     Schedule(Schedule),
     /// Takes a schedule back.
     Cancel(Cancel),
+    /// Puts a document on a group's worktable, in the place of the one of that name.
+    Put(Put),
+    /// Takes one away.
+    Remove(Remove),
     /// A host's program opens the socket of a sandbox's session.
     Open(Open),
     /// A host's program ends a session.
@@ -227,6 +234,22 @@ bodies! {
         /// Which.
         id: ScheduleId,
     }
+    /// See [`Request::Put`].
+    Put {
+        /// Whose worktable.
+        group: GroupName,
+        /// The document.
+        name: DocumentName,
+        /// All of its text.
+        text: String,
+    }
+    /// See [`Request::Remove`].
+    Remove {
+        /// Whose worktable.
+        group: GroupName,
+        /// The document.
+        name: DocumentName,
+    }
     /// See [`Request::Open`].
     Open {
         /// The name that the session should have; another one with it in front where it is taken.
@@ -278,6 +301,8 @@ impl Request {
             Self::Subscribe(_) => "subscribe",
             Self::Schedule(_) => "schedule",
             Self::Cancel(_) => "cancel",
+            Self::Put(_) => "put",
+            Self::Remove(_) => "remove",
             Self::Open(_) => "open",
             Self::Close(_) => "close",
             Self::Stop(_) => "stop",
@@ -352,7 +377,7 @@ pub struct Malformed {
 /// # Errors
 /// What is wrong with it: nothing is guessed, and what is not known is refused.
 pub fn parse(line: &[u8]) -> Result<(Envelope, Request), Malformed> {
-    let malformed = |why: String| Refusal { reason: Reason::Malformed, error: why, retry_after: None };
+    let malformed = |why: String| Refusal::new(Reason::Malformed, one_line(&why, WRONG_MAX));
     let mut fields: Map<String, Value> = serde_json::from_slice(line).map_err(|error| Malformed {
         request: None,
         word: None,

@@ -155,7 +155,7 @@ fn with_note(typed: &[OsString], note: &str) -> Vec<OsString> {
 }
 
 #[cfg(test)]
-pub(in crate::setup) mod fixture {
+pub(crate) mod fixture {
     use crate::facts::{Facts, User};
     use std::path::Path;
 

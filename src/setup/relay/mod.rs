@@ -197,8 +197,10 @@ fn remove_state(state: &Path, purge: bool, hooks: Hooks<'_>) -> Result<bool, Fai
     Ok(true)
 }
 
+type Step<'a> = &'a dyn Fn() -> Result<(), Failure>;
+
 /// All failures of these steps, each with its name.
-fn all(steps: &[(&str, &dyn Fn() -> Result<(), Failure>)]) -> Result<(), UninstallError> {
+fn all(steps: &[(&str, Step<'_>)]) -> Result<(), UninstallError> {
     let failed = steps.iter().filter_map(|(name, step)| step().err().map(|error| format!("{name}: {error}")));
     let failures: Vec<String> = failed.collect();
     if failures.is_empty() { Ok(()) } else { Err(UninstallError(failures)) }

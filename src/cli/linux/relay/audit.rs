@@ -193,9 +193,10 @@ impl Of {
             Event::Started { .. } | Event::Pruned { .. } | Event::Mended { .. } => false,
             Event::Opened(opened) => opened.name == *session,
             Event::Kept { session: kept, .. } => kept.name == *session,
-            Event::Met { session: by, .. } | Event::Closed { session: by, .. } | Event::Refused { session: by, .. } => {
-                by == session
-            }
+            Event::Met { session: by, .. }
+            | Event::Closed { session: by, .. }
+            | Event::Refused { session: by, .. }
+            | Event::Document { session: by, .. } => by == session,
             Event::Accepted { message, mailboxes, .. } => {
                 let (from, to) = (&message.from, &message.to);
                 // Another host has other sessions, by the same names perhaps.

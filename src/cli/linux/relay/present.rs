@@ -87,6 +87,11 @@ fn words(event: &Event) -> (&'static str, String) {
         }
         Event::Pruned { first, last } => ("pruned", format!("entries {first} to {last}, which were too old")),
         Event::Mended { what } => ("mended", short(what, TEXT)),
+        Event::Document { session, group, name, bytes, digest } => {
+            let done =
+                if digest.is_some() { format!("puts {name}, {bytes} bytes,") } else { format!("removes {name}") };
+            ("document", format!("{session} {done} on the worktable of {group}"))
+        }
         Event::Refused { session, what, why, count } => {
             let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
             ("refused", format!("{session}: {}: {}{times}", short(what, TEXT), short(why, TEXT)))

@@ -1,0 +1,305 @@
+//! The MCP server between a client, a relay and a messaging socket, all of them scripted.
+
+use super::Delivery;
+use super::ledger::{Ledger, Turn};
+use super::mcp::Server;
+use super::present::tests::letter;
+use crate::relay::wire::Message;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A relay with one session: keeps messages until they are acknowledged.
+#[derive(Clone, Default)]
+struct Relay {
+    waiting: Arc<Mutex<Vec<Message>>>,
+    clients: Arc<Mutex<Vec<UnixStream>>>,
+    subscribers: Arc<Mutex<Vec<UnixStream>>>,
+    sent: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Relay {
+    fn listen(&self, path: &std::path::Path) {
+        let _ = std::fs::remove_file(path);
+        let (listener, relay) = (UnixListener::bind(path).unwrap(), self.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (stream, relay) = (stream.unwrap(), relay.clone());
+                relay.clients.lock().unwrap().push(stream.try_clone().unwrap());
+                std::thread::spawn(move || relay.serve(stream));
+            }
+        });
+    }
+
+    fn serve(&self, stream: UnixStream) {
+        let mut writer = stream.try_clone().unwrap();
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let request: Value = serde_json::from_str(&line).unwrap();
+            let mut answer = json!({"type": "response", "query": "q", "request": request["request"], "timestamp": 1});
+            answer["data"] = self.answer(&request, &writer);
+            if writeln!(writer, "{answer}").is_err() {
+                return;
+            }
+            if request["type"] == "subscribe" {
+                self.waiting.lock().unwrap().iter().for_each(|message| push(&writer, message));
+            }
+        }
+    }
+
+    fn answer(&self, request: &Value, writer: &UnixStream) -> Value {
+        let mut waiting = self.waiting.lock().unwrap();
+        match request["type"].as_str().unwrap() {
+            "register" => json!({"version": 1, "session": "web-1", "limits": {"message_size": 1, "rate": 1}}),
+            "subscribe" => {
+                self.subscribers.lock().unwrap().push(writer.try_clone().unwrap());
+                json!({"waiting": waiting.len()})
+            }
+            "inbox" => json!({"messages": *waiting, "more": false}),
+            "ack" => {
+                let before = waiting.len();
+                waiting.retain(|it| !request["ids"].as_array().unwrap().contains(&json!(it.id)));
+                json!({"acked": before - waiting.len()})
+            }
+            "query" => json!({"groups": ["all"], "sessions": [
+                {"name": "api-1a2b", "user": "alice", "project": "api", "state": "here", "opened": 1, "heard": 1,
+                 "waiting": 0, "own": false},
+            ]}),
+            "send" => {
+                self.sent.lock().unwrap().push(request.clone());
+                json!({"id": request["id"], "seq": 1, "accepted": 1, "recipients": 1, "duplicate": false})
+            }
+            _ => json!({}),
+        }
+    }
+
+    fn deliver(&self, message: Message) {
+        self.waiting.lock().unwrap().push(message.clone());
+        self.subscribers.lock().unwrap().iter().for_each(|subscriber| push(subscriber, &message));
+    }
+
+    /// Drops every connection; what waits stays.
+    fn restart(&self) {
+        self.subscribers.lock().unwrap().clear();
+        for client in self.clients.lock().unwrap().drain(..) {
+            let _ = client.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
+    fn waits(&self, count: usize) -> bool {
+        within(|| self.waiting.lock().unwrap().len() == count)
+    }
+}
+
+fn push(mut subscriber: &UnixStream, message: &Message) {
+    let mut line = serde_json::to_value(message).unwrap();
+    line["type"] = json!("message");
+    let _ = writeln!(subscriber, "{line}");
+}
+
+fn within(mut holds: impl FnMut() -> bool) -> bool {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while std::time::Instant::now() < deadline {
+        if holds() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
+}
+
+/// A session: the server with its client, and what came into the session.
+struct Session {
+    relay: Relay,
+    ledger: Ledger,
+    client: BufReader<UnixStream>,
+    pushed: Receiver<String>,
+    asked: u64,
+    _dir: tempfile::TempDir,
+}
+
+impl Session {
+    fn new(messaging: bool, hooks: bool, first: Vec<Message>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (relay, socket) = (Relay::default(), dir.path().join("relay"));
+        relay.listen(&socket);
+        *relay.waiting.lock().unwrap() = first;
+        let (pushes, pushed) = channel();
+        let messaging = messaging.then(|| messaging_socket(dir.path().join("messaging"), pushes));
+        let ledger = Ledger::open(&dir.path().join("ledger")).unwrap();
+        if hooks {
+            ledger.note_hooks();
+        }
+        let server = Server::start(&socket, ledger.clone(), Delivery::Socket, messaging);
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(server.serve_on(theirs))
+        });
+        ours.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut session = Self { relay, ledger, client: BufReader::new(ours), pushed, asked: 0, _dir: dir };
+        let client = json!({"name": "test", "version": "1"});
+        session.ask("initialize", json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client}));
+        session.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+        session
+    }
+
+    fn say(&mut self, line: &Value) {
+        writeln!(self.client.get_mut(), "{line}").unwrap();
+    }
+
+    fn ask(&mut self, method: &str, params: Value) -> Value {
+        self.begin(method, params);
+        self.answer()
+    }
+
+    fn begin(&mut self, method: &str, params: Value) {
+        self.asked += 1;
+        self.say(&json!({"jsonrpc": "2.0", "id": self.asked, "method": method, "params": params}));
+    }
+
+    fn answer(&mut self) -> Value {
+        let mut line = String::new();
+        self.client.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// What a tool says, and whether it failed.
+    fn call(&mut self, name: &str, arguments: Value) -> (String, bool) {
+        self.begin_call(name, arguments);
+        self.said()
+    }
+
+    fn begin_call(&mut self, name: &str, arguments: Value) {
+        self.begin("tools/call", json!({"name": name, "arguments": arguments}));
+    }
+
+    fn said(&mut self) -> (String, bool) {
+        let answer = self.answer();
+        let result = &answer["result"];
+        let text = result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
+        (text, result["isError"] == true)
+    }
+
+    fn next_push(&self) -> String {
+        self.pushed.recv_timeout(PATIENCE).unwrap()
+    }
+
+    fn nothing_more_is_pushed(&self) -> bool {
+        self.pushed.recv_timeout(Duration::from_millis(300)).is_err()
+    }
+}
+
+/// Claude Code's: what it is told.
+fn messaging_socket(path: PathBuf, told: Sender<String>) -> PathBuf {
+    let listener = UnixListener::bind(&path).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            for line in BufReader::new(stream.unwrap()).lines().map_while(Result::ok) {
+                let said: Value = serde_json::from_str(&line).unwrap();
+                let _ = told.send(said["message"]["content"].as_str().unwrap().to_owned());
+            }
+        }
+    });
+    path
+}
+
+#[test]
+fn a_message_goes_into_the_session_once_although_the_relay_restarts() {
+    let session = Session::new(true, true, vec![letter("m1", "one")]);
+    assert!(session.next_push().contains("> one"));
+    session.relay.restart();
+    assert!(within(|| !session.relay.subscribers.lock().unwrap().is_empty()));
+    session.relay.deliver(letter("m2", "two"));
+    assert!(session.next_push().contains("> two"));
+    assert!(session.nothing_more_is_pushed());
+    // The hook has not confirmed them: they are the relay's still.
+    assert!(session.relay.waits(2));
+}
+
+#[test]
+fn where_no_hook_confirms_what_was_pushed_is_acknowledged() {
+    let session = Session::new(true, false, vec![letter("m1", "one")]);
+    assert!(session.next_push().contains("> one"));
+    assert!(session.relay.waits(0));
+}
+
+#[test]
+fn what_is_on_its_way_is_not_shown_a_second_time() {
+    let mut session = Session::new(true, true, vec![letter("m1", "one")]);
+    session.next_push();
+    assert_eq!(session.call("read_inbox", json!({})).0, "No message waits.");
+}
+
+#[test]
+fn a_long_message_is_announced_and_read_on_demand() {
+    let mut session = Session::new(true, true, vec![letter("m1", &"long ".repeat(4000))]);
+    let told = session.next_push();
+    assert!(told.contains("20000 bytes") && !told.contains("> long"), "{told}");
+    assert!(session.call("read_inbox", json!({})).0.contains("> long long"));
+    assert!(session.relay.waits(0));
+    assert!(session.nothing_more_is_pushed());
+}
+
+#[test]
+fn a_tool_that_waits_gets_the_message_instead_of_the_session() {
+    let mut session = Session::new(true, true, vec![]);
+    session.begin_call("wait_for_message", json!({"timeout_seconds": 30}));
+    // Until it waits the session would get it.
+    std::thread::sleep(Duration::from_millis(300));
+    session.relay.deliver(letter("m1", "for the tool"));
+    let (said, failed) = session.said();
+    assert!(said.starts_with("[rcc relay] message m1 from session:api-1a2b") && !failed, "{said}");
+    assert!(session.relay.waits(0) && session.nothing_more_is_pushed());
+    assert_eq!(session.call("wait_for_message", json!({"timeout_seconds": 1})).0, "No message came within 1 s.");
+    session.relay.deliver(letter("m2", "for the session"));
+    assert!(session.next_push().contains("> for the session"));
+}
+
+#[test]
+fn without_a_messaging_socket_the_inbox_is_read_and_acknowledged() {
+    let mut session = Session::new(false, true, vec![letter("m1", "one"), letter("m2", "two")]);
+    assert!(session.ledger.take(Turn::Deliver).is_some(), "the hooks may deliver");
+    let (said, _) = session.call("read_inbox", json!({"limit": 1}));
+    assert!(said.contains("> one") && !said.contains("> two") && said.contains("more wait"), "{said}");
+    assert!(session.relay.waits(1));
+    assert!(session.call("read_inbox", json!({})).0.contains("> two"));
+    assert!(session.relay.waits(0));
+}
+
+#[test]
+fn a_lost_acknowledgement_is_made_up_for_and_nothing_shown_twice() {
+    let mut session = Session::new(false, true, vec![letter("m1", "one")]);
+    session.ledger.note(&"m1".parse().unwrap());
+    assert_eq!(session.call("read_inbox", json!({})).0, "No message waits.");
+    assert!(session.relay.waits(0));
+}
+
+#[test]
+fn a_message_is_sent_under_an_id_of_its_own_to_a_session_whose_name_begins_so() {
+    let mut session = Session::new(false, true, vec![]);
+    let (said, failed) = session.call("send_message", json!({"to": "api", "text": "hello", "reply_to": "m1"}));
+    assert!(said.starts_with("Sent to session:api-1a2b, id g") && !failed, "{said}");
+    let sent = session.relay.sent.lock().unwrap()[0].clone();
+    assert_eq!((&sent["to"], &sent["kind"]), (&json!("session:api-1a2b"), &json!("response")));
+    assert_eq!(sent["id"].as_str().unwrap().len(), 17);
+    let (said, failed) = session.call("send_message", json!({"to": "nobody", "text": "hello"}));
+    assert!(said.contains("no session is called 'nobody'") && failed, "{said}");
+}
+
+#[test]
+fn the_sessions_are_listed_with_their_addresses() {
+    let mut session = Session::new(false, true, vec![]);
+    let (said, _) = session.call("list_sessions", json!({}));
+    assert!(said.contains("session:api-1a2b  here  user alice  project:api\ngroup:all\n"), "{said}");
+    let tools = session.ask("tools/list", json!({}));
+    let names: Vec<&str> =
+        tools["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["list_sessions", "send_message", "read_inbox", "wait_for_message"]);
+}
