@@ -69,7 +69,7 @@ impl Hub {
             let session = Session {
                 name: name.clone(),
                 uid,
-                user: super::register::person_name(uid).to_string(),
+                user: self.login(uid),
                 project: None,
                 root: None,
                 home: None,

@@ -88,7 +88,7 @@ impl Hub {
     }
 
     /// The login name, as far as it came up.
-    fn login(&self, uid: u32) -> String {
+    pub(super) fn login(&self, uid: u32) -> String {
         let known = self.members.values().find(|member| member.session.uid == uid && !member.is_bridge());
         known.map_or_else(|| uid.to_string(), |member| member.session.user.clone())
     }

@@ -224,6 +224,25 @@ fn a_message_arrives_at_another_host_and_its_answer_comes_back() {
 }
 
 #[test]
+fn a_person_is_answered_on_the_own_host() {
+    let Some(nats) = Nats::new("") else { return };
+    let (url, me) =
+        (nats.url("nats"), || Pattern::User(crate::facts::login_name(rustix::process::geteuid().as_raw()).unwrap()));
+    let build = || Pattern::Host("build".parse().unwrap());
+    let mut desk = Host::with("desk", &url, vec![rule(me(), build()), rule(build(), me())], Limits::default());
+    let mut build = Host::with("build", &url, rules("web", "desk"), Limits::default());
+    desk.bridge();
+    build.bridge();
+    let web = build.world.session("web-1", "web");
+    desk.world.person().send("web-1@build", "how far are you?");
+    until("it is there", || web.client().texts() == ["how far are you?"]);
+    let asked = web.client().done(json!({"type": "inbox"}))["messages"][0].clone();
+    assert!(asked["from"]["session"].as_str().unwrap().starts_with("user."));
+    web.client().done(json!({"type": "response", "reply_to": asked["id"], "text": "done"}));
+    until("the answer is there", || desk.world.person().texts() == ["done"]);
+}
+
+#[test]
 fn a_project_where_nobody_is_gets_it_later() {
     let Some(nats) = Nats::new("") else { return };
     let (desk, build) = two(&nats);
