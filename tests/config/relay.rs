@@ -75,7 +75,7 @@ fn every_key_is_what_the_relay_then_does() {
     for policy in [system(&World::new().admin(EVERYTHING)).policy, own(&World::new().user(EVERYTHING)).policy] {
         let limits = policy.limits;
         assert_eq!(policy.otherwise, Otherwise::Deny);
-        assert_eq!((limits.message_size, limits.rate, limits.burst), (16 << 20, 600, 20));
+        assert_eq!((limits.message_size, limits.rate, limits.burst), (4 << 20, 600, 20));
         assert_eq!((limits.stored_messages, limits.stored_bytes), (5, 1 << 30));
         assert_eq!((limits.sessions, limits.schedules), (7, 0));
         let times = [limits.message_expiry, limits.session_timeout, limits.heartbeat_expiry, policy.audit_retention];
