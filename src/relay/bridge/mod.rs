@@ -41,6 +41,8 @@ const AGAIN_MAX: Duration = Duration::from_secs(15);
 const STUCK: Duration = Duration::from_secs(60);
 /// Messages that are acknowledged together.
 const BATCH: usize = 100;
+/// For them all: the relay hangs up on who takes nothing for a minute.
+const BATCH_TIME: Duration = Duration::from_secs(5);
 /// How long NATS holds back its answer while there is nothing, and how often it says that it is there.
 const PULL: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
@@ -205,7 +207,7 @@ async fn deliver(relay: &mut Relay, nats: &Nats, own: &HostName, stuck: &mut Stu
         Some(until) if until <= Instant::now() => return Err(Fault::Again),
         Some(until) => tokio::time::timeout_at(until, relay.message()).await.map_err(|_| Fault::Again)??,
     };
-    let mut next = Some(first);
+    let (mut next, begun) = (Some(first), Instant::now());
     let (mut done, mut looked) = (Vec::new(), 0);
     while let Some(message) = next {
         let id = message.id.clone();
@@ -213,7 +215,7 @@ async fn deliver(relay: &mut Relay, nats: &Nats, own: &HostName, stuck: &mut Stu
             done.push(id);
         }
         looked += 1;
-        next = if looked < BATCH { relay.ready()? } else { None };
+        next = if looked < BATCH && begun.elapsed() < BATCH_TIME { relay.ready()? } else { None };
     }
     if !done.is_empty() {
         let _: Acked = relay.ask(&Request::Ack(Ack { ids: done })).await?;
