@@ -92,6 +92,13 @@ in
       reloadTriggers = [ cfg.configFile ];
     };
 
+    systemd.services.rcc-relay-bridge =
+      lib.mkIf (cfg.relay.system.enable && cfg.settings.relay.cluster.backend != null)
+        {
+          wantedBy = [ "rcc-relay.service" ];
+          restartTriggers = [ cfg.configFile ];
+        };
+
     systemd.user.sockets.rcc-relay = lib.mkIf cfg.relay.enable (startedFor agents "sockets.target");
     systemd.user.services = lib.mkMerge [
       { rcc-relay = lib.mkIf cfg.relay.enable (startedFor agents "default.target"); }

@@ -66,6 +66,8 @@ rustPlatform.buildRustPackage {
       rcc relay install --print=$unit >$out/lib/systemd/user/rcc-relay.$unit
       rcc relay install --system --print=$unit >$out/lib/systemd/system/rcc-relay.$unit
     done
+    rcc relay install --print=bridge >$out/lib/systemd/user/rcc-relay-bridge.service
+    rcc relay install --system --print=bridge >$out/lib/systemd/system/rcc-relay-bridge.service
   '';
 
   meta = {

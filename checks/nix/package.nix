@@ -13,6 +13,7 @@ pkgs.runCommand "rcc-package" { } (
     for manager in system user; do
       grep -F "ExecStart=${lib.getExe pkgs.rcc} relay start" ${pkgs.rcc}/lib/systemd/$manager/rcc-relay.service
       test -s ${pkgs.rcc}/lib/systemd/$manager/rcc-relay.socket
+      grep -F "ExecStart=${lib.getExe pkgs.rcc} relay bridge" ${pkgs.rcc}/lib/systemd/$manager/rcc-relay-bridge.service
     done
     # The programs that it starts are the package's own dependencies.
     grep -aF ${pkgs.passt}/bin ${lib.getExe pkgs.rcc} >/dev/null

@@ -28,6 +28,8 @@ pub enum RelayCommand {
         #[arg(long)]
         detach: bool,
     },
+    /// Carry messages between the relay and those of other hosts, as [relay.cluster] says
+    Bridge,
     /// End the relay; what was sent waits for its next start
     Stop,
     /// Tell whether the relay runs, since when, and how much waits

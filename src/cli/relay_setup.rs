@@ -17,12 +17,14 @@ pub struct InstallArguments {
 /// Units to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Printed {
-    /// Both, each behind its name
+    /// The socket and the service, each behind its name
     Both,
     /// The socket
     Socket,
     /// The service
     Service,
+    /// The service that carries messages to other hosts and from them
+    Bridge,
 }
 
 /// Have the relay read its configuration again: what systemd calls for `systemctl reload rcc-relay`

@@ -172,6 +172,8 @@ pub enum Proof {
     Secret(String),
     /// By the uid of their process: the person's own.
     Person,
+    /// By the uid of their process: the relay's own. It is no session, but stands for the other hosts.
+    Bridge,
 }
 
 /// A message that is to be sent later.

@@ -11,6 +11,8 @@
 //! sent it; nothing that a client writes changes that.
 
 #[cfg(target_os = "linux")]
+pub mod bridge;
+#[cfg(target_os = "linux")]
 pub mod client;
 #[cfg(target_os = "linux")]
 pub mod commit;

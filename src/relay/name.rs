@@ -7,18 +7,34 @@ use std::str::FromStr;
 /// The longest name of a session, project, group, message or schedule, in bytes.
 pub const NAME_MAX: usize = 64;
 
+/// The longest name of a host: a message's id of another host (32 digits, `~` and that host) is a name too.
+pub const HOST_MAX: usize = 31;
+
 /// Why a text is no name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} has 1 to {NAME_MAX} characters out of a-z, 0-9, '-', '_', '.' and '~', a letter or digit first")]
+#[error("{what} has 1 to {most} characters out of a-z, 0-9, {marks}, a letter or digit first")]
 pub struct BadName {
     what: &'static str,
+    most: usize,
+    marks: &'static str,
 }
 
+/// What a kind of names is made of.
+struct Form {
+    most: usize,
+    marks: &'static [u8],
+    written: &'static str,
+    capitals: bool,
+}
+
+const NAME: Form = Form { most: NAME_MAX, marks: b"-_.~", written: "'-', '_', '.' and '~'", capitals: false };
+/// People write README.md.
+const DOCUMENT: Form = Form { capitals: true, ..NAME };
+/// A part of a NATS subject, between dots.
+const HOST: Form = Form { most: HOST_MAX, marks: b"-_", written: "'-' and '_'", capitals: false };
+
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $what:literal) => {
-        name! { $(#[$doc])* $name, $what, is_name }
-    };
-    ($(#[$doc:meta])* $name:ident, $what:literal, $check:ident) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $form:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -35,7 +51,10 @@ macro_rules! name {
             type Err = BadName;
 
             fn from_str(text: &str) -> Result<Self, BadName> {
-                if $check(text) { Ok(Self(text.into())) } else { Err(BadName { what: $what }) }
+                if $form.fits(text) {
+                    return Ok(Self(text.into()));
+                }
+                Err(BadName { what: $what, most: $form.most, marks: $form.written })
             }
         }
 
@@ -63,43 +82,59 @@ macro_rules! name {
 
 name! {
     /// A session's name, unique in its relay for as long as the relay remembers it: `internal_id` on the wire.
-    SessionName, "a session's name"
+    SessionName, "a session's name", NAME
 }
 name! {
     /// A project's name: its directory's, where another of the same user's has that name, with `~` and more.
-    ProjectName, "a project's name"
+    ProjectName, "a project's name", NAME
 }
 name! {
     /// A group of sessions that the configuration names.
-    GroupName, "a group's name"
+    GroupName, "a group's name", NAME
 }
 name! {
     /// Identifies one message for ever: the sender's choice, or the relay's.
-    MessageId, "a message's id"
+    MessageId, "a message's id", NAME
 }
 name! {
     /// Identifies a message that is to be sent later.
-    ScheduleId, "a schedule's id"
+    ScheduleId, "a schedule's id", NAME
 }
 name! {
     /// A relay among those of a cluster.
-    HostName, "a host's name"
+    HostName, "a host's name", HOST
 }
 name! {
     /// A document on a group's worktable. It is the name of its file: with no `/` in it and no `.` in front, it
     /// leads nowhere and hides nothing.
-    DocumentName, "a document's name", is_document
+    DocumentName, "a document's name", DOCUMENT
 }
 
-/// People write README.md.
-fn is_document(text: &str) -> bool {
-    is_name(&text.to_ascii_lowercase())
+impl Form {
+    fn fits(&self, text: &str) -> bool {
+        let letter = |byte: u8| byte.is_ascii_lowercase() || self.capitals && byte.is_ascii_uppercase();
+        let plain = |byte: u8| letter(byte) || byte.is_ascii_digit() || self.marks.contains(&byte);
+        let head = text.bytes().next().is_some_and(|first| letter(first) || first.is_ascii_digit());
+        head && text.len() <= self.most && text.bytes().all(plain)
+    }
 }
 
-fn is_name(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.~".contains(&byte);
-    let head = text.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
-    head && text.len() <= NAME_MAX && text.bytes().all(plain)
+impl MessageId {
+    /// The id under which this relay has a message of another host's: none of its own has that form. `None` if
+    /// no relay gives such an id.
+    pub fn of_host(&self, host: &HostName) -> Option<Self> {
+        if self.0.contains('~') { None } else { format!("{self}~{host}").parse().ok() }
+    }
+
+    /// What it is called on the host that it came from, if that is this one.
+    pub fn on_host(&self, host: &HostName) -> Option<Self> {
+        self.0.rsplit_once('~').filter(|(_, of)| *of == host.as_str()).and_then(|(id, _)| id.parse().ok())
+    }
+
+    /// Whether it is that of a message from another host.
+    pub fn is_foreign(&self) -> bool {
+        self.0.contains('~')
+    }
 }
 
 /// To whom a message goes.
@@ -201,8 +236,8 @@ pub enum Mailbox {
     Project(u32, ProjectName),
     /// That of the person with this uid.
     User(u32),
-    /// Waits to go to another host of the cluster.
-    Host(HostName),
+    /// Waits to go to another host of the cluster; the message's address tells to which.
+    Cluster,
 }
 
 /// Milliseconds since the epoch, by the host's clock.
@@ -251,5 +286,21 @@ mod tests {
         for text in ["a:b", "a@b", "", "a/b", "../x"] {
             assert!(text.parse::<SessionName>().is_err(), "{text:?}");
         }
+        for text in ["", "a.b", "a~b", "*", ">", "a b", "A", &"a".repeat(HOST_MAX + 1)] {
+            assert!(text.parse::<HostName>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn another_hosts_message_has_an_id_that_leads_back() {
+        let (build, desk): (HostName, HostName) = ("build".parse().unwrap(), "a".repeat(HOST_MAX).parse().unwrap());
+        let id: MessageId = "0".repeat(32).parse().unwrap();
+        for host in [&build, &desk] {
+            let here = id.of_host(host).unwrap();
+            assert_eq!(here.on_host(host).as_ref(), Some(&id));
+            assert!(here.is_foreign() && here.of_host(host).is_none());
+        }
+        assert_eq!(id.of_host(&build).unwrap().on_host(&desk), None);
+        assert_eq!((id.on_host(&build), "0".repeat(64).parse::<MessageId>().unwrap().of_host(&build)), (None, None));
     }
 }

@@ -54,13 +54,13 @@ pub struct Rule {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pattern {
-    /// Every one.
+    /// Every one of this host.
     Any,
     /// Those of the user with this login name.
     User(String),
     /// Those of the project at this path.
     Root(PathBuf),
-    /// Those of projects of this name, whoever's.
+    /// Those of projects of this name on this host, whoever's.
     Project(ProjectName),
     /// Members of this group. Groups do not nest.
     Group(GroupName),
@@ -186,12 +186,14 @@ impl Policy {
 
     fn matches(&self, pattern: &Pattern, party: Party<'_>) -> bool {
         match pattern {
-            Pattern::Any => true,
-            Pattern::User(name) => party.host.is_none() && party.user == name,
-            Pattern::Root(path) => party.host.is_none() && party.root == Some(path),
-            Pattern::Project(name) => party.project.is_some_and(|project| base(project) == base(name)),
-            Pattern::Group(group) => self.is_member(group, party),
             Pattern::Host(host) => party.host == Some(host),
+            Pattern::Group(group) => self.is_member(group, party),
+            // What another host says of its sessions is only its word: it is trusted by name, or not at all.
+            _ if party.host.is_some() => false,
+            Pattern::Any => true,
+            Pattern::User(name) => party.user == name,
+            Pattern::Root(path) => party.root == Some(path),
+            Pattern::Project(name) => party.project.is_some_and(|project| base(project) == base(name)),
         }
     }
 }
@@ -241,5 +243,12 @@ mod tests {
         let remote = "build".parse().unwrap();
         let elsewhere = Party { host: Some(&remote), ..bob };
         assert!(!policy.allows(alice, elsewhere, Kind::Message), "a user of that name on another host is another user");
+        let open = |to| Policy {
+            rules: vec![Rule { from: Pattern::Any, to, kinds: BTreeSet::from([Kind::Message]) }],
+            ..Policy::default()
+        };
+        assert!(!open(Pattern::Any).allows(elsewhere, alice, Kind::Message), "other hosts are meant by name alone");
+        assert!(!open(Pattern::Project("api".parse().unwrap())).allows(alice, elsewhere, Kind::Message));
+        assert!(open(Pattern::Host(remote.clone())).allows(alice, elsewhere, Kind::Message));
     }
 }

@@ -5,13 +5,16 @@
 //! message that is due after a boot is sent though nobody connects, and sandboxes know their own sockets alone.
 
 use super::unit::is_plain;
-use crate::relay::place::{SYSTEM_GROUP, SYSTEM_USER};
+use crate::relay::place::{SYSTEM_GROUP, SYSTEM_STATE, SYSTEM_USER};
 use std::path::Path;
 
 /// Name of the socket unit, in both forms.
 pub const SOCKET: &str = "rcc-relay.socket";
 /// Name of the service, in both forms.
 pub const SERVICE: &str = "rcc-relay.service";
+
+/// Name of the service that carries messages between this relay and those of other hosts.
+pub const BRIDGE: &str = "rcc-relay-bridge.service";
 
 /// Whose relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +25,49 @@ pub enum Form {
     System,
 }
 
-/// Both units with their names, the socket first.
+/// The relay's two units with their names, the socket first.
 ///
 /// # Panics
 /// If the path is not [plain](is_plain).
 pub fn both(form: Form, rcc: &Path) -> [(&'static str, String); 2] {
     [(SOCKET, socket(form)), (SERVICE, service(form, rcc))]
+}
+
+/// The bridge: the relay's only process with a network, and nothing else of the relay's within its reach but the
+/// socket. It starts and ends with the relay.
+///
+/// # Panics
+/// If the path is not [plain](is_plain).
+pub fn bridge(form: Form, rcc: &Path) -> String {
+    assert!(is_plain(rcc), "{} can't stand in a unit file", rcc.display());
+    let rcc = rcc.display();
+    let (option, own) = match form {
+        Form::User => ("", String::new()),
+        Form::System => (" --system", format!("{}InaccessiblePaths=-{SYSTEM_STATE}\n{HARDENED}", account())),
+    };
+    format!(
+        "\
+{}
+[Unit]
+Description=Bridge between the relay of rcc sandboxes and those of other hosts
+BindsTo={SERVICE}
+After={SERVICE}
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart={rcc} relay bridge{option}
+Restart=on-failure
+RestartSec=5s
+UMask=0077
+{own}NoNewPrivileges=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+{CONFINED}
+[Install]
+WantedBy={SERVICE}
+",
+        head(form)
+    )
 }
 
 /// The socket unit, systemd.socket(5).
@@ -106,6 +146,17 @@ UMask=0077
 LimitNOFILE=65536:524288
 {own}NoNewPrivileges=yes
 RestrictAddressFamilies=AF_UNIX
+{CONFINED}
+[Install]
+WantedBy={target}
+Also={SOCKET}
+",
+        head(form)
+    )
+}
+
+/// What seccomp alone holds.
+const CONFINED: &str = "\
 RestrictNamespaces=yes
 RestrictRealtime=yes
 LockPersonality=yes
@@ -114,14 +165,7 @@ SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 SystemCallErrorNumber=EPERM
-
-[Install]
-WantedBy={target}
-Also={SOCKET}
-",
-        head(form)
-    )
-}
+";
 
 fn head(form: Form) -> &'static str {
     match form {
@@ -141,19 +185,28 @@ fn head(form: Form) -> &'static str {
 fn system() -> String {
     format!(
         "\
-User={SYSTEM_USER}
-Group={SYSTEM_GROUP}
-RuntimeDirectory=rcc-relay
+{}RuntimeDirectory=rcc-relay
 RuntimeDirectoryMode=0755
 RuntimeDirectoryPreserve=yes
 StateDirectory=rcc-relay
 StateDirectoryMode=0700
+PrivateNetwork=yes
+{HARDENED}",
+        account()
+    )
+}
+
+fn account() -> String {
+    format!("User={SYSTEM_USER}\nGroup={SYSTEM_GROUP}\n")
+}
+
+/// What takes no network away.
+const HARDENED: &str = "\
 CapabilityBoundingSet=
 ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes
-PrivateNetwork=yes
 PrivateIPC=yes
 ProtectClock=yes
 ProtectControlGroups=yes
@@ -164,9 +217,7 @@ ProtectKernelTunables=yes
 ProtectProc=invisible
 ProcSubset=pid
 RemoveIPC=yes
-"
-    )
-}
+";
 
 #[cfg(test)]
 mod tests {
@@ -234,6 +285,40 @@ mod tests {
         assert_eq!(values(&system, "CapabilityBoundingSet"), [""]);
         assert_eq!(values(&system, "PrivateNetwork"), ["yes"]);
         assert_eq!(values(&system, "User"), ["rcc-relay"]);
+    }
+
+    #[test]
+    fn the_bridge_has_a_network_and_nothing_else_that_the_relay_has_not() {
+        for (form, _, service) in units() {
+            let bridge = bridge(form, Path::new(RCC));
+            assert_eq!(values(&bridge, "RestrictAddressFamilies"), ["AF_INET AF_INET6 AF_UNIX"]);
+            assert_eq!((values(&bridge, "BindsTo"), values(&bridge, "WantedBy")), (vec![SERVICE], vec![SERVICE]));
+            let start = values(&service, "ExecStart")[0].replace(" start", " bridge");
+            assert_eq!(values(&bridge, "ExecStart"), [start]);
+            let held = |line: &&str| {
+                let (key, value) = line.split_once('=').unwrap_or_default();
+                let held = [
+                    "Protect",
+                    "Private",
+                    "Restrict",
+                    "SystemCall",
+                    "Capab",
+                    "NoNew",
+                    "Memory",
+                    "Lock",
+                    "User",
+                    "Group",
+                ];
+                held.iter().any(|begin| key.starts_with(begin))
+                    && !(key == "PrivateNetwork" || value == "AF_UNIX" || key == "ProcSubset")
+            };
+            for line in service.lines().filter(held) {
+                assert!(bridge.lines().any(|other| other == line), "{line}");
+            }
+        }
+        let system = bridge(Form::System, Path::new(RCC));
+        assert_eq!(values(&system, "InaccessiblePaths"), ["-/var/lib/rcc-relay"]);
+        assert!(!system.contains("PrivateNetwork") && !system.contains("StateDirectory"));
     }
 
     #[test]

@@ -192,7 +192,7 @@ fn wrong_values_are_refused_in_both_files() {
         (cluster("servers = [\"tls://a\"], credentials = \"x\""), "relay.cluster.credentials", &["absolute path"]),
         (cluster("servers = [\"tls://a\"], ca = 1"), "relay.cluster.ca", &["expected a string"]),
         (cluster("servers = [\"tls://a\"], prefix = \"a.b\""), "relay.cluster.prefix", &["1 to 32 characters"]),
-        ("relay.cluster = { host = \"A\" }".into(), "relay.cluster.host", &["1 to 64 characters"]),
+        ("relay.cluster = { host = \"A\" }".into(), "relay.cluster.host", &["1 to 31 characters"]),
     ];
     for (text, key, parts) in cases {
         let text = format!("# one\n# two\n{text}\n");

@@ -32,7 +32,9 @@ impl InstallArguments {
             }
             Form::User => {
                 check_not_root(facts)?;
-                let plan = user::Plan::new(&facts.config_dir, &running, has_manager(facts))?;
+                let relay = config::load_relay_user(&facts.config_dir, &facts.user.home, facts.user.uid)?;
+                let bridged = relay.policy.cluster.is_some();
+                let plan = user::Plan::new(&facts.config_dir, &running, has_manager(facts), bridged)?;
                 Ok(user::install(&plan, hooks())?)
             }
             Form::System => {
@@ -40,7 +42,9 @@ impl InstallArguments {
                 let accounts = (std::fs::read_to_string("/etc/passwd")?, std::fs::read_to_string("/etc/group")?);
                 let members = if self.members.is_empty() { members(facts, &accounts.0)? } else { self.members.clone() };
                 let layout = Layout::host();
-                let plan = system::Plan::new(&layout, &running, (&accounts.0, &accounts.1), &members)?;
+                let relay = config::load_relay_admin(Path::new(config::ADMIN_FILE), 0)?;
+                let bridged = relay.policy.cluster.is_some();
+                let plan = system::Plan::new(&layout, &running, (&accounts.0, &accounts.1), &members, bridged)?;
                 Ok(system::install(&plan, &layout, Path::new("/proc/self/exe"), hooks())?)
             }
         }
@@ -134,6 +138,7 @@ fn text(form: Form, program: &Path, printed: Printed) -> Result<String, Failure>
     Ok(match printed {
         Printed::Socket => socket,
         Printed::Service => service,
+        Printed::Bridge => relay::bridge_unit(form, program)?,
         Printed::Both => format!("# {socket_name}\n{socket}\n# {service_name}\n{service}"),
     })
 }

@@ -190,7 +190,8 @@ const CLUSTER: [Key; 6] = [
         name: "host",
         kind: Type::String,
         default: None,
-        description: "This relay's name in the cluster, unlike every other's: what follows `@` in an address. Required.",
+        description: "This relay's name in the cluster, unlike every other's: what follows `@` in an address; 1 to 31 \
+                      characters out of a-z, 0-9, `-` and `_`. Required.",
         example: Some(r#""build""#),
     },
     Key {

@@ -16,7 +16,7 @@ const SUN_PATH_MAX: usize = 107;
 ///
 /// # Errors
 /// The system's: `ENOENT` and `ECONNREFUSED` mean that nobody listens there.
-pub(super) fn to(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+pub(in crate::relay) fn to(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     // connect(2) waits for a place in the queue as long as this (unix_stream_connect).
     set_socket_timeout(&socket, Timeout::Send, Some(patience))?;

@@ -1,6 +1,6 @@
 //! The blocking client of a relay.
 
-mod connect;
+pub(super) mod connect;
 mod find;
 mod resolve;
 #[cfg(test)]

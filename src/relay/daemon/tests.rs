@@ -1,6 +1,7 @@
 //! The whole daemon, over its sockets.
 
 mod attack;
+mod cluster;
 mod documents;
 mod faults;
 mod identity;

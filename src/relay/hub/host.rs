@@ -3,7 +3,6 @@
 use super::super::commit::Outcome;
 use super::super::event::{Event, Proof, Session};
 use super::super::name::{Mailbox, ProjectName, SessionName};
-use super::super::store::Debt;
 use super::super::wire::answer::{Nothing, Opened, Worktable};
 use super::super::wire::{Close, Open, Reason, Refusal};
 use super::register::hexadecimal;
@@ -136,7 +135,7 @@ impl Hub {
 
     pub(super) fn close(&mut self, head: &Head, close: Close) -> Result<(), Refusal> {
         let uid = self.host_program(head, "close")?;
-        let own = |member: &&Member| member.session.uid == uid && !member.closed && !member.is_person();
+        let own = |member: &&Member| member.session.uid == uid && !member.closed && member.is_agent();
         if self.members.get(&close.session).filter(own).is_none() {
             return Err(super::send::unknown(&close.session));
         }
@@ -164,12 +163,12 @@ impl Hub {
             _ => Vec::new(),
         };
         let mailbox = Mailbox::Session(session.clone());
-        for Debt { id, sender, bytes } in debts {
+        for debt in debts {
             // What is being read is released when it was.
-            if !self.begin_ack(&mailbox, &id) {
+            if !self.begin_ack(&mailbox, &debt.id) {
                 continue;
             }
-            self.release(&sender, &mailbox, bytes);
+            self.release(debt.own_sender(), &mailbox, debt.bytes);
         }
         let schedules = self.schedules.values().filter(|schedule| schedule.session == session);
         let schedules: Vec<_> = schedules.map(|schedule| schedule.id.clone()).collect();

@@ -199,7 +199,8 @@ impl Hub {
         let seq = self.members.get(session).map_or(0, |member| member.last_seq) + 1;
         let mut message = self.message(session, draft, id, seq, now)?;
         message.schedule = Some(schedule.id.clone());
-        let mailboxes = self.with_room(session, mailboxes, message.text.len() as u64)?;
+        let mailboxes = self.with_room(Some(session), mailboxes, message.text.len() as u64)?;
+        self.check_carried(&message, &mailboxes)?;
         if let Some(member) = self.members.get_mut(session) {
             member.last_seq = seq;
         }

@@ -51,7 +51,7 @@ impl Hub {
                 || self.controls(session, &other.session.name);
             let wanted =
                 if active { self.presence(other, now) == Presence::Here } else { !other.closed || own.is_person() };
-            known && wanted && (!other.is_person() || other.session.name == *session)
+            known && wanted && (other.is_agent() || other.session.name == *session)
         });
         let mut visible: Vec<&Member> = visible.collect();
         visible.sort_by_key(|member| (std::cmp::Reverse(member.session.opened), member.session.name.clone()));
@@ -81,7 +81,7 @@ impl Hub {
 
     /// What its cache file says; nothing once it has ended.
     pub fn shown(&self, session: &SessionName, now: Moment) -> Option<Seen> {
-        let member = self.members.get(session).filter(|member| !member.closed && !member.is_person())?;
+        let member = self.members.get(session).filter(|member| !member.closed && member.is_agent())?;
         Some(self.seen(session, member, now))
     }
 
@@ -93,6 +93,7 @@ impl Hub {
         let reaches = |group: &&GroupName| {
             self.members.values().any(|other| {
                 !other.closed
+                    && other.is_agent()
                     && other.session.name != own.session.name
                     && self.policy.is_member(group, other.party())
                     && self.policy.acquainted(own.party(), other.party())
@@ -122,7 +123,7 @@ impl Hub {
         let waiting = self.waiting.values();
         let (waiting, stored_bytes) =
             waiting.fold((0, 0), |(count, bytes), of| (count + u64::from(of.messages), bytes + of.bytes));
-        let open = self.members.values().filter(|member| !member.closed && !member.is_person());
+        let open = self.members.values().filter(|member| !member.closed && member.is_agent());
         let status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -133,6 +134,7 @@ impl Hub {
             waiting,
             stored_bytes,
             journal: Journal { entries, directory: self.own.audit.clone() },
+            cluster: self.cluster_state(),
             mended: self.own.mended.clone(),
             // Plain data of names, numbers and texts: JSON has a form for all of it.
             policy: serde_json::to_value(&self.policy).unwrap_or_default(),

@@ -95,7 +95,7 @@ impl Hub {
             return self.fail(head, refusal);
         }
         for debt in &debts {
-            self.release(&debt.sender, &mailbox, debt.bytes);
+            self.release(debt.own_sender(), &mailbox, debt.bytes);
         }
         self.answer(head, Acked { acked: debts.len() as u32 });
     }
@@ -113,6 +113,7 @@ impl Hub {
 
     pub(super) fn subscribe(&mut self, head: &Head, session: SessionName) -> Result<(), Refusal> {
         let mailbox = self.mailbox(&session)?;
+        self.check_only_bridge(head.connection, &session)?;
         let waiting = self.waiting.get(&mailbox).map_or(0, |waiting| waiting.messages);
         self.answer(head, Subscribed { waiting });
         if let Some(peer) = self.peers.get_mut(&head.connection) {
@@ -170,7 +171,8 @@ impl Hub {
         let session = match mailbox {
             Mailbox::Session(name) => Some(name.clone()),
             Mailbox::User(uid) => Some(super::register::person_name(*uid)),
-            Mailbox::Project(..) | Mailbox::Host(_) => None,
+            Mailbox::Cluster => Some(super::cluster::bridge_name()),
+            Mailbox::Project(..) => None,
         };
         let Some(member) = session.and_then(|name| self.members.get(&name)) else { return Vec::new() };
         let live = |connection: &&Connection| {

@@ -90,16 +90,30 @@ impl Member {
         self.session.proof == Proof::Person
     }
 
+    /// Whether it stands for the other hosts of the cluster.
+    pub fn is_bridge(&self) -> bool {
+        self.session.proof == Proof::Bridge
+    }
+
+    /// Whether it is a session: neither a person nor the bridge.
+    pub fn is_agent(&self) -> bool {
+        !self.is_person() && !self.is_bridge()
+    }
+
     /// Where its messages wait.
     pub fn mailbox(&self) -> Mailbox {
-        if self.is_person() { Mailbox::User(self.session.uid) } else { Mailbox::Session(self.session.name.clone()) }
+        match self.session.proof {
+            Proof::Person => Mailbox::User(self.session.uid),
+            Proof::Bridge => Mailbox::Cluster,
+            Proof::Socket | Proof::Secret(_) => Mailbox::Session(self.session.name.clone()),
+        }
     }
 
     /// As the policy sees it.
     pub fn party(&self) -> Party<'_> {
         let Session { name, uid, user, project, root, .. } = &self.session;
         Party {
-            session: (!self.is_person()).then_some(name),
+            session: self.is_agent().then_some(name),
             uid: *uid,
             user,
             project: project.as_ref(),

@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod attack;
+mod cluster;
 mod documents;
 mod effect;
 mod host;
@@ -89,6 +90,8 @@ pub struct Hub {
     acking: HashSet<(Mailbox, MessageId)>,
     /// Deliveries that are not on record yet.
     delivered: BTreeMap<Mailbox, Vec<MessageId>>,
+    /// Bytes of a message, as JSON, that the cluster carries; as the bridge told.
+    carried_max: Option<usize>,
     opening: HashMap<SessionName, Head>,
     swept: u64,
     closing: bool,
@@ -111,6 +114,7 @@ impl Hub {
             tokens: 0,
             acking: HashSet::new(),
             delivered: BTreeMap::new(),
+            carried_max: None,
             opening: HashMap::new(),
             swept: now.ticks,
             closing: false,
@@ -149,7 +153,7 @@ impl Hub {
 
     /// Every session that has not ended, the persons' apart.
     pub fn open_sessions(&self) -> Vec<SessionName> {
-        let open = self.members.values().filter(|member| !member.closed && !member.is_person());
+        let open = self.members.values().filter(|member| !member.closed && member.is_agent());
         open.map(|member| member.session.name.clone()).collect()
     }
 
@@ -295,15 +299,28 @@ impl Hub {
         };
         let head = Head { connection, query: request.word(), request: envelope.request };
         let claimed = envelope.internal_id;
-        let handled = match request {
-            Request::Register(register) => self.register(&head, claimed, register, now),
-            request => match self.claimed(&head, claimed, now) {
-                Ok(session) => self.handle(&head, session, request, now),
-                Err(refusal) => Err(refusal),
-            },
+        let handled = match self.check_role(&session, &request) {
+            Err(refusal) => Err(refusal),
+            Ok(()) => self.handle_claimed(&head, claimed, request, now),
         };
         if let Err(refusal) = handled {
             self.refuse(&head, refusal, now);
+        }
+    }
+
+    fn handle_claimed(
+        &mut self,
+        head: &Head,
+        claimed: Option<SessionName>,
+        request: Request,
+        now: Now,
+    ) -> Result<(), Refusal> {
+        match request {
+            Request::Register(register) => self.register(head, claimed, register, now),
+            request => {
+                let session = self.claimed(head, claimed, now)?;
+                self.handle(head, session, request, now)
+            }
         }
     }
 
@@ -328,6 +345,8 @@ impl Hub {
             Request::Open(open) => self.open(head, open, now),
             Request::Close(close) => self.close(head, close),
             Request::Stop(_) => self.stop(head),
+            Request::Link(link) => self.link(head, &link, now),
+            Request::Carry(carry) => self.carry(head, carry, now),
         }
     }
 

@@ -80,7 +80,7 @@ impl Hub {
     }
 
     /// Makes a connection that of another session.
-    fn attach(&mut self, connection: Connection, session: &SessionName, now: Now) -> Result<(), Refusal> {
+    pub(super) fn attach(&mut self, connection: Connection, session: &SessionName, now: Now) -> Result<(), Refusal> {
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
         if peer.session == *session {
             return Ok(());

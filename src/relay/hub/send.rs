@@ -69,7 +69,8 @@ impl Hub {
             None => message_id(&session, &format!("#{seq}")),
         };
         let message = self.message(&session, draft, id, seq, now)?;
-        let mailboxes = self.with_room(&session, mailboxes, message.text.len() as u64)?;
+        let mailboxes = self.with_room(Some(&session), mailboxes, message.text.len() as u64)?;
+        self.check_carried(&message, &mailboxes)?;
         if let Some(member) = self.members.get_mut(&session) {
             member.last_seq = seq;
         }
@@ -143,7 +144,7 @@ impl Hub {
     /// If none has, or the sender's share of all is used up.
     pub(super) fn with_room(
         &self,
-        sender: &SessionName,
+        sender: Option<&SessionName>,
         mailboxes: Vec<Mailbox>,
         bytes: u64,
     ) -> Result<Vec<Mailbox>, Refusal> {
@@ -154,9 +155,10 @@ impl Hub {
                 && held.bytes.saturating_add(bytes) <= limits.stored_bytes.saturating_mul(share.into())
         };
         let count = mailboxes.len() as u32;
-        let sent = self.members.get(sender).map_or_else(Waiting::default, |member| member.sent);
-        if !holds(sent, count, bytes * u64::from(count), SENDERS_SHARE) {
-            let what = format!("{} messages of {sender} wait to be read", sent.messages);
+        let sender = sender.and_then(|name| self.members.get(name));
+        let share = |of: &&super::Member| !holds(of.sent, count, bytes * u64::from(count), SENDERS_SHARE);
+        if let Some(sender) = sender.filter(share) {
+            let what = format!("{} messages of {} wait to be read", sender.sent.messages, sender.session.name);
             return full(what, "wait until they were, or raise relay.stored_messages and relay.stored_bytes");
         }
         let held = |mailbox: &Mailbox| self.waiting.get(mailbox).copied().unwrap_or_default();
@@ -176,21 +178,21 @@ impl Hub {
         let bytes = message.text.len() as u64;
         for mailbox in mailboxes {
             add(self.waiting.entry(mailbox.clone()).or_default(), bytes);
-            if let Some(member) = self.members.get_mut(&message.from.session) {
+            if let Some(member) = message.from.own_session().and_then(|name| self.members.get_mut(name)) {
                 add(&mut member.sent, bytes);
             }
         }
     }
 
     /// Takes that back for one mailbox.
-    pub(super) fn release(&mut self, sender: &SessionName, mailbox: &Mailbox, bytes: u64) {
+    pub(super) fn release(&mut self, sender: Option<&SessionName>, mailbox: &Mailbox, bytes: u64) {
         if let Some(waiting) = self.waiting.get_mut(mailbox) {
             subtract(waiting, bytes);
             if waiting.messages == 0 {
                 self.waiting.remove(mailbox);
             }
         }
-        if let Some(member) = self.members.get_mut(sender) {
+        if let Some(member) = sender.and_then(|name| self.members.get_mut(name)) {
             subtract(&mut member.sent, bytes);
         }
     }
@@ -228,7 +230,7 @@ impl Hub {
 
     pub(super) fn unreserve(&mut self, message: &Message, mailboxes: &[Mailbox]) {
         for mailbox in mailboxes {
-            self.release(&message.from.session, mailbox, message.text.len() as u64);
+            self.release(message.from.own_session(), mailbox, message.text.len() as u64);
         }
     }
 
@@ -333,7 +335,7 @@ fn describe(mailbox: &Mailbox) -> String {
         Mailbox::Session(name) => name.to_string(),
         Mailbox::Project(_, name) => format!("the project {name}"),
         Mailbox::User(_) => "the user".to_owned(),
-        Mailbox::Host(host) => format!("the host {host}"),
+        Mailbox::Cluster => "other hosts".to_owned(),
     }
 }
 

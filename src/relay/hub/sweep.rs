@@ -31,7 +31,7 @@ impl Hub {
 
     /// Whether there is nobody and nothing that time could do something about.
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.members.values().all(|member| member.closed || member.is_person())
+        self.waiting.is_empty() && self.members.values().all(|member| member.closed || !member.is_agent())
     }
 
     fn sweep(&mut self, now: Now, gone: impl Fn(&SessionName) -> bool) {
@@ -46,7 +46,7 @@ impl Hub {
                 let over = silent && !new && gone(name);
                 return over.then(|| (name.clone(), "its sandbox has ended".to_owned()));
             }
-            let over = silent && !member.is_person() && now.moment.since(member.heard) > limits.session_timeout;
+            let over = silent && member.is_agent() && now.moment.since(member.heard) > limits.session_timeout;
             over.then(|| (name.clone(), "it was not heard of for relay.session_timeout".to_owned()))
         });
         for (session, why) in ended.collect::<Vec<_>>() {
@@ -87,8 +87,8 @@ impl Hub {
         if let Outcome::Refused(refusal) = outcome {
             return tracing::error!("expired messages stay for now: {refusal}");
         }
-        for (Debt { sender, bytes, .. }, mailbox) in debts {
-            self.release(sender, mailbox, *bytes);
+        for (debt, mailbox) in debts {
+            self.release(debt.own_sender(), mailbox, debt.bytes);
         }
     }
 }

@@ -98,6 +98,7 @@ impl Desk {
                 let debt = |message: &crate::relay::wire::Message| Debt {
                     id: message.id.clone(),
                     sender: message.from.session.clone(),
+                    host: None,
                     bytes: message.text.len() as u64,
                 };
                 Answer::Expired(over.map(|(message, mailboxes)| (debt(message), mailboxes[0].clone())).collect())

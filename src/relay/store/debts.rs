@@ -4,7 +4,7 @@ use super::mailbox::{key, mailbox};
 use super::row::{number, parsed, unreadable};
 use super::{Store, StoreError};
 use crate::relay::commit::Waiting;
-use crate::relay::name::{Mailbox, MessageId, SessionName};
+use crate::relay::name::{HostName, Mailbox, MessageId, SessionName};
 use rusqlite::{OptionalExtension, Result, Row, params};
 use std::collections::BTreeMap;
 
@@ -15,11 +15,20 @@ pub struct Debt {
     pub id: MessageId,
     /// Who sent it.
     pub sender: SessionName,
+    /// The other host that it came from.
+    pub host: Option<HostName>,
     /// Bytes of its text.
     pub bytes: u64,
 }
 
-const COLUMNS: &str = "m.id, m.session, octet_length(m.text)";
+impl Debt {
+    /// Its sender, if that is a session of this relay's.
+    pub fn own_sender(&self) -> Option<&SessionName> {
+        self.host.is_none().then_some(&self.sender)
+    }
+}
+
+const COLUMNS: &str = "m.id, m.session, m.host, octet_length(m.text)";
 
 impl Store {
     /// Which of these wait in the mailbox.
@@ -55,24 +64,24 @@ impl Store {
         read().map_err(self.error("read what waits in"))
     }
 
-    /// What waits of each sender, counted once for each mailbox.
+    /// What waits of each sender of this host's, counted once for each mailbox.
     pub(super) fn sent(&self) -> Result<BTreeMap<SessionName, Waiting>> {
         let statement = "SELECT m.session, count(*), sum(octet_length(m.text)) FROM deliveries d
-                         JOIN messages m ON m.key = d.message WHERE d.done = 0 GROUP BY m.session";
+                         JOIN messages m ON m.key = d.message WHERE d.done = 0 AND m.host = '' GROUP BY m.session";
         let mut statement = self.connection.prepare(statement)?;
         let found = statement
             .query_map([], |row| Ok((parsed(row, 0)?, Waiting { messages: row.get(1)?, bytes: number(row, 2)? })))?;
         found.collect()
     }
 
-    /// The mailboxes that have or had a message.
+    /// The mailboxes that have or had a message of this host's.
     ///
     /// # Errors
     /// If the database cannot be read.
     pub fn places(&self, id: &MessageId, sender: &SessionName) -> std::result::Result<Vec<Mailbox>, StoreError> {
         let read = || -> Result<Vec<Mailbox>> {
             let statement = "SELECT d.mailbox FROM deliveries d JOIN messages m ON m.key = d.message
-                             WHERE m.id = ?1 AND m.session = ?2";
+                             WHERE m.id = ?1 AND m.session = ?2 AND m.host = ''";
             let mut statement = self.connection.prepare_cached(statement)?;
             let found = statement.query_map([id.as_str(), sender.as_str()], |row| {
                 mailbox(row.get_ref(0)?.as_str()?).ok_or_else(|| unreadable(0, std::fmt::Error))
@@ -84,5 +93,5 @@ impl Store {
 }
 
 fn debt(row: &Row<'_>) -> Result<Debt> {
-    Ok(Debt { id: parsed(row, 0)?, sender: parsed(row, 1)?, bytes: number(row, 2)? })
+    Ok(Debt { id: parsed(row, 0)?, sender: parsed(row, 1)?, host: super::row::host(row, 2)?, bytes: number(row, 3)? })
 }

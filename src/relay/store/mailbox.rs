@@ -13,7 +13,7 @@ pub(super) fn key(mailbox: &Mailbox) -> String {
         Mailbox::Session(name) => session_key(name),
         Mailbox::Project(uid, name) => format!("p:{uid}:{name}"),
         Mailbox::User(uid) => format!("u:{uid}"),
-        Mailbox::Host(name) => format!("h:{name}"),
+        Mailbox::Cluster => "c:".to_owned(),
     }
 }
 
@@ -27,7 +27,7 @@ pub(super) fn mailbox(key: &str) -> Option<Mailbox> {
             Mailbox::Project(uid.parse().ok()?, name.parse().ok()?)
         }
         "u" => Mailbox::User(rest.parse().ok()?),
-        "h" => Mailbox::Host(rest.parse().ok()?),
+        "c" if rest.is_empty() => Mailbox::Cluster,
         _ => return None,
     })
 }
@@ -42,11 +42,11 @@ mod tests {
             Mailbox::Session("api-1".parse().unwrap()),
             Mailbox::Project(1000, "api~1".parse().unwrap()),
             Mailbox::User(0),
-            Mailbox::Host("build".parse().unwrap()),
+            Mailbox::Cluster,
         ] {
             assert_eq!(mailbox(&key(&found)), Some(found));
         }
-        for none in ["", "s:", "s", "p:api", "u:-1", "x:a"] {
+        for none in ["", "s:", "s", "p:api", "u:-1", "x:a", "c", "c:a"] {
             assert_eq!(mailbox(none), None, "{none}");
         }
     }

@@ -1,6 +1,6 @@
 //! Messages as rows, and rows as messages.
 
-use crate::relay::name::Moment;
+use crate::relay::name::{HostName, Moment};
 use crate::relay::wire::{Kind, Message, Sender};
 use rusqlite::Row;
 use rusqlite::types::Type;
@@ -56,11 +56,21 @@ pub(super) fn unreadable(at: usize, error: impl std::error::Error + Send + Sync 
     rusqlite::Error::FromSqlConversionFailure(at, Type::Text, Box::new(error))
 }
 
+/// The other host of a column; an empty one means this one.
+pub(super) fn host(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<HostName>> {
+    let host = row.get_ref(at)?.as_str()?;
+    (!host.is_empty()).then(|| host.parse()).transpose().map_err(|error| unreadable(at, error))
+}
+
 /// The sender, of the first columns.
 pub(super) fn sender(row: &Row<'_>) -> rusqlite::Result<Sender> {
-    let host = row.get_ref(2)?.as_str()?;
-    let host = (!host.is_empty()).then(|| host.parse()).transpose().map_err(|error| unreadable(2, error))?;
-    Ok(Sender { session: parsed(row, 1)?, host, project: maybe(row, 3)?, user: row.get(4)?, uid: row.get(5)? })
+    Ok(Sender {
+        session: parsed(row, 1)?,
+        host: host(row, 2)?,
+        project: maybe(row, 3)?,
+        user: row.get(4)?,
+        uid: row.get(5)?,
+    })
 }
 
 /// A message, of [`COLUMNS`].

@@ -222,10 +222,29 @@ answers! {
         stored_bytes: u64,
         /// The audit.
         journal: Journal,
+        /// The cluster, if the relay is one of several.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cluster: Option<ClusterState>,
         /// What was found wrong and mended at the start.
         mended: Vec<String>,
         /// What holds.
         policy: Value,
+    }
+    /// To `link`.
+    Linked {
+        /// This relay's name in the cluster.
+        host: HostName,
+        /// Bytes of the longest text that it takes.
+        message_size: usize,
+    }
+    /// How a relay stands to those of other hosts.
+    ClusterState {
+        /// This relay's name among them.
+        host: HostName,
+        /// Whether a bridge takes what goes to them.
+        linked: bool,
+        /// Messages that wait to go to them.
+        waiting: u32,
     }
     /// The audit's state.
     Journal {

@@ -74,6 +74,8 @@ fn every_request_is_explained() {
         "open",
         "close",
         "stop",
+        "link",
+        "carry",
         "put",
         "remove",
     ] {

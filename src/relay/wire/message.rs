@@ -37,6 +37,13 @@ pub struct Sender {
     pub host: Option<HostName>,
 }
 
+impl Sender {
+    /// The session, if it is one of this relay's.
+    pub fn own_session(&self) -> Option<&SessionName> {
+        self.host.is_none().then_some(&self.session)
+    }
+}
+
 /// A message as it is stored, audited and delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {

@@ -14,8 +14,8 @@ pub use lines::{LineTooLong, Lines};
 pub use message::{Kind, Message, Sender};
 pub use reply::{Notice, Reason, Refusal, Reply, Response};
 pub use request::{
-    Ack, Associate, Cancel, Close, Command, Envelope, Eval, Figures, Heartbeat, Inbox, Malformed, Open, Prompt, Put,
-    Query, Question, Register, Remove, Request, Respond, Schedule, Send, Stop, Subscribe, parse,
+    Ack, Associate, Cancel, Carry, Close, Command, Envelope, Eval, Figures, Heartbeat, Inbox, Link, Malformed, Open,
+    Prompt, Put, Query, Question, Register, Remove, Request, Respond, Schedule, Send, Stop, Subscribe, parse,
 };
 
 /// The version of the protocol, in every answer to `register`.

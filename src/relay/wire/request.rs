@@ -1,8 +1,8 @@
 //! What clients say.
 
-use super::super::name::{Address, DocumentName, GroupName, MessageId, ProjectName, ScheduleId, SessionName};
+use super::super::name::{Address, DocumentName, GroupName, HostName, MessageId, ProjectName, ScheduleId, SessionName};
 use super::super::text::one_line;
-use super::message::Kind;
+use super::message::{Kind, Message};
 use super::reply::{Reason, Refusal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -66,6 +66,10 @@ pub enum Request {
     Close(Close),
     /// A host's program ends the relay.
     Stop(Stop),
+    /// The relay's bridge takes what goes to other hosts.
+    Link(Link),
+    /// The relay's bridge brings a message from another host.
+    Carry(Carry),
 }
 
 macro_rules! bodies {
@@ -264,6 +268,19 @@ bodies! {
     }
     /// See [`Request::Stop`].
     Stop {}
+    /// See [`Request::Link`].
+    Link {
+        /// Bytes of a message, as JSON, that fit through.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        payload: Option<u64>,
+    }
+    /// See [`Request::Carry`].
+    Carry {
+        /// As the other relay wrote it.
+        message: Box<Message>,
+        /// Which host it comes from, as NATS tells it.
+        from_host: HostName,
+    }
 }
 
 impl Request {
@@ -289,6 +306,8 @@ impl Request {
             Self::Open(_) => "open",
             Self::Close(_) => "close",
             Self::Stop(_) => "stop",
+            Self::Link(_) => "link",
+            Self::Carry(_) => "carry",
         }
     }
 }

@@ -11,7 +11,7 @@ use super::Failure;
 use super::durable::{self, FileError};
 use super::init::RunProgram;
 use super::install::{self, CopyError, Say};
-use super::relay_unit::{self, Form, SERVICE, SOCKET};
+use super::relay_unit::{self, BRIDGE, Form, SERVICE, SOCKET};
 use super::unit::is_plain;
 use crate::relay::place::{SYSTEM_GROUP, SYSTEM_RUN, SYSTEM_STATE, SYSTEM_USER};
 use crate::shown;
@@ -114,21 +114,43 @@ fn systemctl(form: Form, arguments: &[&str], hooks: Hooks<'_>) -> Result<(), Fai
     (hooks.command)("systemctl", &[manager(form), arguments].concat())
 }
 
-/// Writes both units.
-fn write(form: Form, directory: &Path, program: &Path, hooks: Hooks<'_>) -> Result<(), RelayError> {
+/// The bridge's unit for this program.
+///
+/// # Errors
+/// If the program's path can't stand in a unit.
+pub fn bridge_unit(form: Form, program: &Path) -> Result<String, RelayError> {
+    if !is_plain(program) {
+        return Err(RelayError::Program(program.to_owned()));
+    }
+    Ok(relay_unit::bridge(form, program))
+}
+
+/// Writes the units; that of the bridge where there is a cluster.
+fn write(form: Form, directory: &Path, program: &Path, bridged: bool, hooks: Hooks<'_>) -> Result<(), RelayError> {
     for (name, text) in units(form, program)? {
         install::write(&directory.join(name), &text, hooks.say)?;
+    }
+    if bridged {
+        install::write(&directory.join(BRIDGE), &bridge_unit(form, program)?, hooks.say)?;
     }
     Ok(())
 }
 
-/// Has the manager start them now and whenever it starts; a relay that runs is started anew.
-fn enable(form: Form, hooks: Hooks<'_>) -> Result<(), RelayError> {
+/// Has the manager start them now and whenever it starts; a relay that runs is started anew. The bridge of a cluster
+/// that is no more goes.
+fn enable(form: Form, directory: &Path, bridged: bool, hooks: Hooks<'_>) -> Result<(), RelayError> {
     let systemctl = |doing, arguments: &[&str]| {
         systemctl(form, arguments, hooks).map_err(|source| RelayError::Command { doing, source })
     };
+    let bridge = directory.join(BRIDGE);
+    if !bridged && bridge.exists() {
+        systemctl("stop the bridge", &["disable", "--now", BRIDGE])?;
+        durable::remove(&bridge)?;
+        (hooks.say)(&format!("removed {}", bridge.display()));
+    }
     systemctl("make systemd read the new units", &["daemon-reload"])?;
-    systemctl("enable the relay", &["enable", SOCKET, SERVICE])?;
+    let units: &[&str] = if bridged { &["enable", SOCKET, SERVICE, BRIDGE] } else { &["enable", SOCKET, SERVICE] };
+    systemctl("enable the relay", units)?;
     systemctl("start the relay", &["restart", SERVICE])?;
     (hooks.say)(&format!("started {SERVICE}"));
     Ok(())
@@ -136,13 +158,15 @@ fn enable(form: Form, hooks: Hooks<'_>) -> Result<(), RelayError> {
 
 /// Stops the units, if there is a manager, and removes them.
 fn remove(form: Form, directory: &Path, has_manager: bool, hooks: Hooks<'_>) -> Result<(), Failure> {
-    let paths = [SOCKET, SERVICE].map(|name| directory.join(name));
+    let mut units = vec![SOCKET, SERVICE];
+    units.extend(Some(BRIDGE).filter(|name| directory.join(name).exists()));
+    let paths: Vec<PathBuf> = units.iter().map(|name| directory.join(name)).collect();
     if !paths.iter().any(|path| path.exists()) {
         return Ok(());
     }
     // The files go in any case: what can't be stopped must not come back.
     let stopped = match has_manager {
-        true => systemctl(form, &["disable", "--now", SOCKET, SERVICE], hooks),
+        true => systemctl(form, &[&["disable", "--now"], &units[..]].concat(), hooks),
         false => Ok(()),
     };
     for path in &paths {
@@ -150,7 +174,8 @@ fn remove(form: Form, directory: &Path, has_manager: bool, hooks: Hooks<'_>) -> 
     }
     let (user, system) = ("default.target.wants", "multi-user.target.wants");
     let wants = if form == Form::User { user } else { system };
-    for (wants, name) in [("sockets.target.wants", SOCKET), (wants, SERVICE)] {
+    let links = [("sockets.target.wants", SOCKET), (wants, SERVICE), ("rcc-relay.service.wants", BRIDGE)];
+    for (wants, name) in links {
         durable::remove(&directory.join(wants).join(name))?;
     }
     if has_manager {

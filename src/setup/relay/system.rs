@@ -25,11 +25,13 @@ pub struct Plan {
     pub make_user: bool,
     /// Users who become members of the group, by login name.
     pub members: Vec<String>,
+    /// Whether the relay is one of several hosts'.
+    pub bridged: bool,
 }
 
 impl Plan {
     /// Decides. `running` is the absolute path of the running rcc, free of symlinks; `passwd` and `group` are
-    /// the texts of passwd(5) and group(5); `members` are those who are to use the relay.
+    /// the texts of passwd(5) and group(5); `members` are those who are to use the relay; `bridged` tells whether it is one of several hosts'.
     ///
     /// # Errors
     /// Without systemd, on NixOS, for a name that is none, and for a program that others could change.
@@ -38,6 +40,7 @@ impl Plan {
         running: &Path,
         (passwd, group): (&str, &str),
         members: &[String],
+        bridged: bool,
     ) -> Result<Self, RelayError> {
         if !layout.has_systemd() {
             return Err(RelayError::NoSystemd);
@@ -65,6 +68,7 @@ impl Plan {
             make_group: present.is_none(),
             make_user: account::find(passwd, SYSTEM_USER).is_none(),
             members: missing,
+            bridged,
         })
     }
 }
@@ -95,8 +99,8 @@ pub fn install(plan: &Plan, layout: &Layout, image: &Path, hooks: Hooks<'_>) -> 
     {
         (hooks.say)(&format!("kept {} from garbage collection", object.display()));
     }
-    super::write(Form::System, &directory(layout), &plan.program, hooks)?;
-    super::enable(Form::System, hooks)
+    super::write(Form::System, &directory(layout), &plan.program, plan.bridged, hooks)?;
+    super::enable(Form::System, &directory(layout), plan.bridged, hooks)
 }
 
 /// The group first: it is the account's, so that what the relay makes is the group's from the beginning.

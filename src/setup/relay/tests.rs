@@ -1,7 +1,7 @@
 //! The relay's units on a host in a temporary directory.
 
 use super::super::layout::Layout;
-use super::super::relay_unit::{Form, SERVICE, SOCKET};
+use super::super::relay_unit::{BRIDGE, Form, SERVICE, SOCKET};
 use super::super::{Failure, install as files, unit};
 use super::system::{self, Removal};
 use super::user;
@@ -20,6 +20,7 @@ struct Host {
     calls: RefCell<Vec<String>>,
     said: RefCell<Vec<String>>,
     broken: &'static str,
+    bridged: bool,
 }
 
 impl Host {
@@ -32,7 +33,7 @@ impl Host {
         for (path, text) in [("etc/passwd", PASSWD), ("etc/group", GROUP), ("home/alice/rcc", "the program")] {
             std::fs::write(root.path().join(path), text).unwrap();
         }
-        Self { root, layout, calls: RefCell::default(), said: RefCell::default(), broken: "nothing" }
+        Self { root, layout, calls: RefCell::default(), said: RefCell::default(), broken: "nothing", bridged: false }
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -65,7 +66,7 @@ impl Host {
         let members: Vec<String> = members.iter().map(|&name| name.to_owned()).collect();
         let running = Path::new("/home/alice/rcc");
         let accounts = (self.text("etc/passwd"), self.text("etc/group"));
-        let plan = system::Plan::new(&self.layout, running, (&accounts.0, &accounts.1), &members)?;
+        let plan = system::Plan::new(&self.layout, running, (&accounts.0, &accounts.1), &members, self.bridged)?;
         self.with_hooks(|hooks| system::install(&plan, &self.layout, &self.at("home/alice/rcc"), hooks))
     }
 
@@ -139,6 +140,27 @@ fn what_fails_is_named_and_leaves_no_unit_without_an_account() {
 }
 
 #[test]
+fn the_bridge_is_installed_for_a_cluster_and_goes_with_it() {
+    let mut host = Host { bridged: true, ..Host::new() };
+    host.install_system(&[]).unwrap();
+    let program = Path::new("/usr/local/libexec/rcc/rcc");
+    let bridge = format!("etc/systemd/system/{BRIDGE}");
+    assert_eq!(host.text(&bridge), super::bridge_unit(Form::System, program).unwrap());
+    let enabled = "systemctl enable rcc-relay.socket rcc-relay.service rcc-relay-bridge.service";
+    assert!(host.calls().iter().any(|call| call == enabled));
+    host.bridged = false;
+    host.install_system(&[]).unwrap();
+    assert!(!host.at(&bridge).exists());
+    assert!(host.calls().iter().any(|call| call == "systemctl disable --now rcc-relay-bridge.service"));
+    host.bridged = true;
+    host.install_system(&[]).unwrap();
+    host.calls();
+    host.uninstall_system(false).unwrap();
+    let disabled = "systemctl disable --now rcc-relay.socket rcc-relay.service rcc-relay-bridge.service";
+    assert!(host.calls().iter().any(|call| call == disabled) && !host.at(&bridge).exists());
+}
+
+#[test]
 fn uninstalling_keeps_the_messages_and_therefore_the_account() {
     let host = Host::new();
     host.install_system(&[]).unwrap();
@@ -182,7 +204,7 @@ fn the_firewalls_service_keeps_the_copy_that_it_runs() {
 fn a_users_relay_takes_two_files_and_the_users_manager() {
     let host = Host::new();
     let (config, running) = (host.at("home/alice/.config/rcc"), Path::new("/home/alice/.cargo/bin/rcc"));
-    let plan = user::Plan::new(&config, running, true).unwrap();
+    let plan = user::Plan::new(&config, running, true, false).unwrap();
     host.with_hooks(|hooks| user::install(&plan, hooks)).unwrap();
     assert_eq!(
         host.calls(),
@@ -208,7 +230,7 @@ fn a_users_relay_takes_two_files_and_the_users_manager() {
 #[test]
 fn without_a_manager_a_user_is_told_what_to_type() {
     let host = Host::new();
-    let plan = user::Plan::new(&host.at("home/alice/.config/rcc"), Path::new("/usr/bin/rcc"), false).unwrap();
+    let plan = user::Plan::new(&host.at("home/alice/.config/rcc"), Path::new("/usr/bin/rcc"), false, false).unwrap();
     host.with_hooks(|hooks| user::install(&plan, hooks)).unwrap();
     assert!(host.calls().is_empty() && plan.directory.join(SERVICE).exists());
     assert!(
@@ -231,7 +253,7 @@ fn no_path_of_rcc_can_add_a_directive() {
         let refusal = units(form, hostile).unwrap_err().to_string();
         assert!(!refusal.contains('\n'), "{refusal}");
     }
-    assert!(user::Plan::new(Path::new("/home/a/.config/rcc"), hostile, true).is_err());
+    assert!(user::Plan::new(Path::new("/home/a/.config/rcc"), hostile, true, false).is_err());
 }
 
 #[test]

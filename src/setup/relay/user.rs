@@ -16,6 +16,8 @@ pub struct Plan {
     pub program: PathBuf,
     /// Whether the user's manager runs.
     pub has_manager: bool,
+    /// Whether the relay is one of several hosts'.
+    pub bridged: bool,
 }
 
 /// The directory of a user's units, systemd.unit(5); `config_dir` is rcc's own in the user's configuration.
@@ -33,11 +35,11 @@ impl Plan {
     ///
     /// # Errors
     /// If a unit can't name it.
-    pub fn new(config_dir: &Path, running: &Path, has_manager: bool) -> Result<Self, RelayError> {
+    pub fn new(config_dir: &Path, running: &Path, has_manager: bool, bridged: bool) -> Result<Self, RelayError> {
         if !is_plain(running) {
             return Err(RelayError::Program(running.to_owned()));
         }
-        Ok(Self { directory: directory(config_dir), program: running.to_owned(), has_manager })
+        Ok(Self { directory: directory(config_dir), program: running.to_owned(), has_manager, bridged })
     }
 }
 
@@ -46,7 +48,7 @@ impl Plan {
 /// # Errors
 /// The first failure. What was done before stays and is complete in itself.
 pub fn install(plan: &Plan, hooks: Hooks<'_>) -> Result<(), RelayError> {
-    super::write(Form::User, &plan.directory, &plan.program, hooks)?;
+    super::write(Form::User, &plan.directory, &plan.program, plan.bridged, hooks)?;
     if gc_root::store_object(&plan.program).is_some() {
         (hooks.say)(&format!(
             "The units name {}, which the Nix store may collect after an update: install them again then, or use \
@@ -55,13 +57,19 @@ pub fn install(plan: &Plan, hooks: Hooks<'_>) -> Result<(), RelayError> {
         ));
     }
     if plan.has_manager {
-        return super::enable(Form::User, hooks);
+        return super::enable(Form::User, &plan.directory, plan.bridged, hooks);
     }
     (hooks.say)(&format!(
         "No systemd manager of yours runs here. Where one does: systemctl --user enable --now {SOCKET} {SERVICE}. \
          Without one: {} relay start --detach",
         plan.program.display()
     ));
+    if plan.bridged {
+        (hooks.say)(&format!(
+            "And for other hosts, as long as the relay runs: {} relay bridge",
+            plan.program.display()
+        ));
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `rcc relay`.
 
 mod audit;
+mod bridge;
 mod inbox;
 mod present;
 mod schedule;
@@ -33,6 +34,7 @@ impl RelayArguments {
         };
         match self.command {
             RelayCommand::Start { detach } => start::run(&ground, detach),
+            RelayCommand::Bridge => bridge::run(&ground),
             RelayCommand::Stop => state::stop(&ground),
             RelayCommand::Status { json } => state::status(&ground, json),
             RelayCommand::Path(arguments) => state::path(&ground, &arguments),

@@ -138,7 +138,7 @@ fn mailbox(mailbox: &Mailbox) -> String {
         Mailbox::Session(name) => name.to_string(),
         Mailbox::Project(uid, project) => format!("project {project} of uid {uid}"),
         Mailbox::User(uid) => format!("the person with uid {uid}"),
-        Mailbox::Host(host) => format!("the host {host}"),
+        Mailbox::Cluster => "the cluster".to_owned(),
     }
 }
 

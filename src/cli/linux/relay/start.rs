@@ -74,7 +74,7 @@ pub(super) fn run(ground: &Ground, detach: bool) -> miette::Result<ExitCode> {
 }
 
 /// What holds: root's file for the system's relay, the user's for the user's own.
-fn policy(ground: &Ground) -> Load {
+pub(super) fn policy(ground: &Ground) -> Load {
     match ground {
         Ground::System => Box::new(|| loaded(config::load_relay_admin(Path::new(config::ADMIN_FILE), 0))),
         Ground::Caller(facts) => {

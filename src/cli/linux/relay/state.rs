@@ -54,8 +54,12 @@ fn described(status: &Status, socket: &Path, now: Moment) -> String {
         ("waiting", format!("{} ({} KiB)", status.waiting, status.stored_bytes.div_ceil(1024))),
         ("audit", format!("{} entries in {}", status.journal.entries, shown::terminal(&status.journal.directory))),
     ];
+    let cluster = status.cluster.iter().map(|cluster| {
+        let bridge = if cluster.linked { "linked" } else { "no bridge is linked" };
+        ("cluster", format!("{} ({bridge}; {} to other hosts wait)", cluster.host, cluster.waiting))
+    });
     let mended = status.mended.iter().map(|what| ("mended", shown::text(what)));
-    for (name, value) in lines.into_iter().chain(mended) {
+    for (name, value) in lines.into_iter().chain(cluster).chain(mended) {
         let _ = writeln!(text, "  {name:<9} {value}");
     }
     text
@@ -107,7 +111,7 @@ pub(super) fn path(ground: &Ground, arguments: &PathArguments) -> miette::Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relay::wire::answer::Journal;
+    use crate::relay::wire::answer::{ClusterState, Journal};
 
     #[test]
     fn a_status_is_a_few_lines() {
@@ -121,6 +125,7 @@ mod tests {
             waiting: 4,
             stored_bytes: 1025,
             journal: Journal { entries: 9, directory: "/s/audit".into() },
+            cluster: Some(ClusterState { host: "desk".parse().unwrap(), linked: false, waiting: 3 }),
             mended: vec!["the last line was cut\u{1b}".into()],
             policy: serde_json::Value::Null,
         };
@@ -129,6 +134,7 @@ mod tests {
         assert_eq!(lines[0], "your relay, rcc 1.0, process 7");
         assert!(lines[1].ends_with("(1m ago)"), "{text}");
         assert_eq!(lines[4], "  waiting   4 (2 KiB)");
-        assert_eq!(lines[6], "  mended    the last line was cut\\u{1b}");
+        assert_eq!(lines[6], "  cluster   desk (no bridge is linked; 3 to other hosts wait)");
+        assert_eq!(lines[7], "  mended    the last line was cut\\u{1b}");
     }
 }
