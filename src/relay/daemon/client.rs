@@ -233,7 +233,7 @@ async fn read(core: Rc<Core>, connection: Connection, outbox: Rc<Outbox>) {
                     request(&core, connection, &outbox, said).await;
                 }
                 Ok(None) => break,
-                Err(error) => return refuse(&outbox, Reason::TooLarge, &error.to_string()),
+                Err(error) => return refuse(&outbox, Reason::TooLarge, &format!("{error}: send less at once")),
             }
             turn += 1;
             if turn % TURN == 0 {
