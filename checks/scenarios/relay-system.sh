@@ -16,8 +16,8 @@ check "without systemd nothing is installed, and it says how to go on" \
     says 'systemd, which does not run here' 'rcc relay start --system' rcc-agents /run/rcc-relay -- \
     exits 1 rcc relay install --system --member dev
 check "nothing of it was done" fails getent group rcc-agents
-check "it is root's to install" says 'sudo rcc relay install --system' -- exits 1 as-user dev rcc relay install --system
-check "its status says what starts it" says 'no relay is running' 'systemctl start rcc-relay' -- exits 1 as-user dev rcc relay --system status
+check "it is root's to install" says 'sudo rcc relay install --system' -- exits 125 as-user dev rcc relay install --system
+check "its status says what starts it" says 'no relay is running' 'systemctl start rcc-relay' -- exits 125 as-user dev rcc relay --system status
 
 # By hand, as the documentation has it.
 groupadd --system rcc-agents
@@ -37,12 +37,12 @@ socket=/run/rcc-relay/relay.sock
 check "it runs as a user of its own" [ "$(stat -c '%U' "/proc/$relay")" = rcc-relay ]
 check "a member uses it without being asked which" says "the system's relay, rcc .*, process $relay" -- as-user dev rcc relay status
 check "its socket is for the group alone" [ "$(stat -c '%a %U %G' $socket)" = "660 rcc-relay rcc-agents" ]
-check "who is not in it cannot connect" says 'permission denied' 'usermod -aG rcc-agents' -- exits 1 as-user guest rcc relay --system status
+check "who is not in it cannot connect" says 'permission denied' 'usermod -aG rcc-agents' -- exits 125 as-user guest rcc relay --system status
 check "by no program" says 'Permission denied' -- exits 2 outside guest $socket '{"type":"query","query":"list_sessions"}'
 check "a run that would join if it could starts without it" never_says RCC_RELAY -- as-user guest rcc run --profile offline -- env
 check "one that must does not" says 'permission denied' -- exits 125 as-user guest rcc run --profile offline --relay -- true
-check "no member ends it" says 'root stops it' -- exits 1 as-user dev rcc relay --system stop
-check "a second one does not start" says 'a relay runs already' -- exits 1 \
+check "no member ends it" says 'root stops it' -- exits 125 as-user dev rcc relay --system stop
+check "a second one does not start" says 'a relay runs already' -- exits 125 \
     setpriv --reuid rcc-relay --regid rcc-agents --clear-groups /usr/local/bin/rcc relay start --system
 
 sandbox dev dev project --relay --profile offline
@@ -82,7 +82,7 @@ check "a session's lease is there" test -e "$(echo "/run/rcc-relay/leases/$dev"*
 check "nobody locks it by knowing the session's name" fails as-user guest flock -n -s "/run/rcc-relay/leases/$dev" true
 check "one user's inbox is empty" says '"messages": \[\]' -- outside mate $socket '{"type":"inbox","all":true}'
 check "while there is something in the other's" says 'for dev alone' -- as-user dev rcc relay inbox
-check "the audit is for root's eyes" says 'permission denied' 'sudo' -- exits 1 as-user dev rcc relay --system audit
+check "the audit is for root's eyes" says 'permission denied' 'sudo' -- exits 125 as-user dev rcc relay --system audit
 check "who reads it all" says 'between us' 'for dev alone' -- rcc relay --system audit
 check "nobody writes to what it keeps" fails as-user mate ls /var/lib/rcc-relay
 check "there are no worktables" says 'no worktables: send messages' -- \
@@ -98,7 +98,7 @@ to = "user:mate"
 kinds = ["message", "prompt"]
 END
 check "what root's file says holds when it is read, not before" says no-recipient -- exits 1 inside dev "$(send "$mate" x)"
-check "the unit's reload is systemd's to call" says 'systemctl' -- exits 1 rcc relay reload
+check "the unit's reload is systemd's to call" says 'systemctl' -- exits 125 rcc relay reload
 MAINPID=$relay rcc relay reload
 opened() { inside dev "$(send "$mate" 'from the other side')"; }
 check "then one way is open" within 10 opened

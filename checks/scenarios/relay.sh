@@ -17,14 +17,14 @@ rcc() { as-user dev rcc "$@"; } # everything here is a user's
 start() { rcc relay start --detach >/run/start; }
 
 check "without a relay its commands say how to start one" \
-    says 'no relay is running' 'rcc relay start --detach' -- exits 1 rcc relay session list
+    says 'no relay is running' 'rcc relay start --detach' -- exits 125 rcc relay session list
 check "so does a run that asks for it, and starts nothing" \
     says 'no relay is running' 'rcc relay start --detach' -- exits 125 rcc run --relay -- touch started
 check "nothing was started" fails test -e /home/dev/project/started
 check "where it is looked for is told without it" says '^socket +/.*/relay.sock$' '^audit +/' -- rcc relay path
 check "to stop what does not run is no failure" says 'nothing to stop' -- rcc relay stop
-check "root has no relay" says 'never run by root' 'systemctl start rcc-relay' -- exits 1 /usr/local/bin/rcc relay start --detach
-check "nor in the foreground" says 'never run by root' -- exits 1 /usr/local/bin/rcc relay start
+check "root has no relay" says 'never run by root' 'systemctl start rcc-relay' -- exits 125 /usr/local/bin/rcc relay start --detach
+check "nor in the foreground" says 'never run by root' -- exits 125 /usr/local/bin/rcc relay start
 
 start || broken "the relay starts" /run/start
 pid=$(tr -dc 0-9 </run/start)
@@ -32,7 +32,7 @@ socket=$(rcc relay path --socket)
 run=$(dirname "$socket")
 check "it says which process it is, and is not root's" [ "$(stat -c %U "/proc/$pid")" = dev ]
 check "a second start says that it runs" says "runs already, as process $pid" -- rcc relay start --detach
-check "in the foreground that is a failure" says 'a relay runs already' 'rcc relay stop' -- exits 1 rcc relay start
+check "in the foreground that is a failure" says 'a relay runs already' 'rcc relay stop' -- exits 125 rcc relay start
 check "its status is about that process" says "your relay, rcc .*, process $pid" 'sessions +0' -- rcc relay status
 check "nobody else comes to its socket" [ "$(stat -c '%a %U' "$socket") $(stat -c '%a' "$run")" = "600 dev 700" ]
 
@@ -101,7 +101,7 @@ check "no process of rcc's on the host is one inside" \
 # What the person has.
 check "the sessions are listed" says "^$a +here .* dev +project +first" "^$b +here" -- rcc relay session list
 check "the beginning of a name is enough" says 'path +/home/dev/shop' 'state +here' -- rcc relay session show shop
-check "one that nobody has is told" says 'no session is called' 'session list' -- exits 1 rcc relay session show nobody
+check "one that nobody has is told" says 'no session is called' 'session list' -- exits 125 rcc relay session show nobody
 check "a message from the shell" says 'sent to session:shop' -- rcc relay session send shop 'which port?'
 check "comes from the person" says '^\[rcc relay\] message .* from the person dev' '> which port' 'the person whose session this is' -- inside b "mcp read_inbox"
 id=$(inside b "relay \$own '{\"type\":\"inbox\",\"all\":true}'" | grep -o '"user.4242".*' | grep -o '"id": "[0-9a-f]*"' | head -1 | cut -d'"' -f4)
@@ -172,7 +172,7 @@ check "the sessions are the same" says "^$a +here" "^$b +here" -- rcc relay sess
 
 leave b
 check "a session ends with its sandbox" says "^$b +ended" -- rcc relay session list --all
-check "what is sent to it is refused, with a way" says "$b has ended: project:shop reaches" -- exits 1 rcc relay send "$b" 'still there?'
+check "what is sent to it is refused, with a way" says "$b has ended: project:shop reaches" -- exits 125 rcc relay send "$b" 'still there?'
 check "what is sent to its project waits" says 'sent to project:shop' -- rcc relay send project:shop 'for the next one'
 sandbox c dev shop --relay
 check "for whoever works there next" says '"text": "for the next one"' -- inside c 'relay $own "{\"type\":\"subscribe\"}" take'

@@ -244,7 +244,7 @@ async fn read(core: Rc<Core>, connection: Connection, outbox: Rc<Outbox>) {
                     request(&core, connection, &outbox, said).await;
                 }
                 Ok(None) => break,
-                Err(error) => return refuse(&outbox, Reason::TooLarge, &error.to_string()),
+                Err(error) => return refuse(&outbox, Reason::TooLarge, &format!("{error}: send less at once")),
             }
             if turn >= TURN {
                 turn = 0;

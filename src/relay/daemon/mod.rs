@@ -68,6 +68,7 @@ pub enum DaemonError {
     Socket(#[from] SocketError),
     /// The policy.
     #[error("the relay's policy cannot be read: {0}")]
+    #[diagnostic(help("`rcc config check` on that file tells what is wrong, and where"))]
     Policy(Box<dyn std::error::Error + Send + Sync>),
     /// The journal or the store.
     #[error(transparent)]

@@ -68,10 +68,19 @@ pub(super) fn run(ground: &Ground, arguments: &AuditArguments) -> miette::Result
         return go_on(follow, &path, &mut |entry| wanted.takes(entry), arguments.json);
     }
     let directory = Directory::open(&path).map_err(fail)?;
+    let mut none = true;
     for found in Entries::new(&directory, 0) {
-        if !print(found.map_err(fail)?, &mut |entry| wanted.takes(entry), arguments.json)? {
+        let mut takes = |entry: &Entry| {
+            let taken = wanted.takes(entry);
+            none &= !taken;
+            taken
+        };
+        if !print(found.map_err(fail)?, &mut takes, arguments.json)? {
             break;
         }
+    }
+    if none {
+        output::tell_line("rcc: the audit has no such entry; --session takes the whole name of a session");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -19,6 +19,8 @@ pub(super) fn list(ground: &Ground, json: bool) -> miette::Result<ExitCode> {
     let answer: Schedules = ground.connect()?.ask(&ask)?;
     if json {
         output::print_json(&answer.schedules)?;
+    } else if answer.schedules.is_empty() {
+        output::tell_line("rcc: nothing is to be sent later");
     } else {
         let rows: Vec<Vec<String>> = answer.schedules.iter().map(row).collect();
         output::print(table::render(&HEAD, &rows))?;

@@ -30,13 +30,23 @@ pub(super) fn list(ground: &Ground, all: bool, json: bool) -> miette::Result<Exi
         return Ok(ExitCode::SUCCESS);
     }
     let now = Moment::now();
-    let rows: Vec<Vec<String>> = answer.sessions.iter().map(|seen| row(seen, now)).collect();
+    let others = answer.sessions.iter().filter(|seen| !is_person(seen));
+    let rows: Vec<Vec<String>> = others.map(|seen| row(seen, now)).collect();
+    if rows.is_empty() {
+        output::tell_line("rcc: no session is at the relay: `rcc claude` and `rcc run --relay` join it");
+        return Ok(ExitCode::SUCCESS);
+    }
     output::print(table::render(&HEAD, &rows))?;
     if !answer.groups.is_empty() {
         let groups: Vec<String> = answer.groups.iter().map(|group| format!("group:{group}")).collect();
         output::print(format!("\ngroups: {}\n", groups.join(", ")))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whoever asks is there too, and is no session to write to: no other's name has a dot.
+fn is_person(seen: &Seen) -> bool {
+    seen.own && seen.name.as_str().contains('.')
 }
 
 fn row(seen: &Seen, now: Moment) -> Vec<String> {
