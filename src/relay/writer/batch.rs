@@ -1,6 +1,6 @@
 //! Writing one batch.
 
-use super::queue::{Job, Then, collect};
+use super::queue::{Job, collect};
 use super::{Outcomes, soon};
 use crate::relay::commit::{Commit, Outcome, Remains};
 use crate::relay::event::Event;
@@ -51,20 +51,15 @@ impl Scribe {
 
     /// Until nobody can commit anything any more.
     pub fn run(mut self, queue: &Receiver<Job>) {
-        let mut batch = Vec::new();
         loop {
-            let then = collect(queue, self.idle(), &mut batch);
-            if !batch.is_empty() {
-                self.write(&batch);
-                batch.clear();
+            let turn = collect(queue, self.idle());
+            if !turn.batch.is_empty() {
+                self.write(&turn.batch);
             }
-            match then {
-                Then::Ask(question) => {
-                    self.mend();
-                    question(&mut self.store);
-                }
-                Then::End => return,
-                Then::Continue => self.mend(),
+            self.mend();
+            turn.questions.into_iter().for_each(|question| question(&mut self.store));
+            if turn.last {
+                return;
             }
             self.clear_up();
         }

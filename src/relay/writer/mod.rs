@@ -108,8 +108,9 @@ impl Writer {
         self.jobs.send(Job::Commit(commit)).map_err(|_| Gone)
     }
 
-    /// Queues a question. It is asked when all that was committed before is in the store, unless the store is out of
-    /// order: then what it asks fails, or is answered from an older state.
+    /// Queues a question. It is asked when all that was committed before is in the store, and perhaps more whose
+    /// outcomes were told by then; unless the store is out of order: then what it asks fails, or is answered from an
+    /// older state.
     ///
     /// # Errors
     /// If the thread is gone.

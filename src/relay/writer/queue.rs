@@ -7,8 +7,8 @@ use std::fmt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// Commits of a batch, and bytes of texts in it: what one wait for the disk is for, at most.
-const COMMITS_MAX: usize = 1024;
+/// Commits and questions of a turn, and bytes of texts in it: what one wait for the disk is for, at most.
+const JOBS_MAX: usize = 1024;
 const BYTES_MAX: usize = 8 << 20;
 /// How long a commit that nobody waits for is held back, so that it is written with one that is in a hurry.
 const LAZY: Duration = Duration::from_millis(50);
@@ -33,21 +33,23 @@ impl fmt::Debug for Job {
     }
 }
 
-/// What comes after a batch.
-pub(super) enum Then {
-    /// The next one.
-    Continue,
-    /// This question, about what the batch wrote, too.
-    Ask(Question),
-    /// Nothing: whoever could commit something has gone.
-    End,
+/// What is done in one turn.
+#[derive(Default)]
+pub(super) struct Turn {
+    /// What is written.
+    pub batch: Vec<Commit>,
+    /// What is asked then, about what was written, too. Questions divide no batch: each part would wait for the disk.
+    pub questions: Vec<Question>,
+    /// Whether nothing comes after it: whoever could commit something has gone.
+    pub last: bool,
 }
 
-/// Collects a batch; an empty one if nothing comes for `time`.
-pub(super) fn collect(queue: &Receiver<Job>, time: Duration, batch: &mut Vec<Commit>) -> Then {
+/// Collects what is to be done; nothing if nothing comes for `time`.
+pub(super) fn collect(queue: &Receiver<Job>, time: Duration) -> Turn {
+    let mut turn = Turn::default();
     let (mut hurry, mut bytes) = (false, 0);
     let mut end = None;
-    while batch.len() < COMMITS_MAX && bytes < BYTES_MAX {
+    while turn.batch.len() + turn.questions.len() < JOBS_MAX && bytes < BYTES_MAX {
         let wait = match end {
             None => time,
             Some(_) if hurry => Duration::ZERO,
@@ -58,14 +60,23 @@ pub(super) fn collect(queue: &Receiver<Job>, time: Duration, batch: &mut Vec<Com
                 hurry |= commit.durable || commit.token.is_some();
                 bytes += weight(&commit);
                 end.get_or_insert_with(|| Instant::now() + LAZY);
-                batch.push(commit);
+                turn.batch.push(commit);
             }
-            Ok(Job::Ask(question)) => return Then::Ask(question),
-            Err(RecvTimeoutError::Timeout) => return Then::Continue,
-            Err(RecvTimeoutError::Disconnected) => return Then::End,
+            Ok(Job::Ask(question)) => {
+                turn.questions.push(question);
+                if turn.batch.is_empty() {
+                    break;
+                }
+                hurry = true;
+            }
+            Err(RecvTimeoutError::Timeout) => break,
+            Err(RecvTimeoutError::Disconnected) => {
+                turn.last = true;
+                break;
+            }
         }
     }
-    Then::Continue
+    turn
 }
 
 fn receive(queue: &Receiver<Job>, wait: Duration) -> Result<Job, RecvTimeoutError> {

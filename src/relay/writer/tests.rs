@@ -95,6 +95,28 @@ fn a_question_sees_all_that_was_committed_before_it() {
 }
 
 #[test]
+fn questions_between_commits_divide_no_batch_and_see_what_came_before_them() {
+    let dir = TempDir::new().unwrap();
+    let (tell, batches) = channel();
+    let (writer, _) = Writer::start(config(&dir), Box::new(move |batch| tell.send(batch.len()).unwrap())).unwrap();
+    // The thread is held up until all of it is queued.
+    let (go, wait) = channel::<()>();
+    writer.ask(move |_| wait.recv().unwrap()).unwrap();
+    let (tell, seen) = channel();
+    for n in 1..=50 {
+        writer.commit(commit(n, sent("a", &format!("m{n}"), "b", n))).unwrap();
+        let tell = tell.clone();
+        writer.ask(move |store| tell.send(listed(store, &mailbox("b")).len() as u64).unwrap()).unwrap();
+    }
+    go.send(()).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(batches.into_iter().collect::<Vec<_>>(), [50]);
+    drop(tell);
+    let seen: Vec<u64> = seen.into_iter().collect();
+    assert!(seen.len() == 50 && seen.iter().zip(1..).all(|(seen, before)| *seen >= before), "{seen:?}");
+}
+
+#[test]
 fn what_nobody_waits_for_is_written_soon_and_before_the_end() {
     let dir = TempDir::new().unwrap();
     let (writer, _, _) = start(&dir);

@@ -1,5 +1,6 @@
 //! Bad input, and what a crash leaves.
 
+use super::super::super::policy::{Limits, Policy};
 use super::*;
 
 #[test]
@@ -43,6 +44,34 @@ fn unfinished_lines_of_all_connections_are_charged_together() {
     });
     assert!(refused);
     web.client().done(json!({"type": "heartbeat"}));
+}
+
+#[test]
+fn refusals_and_halves_of_lines_from_all_connections_of_one_are_nothing_to_others() {
+    let limits = Limits { rate: 60_000, burst: 1000, ..Limits::default() };
+    let world = World::with(Policy { limits, ..Policy::default() });
+    let (loud, quiet, other) =
+        (world.session("loud-1", "loud"), world.session("quiet-1", "api"), world.session("other-1", "web"));
+    let mut flood: Vec<Client> = (0..32).map(|_| loud.client()).collect();
+    // More than may come at once, and nobody reads the answers meanwhile.
+    let refused = "{\"type\":\"send\",\"to\":\"nobody\",\"text\":\"x\"}\n{\"type\":\"stop\"}\nnonsense\n".repeat(60);
+    flood.iter_mut().for_each(|client| client.write(format!("{refused}{{\"type\":\"send\",").as_bytes()));
+    let (mut sender, mut receiver) = (quiet.client(), other.client());
+    receiver.done(json!({"type": "subscribe"}));
+    for number in 0..50 {
+        sender.send("other-1", &number.to_string());
+        let message = receiver.message();
+        assert_eq!(message["text"], number.to_string());
+        receiver.done(json!({"type": "ack", "ids": [message["id"]]}));
+    }
+    for client in &mut flood {
+        let reasons = (0..180).map(|_| client.hear().unwrap()["reason"].as_str().unwrap().to_owned());
+        let expected = ["no-recipient", "not-allowed", "malformed"].into_iter().cycle();
+        assert!(reasons.zip(expected).all(|(reason, expected)| reason == expected || reason == "rate-limited"));
+        // The half has an end now.
+        client.write(b"\n");
+        assert_eq!(client.hear().unwrap()["reason"], "malformed");
+    }
 }
 
 #[test]
