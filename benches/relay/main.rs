@@ -5,8 +5,9 @@
 //! any, all are measured. Needs `nats-server`, or the program that `NATS_SERVER` names. As root it gives itself up for
 //! `nobody`, as the relay refuses root. The exit status is 1 if a bar is missed.
 //!
-//! Beside each figure stands what a bare fdatasync(2) of that disk took in the same seconds: no durable receipt is
-//! faster.
+//! Beside each figure stands what a bare fdatasync(2) on that disk took, between the rounds and on a file of its own.
+//! It is a floor on a quiet disk alone: where others write, one file waits longer than another, and a ratio below one
+//! says that this was so, not that a receipt came before its sync.
 
 #[cfg(target_os = "linux")]
 mod linux;
