@@ -108,7 +108,8 @@ impl Directories {
         }
         let mut random = [0; 16];
         let leases = self.place.leases();
-        getrandom(&mut random, GetRandomFlags::empty()).map_err(|errno| failed("name a file in", &leases)(errno.into()))?;
+        getrandom(&mut random, GetRandomFlags::empty())
+            .map_err(|errno| failed("name a file in", &leases)(errno.into()))?;
         let path = leases.join(format!("{session}.{:032x}", u128::from_ne_bytes(random)));
         self.leases.borrow_mut().insert(session.clone(), path.clone());
         Ok(path)

@@ -148,5 +148,8 @@ fn ambiguous<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Refus
 
 fn not_allowed(from: &SessionName, to: &str, kind: Kind) -> Refusal {
     let kind = format!("{kind:?}").to_lowercase();
-    Refusal::new(Reason::NotAllowed, format!("{from} may not send {to} the kind `{kind}`: a rule in [[relay.allow]] grants it"))
+    Refusal::new(
+        Reason::NotAllowed,
+        format!("{from} may not send {to} the kind `{kind}`: a rule in [[relay.allow]] grants it"),
+    )
 }
