@@ -14,7 +14,9 @@ done
 
 check "without systemd nothing is installed, and it says how to go on" \
     says 'systemd, which does not run here' 'rcc relay start --system' rcc-agents /run/rcc-relay -- \
-    exits 1 rcc relay install --system --member dev
+    exits 125 rcc relay install --system --member dev
+check "nor does an ordinary user become it" says 'runs as rcc-relay' 'systemctl start rcc-relay' -- \
+    exits 125 as-user dev rcc relay start --system
 check "nothing of it was done" fails getent group rcc-agents
 check "it is root's to install" says 'sudo rcc relay install --system' -- exits 125 as-user dev rcc relay install --system
 check "its status says what starts it" says 'no relay is running' 'systemctl start rcc-relay' -- exits 125 as-user dev rcc relay --system status
@@ -122,7 +124,7 @@ config <<<'users = ["dev", "mate"]'
 
 # Killed and started, while the sandboxes of both go on.
 kill -9 "$relay"
-wait "$relay"
+wait "$relay" 2>/dev/null
 start
 check "after kill -9 a sandbox is who it was" says "\"session\": \"$mate\"" -- inside mate 'relay $own "{\"type\":\"register\"}"'
 check "what the file says now holds" says no-recipient -- exits 1 inside dev "$(send "$mate" x)"

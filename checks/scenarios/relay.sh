@@ -38,6 +38,8 @@ check "nobody else comes to its socket" [ "$(stat -c '%a %U' "$socket") $(stat -
 
 check "\`--no-relay\` and a run that asks for nothing stay away" \
     never_says 'RCC_RELAY|relay' -- sh -c 'as-user dev rcc run --no-relay -- sh -c "env; ls -A /run/rcc" && as-user dev rcc run -- sh -c "env; ls -A /run/rcc"'
+check "there it is told what is missing" says 'no relay is running' 'on the host' -- \
+    exits 125 as-user dev rcc run -- rcc relay session list
 echo 'relay = false' >/home/dev/shop/.rcc.toml
 check "a project can stay away, whatever is asked for" \
     says 'relay = false' -- exits 125 as-user dev sh -c 'cd ~/shop && rcc run --relay -- true'

@@ -3,6 +3,7 @@
 use super::{Client, ClientError};
 use crate::facts::Facts;
 use crate::relay::place::{INSIDE, INSIDE_SOCKET, Place};
+use crate::statement;
 use std::path::{Path, PathBuf};
 
 /// Names the socket of another relay than the user's or the system's; on the host only.
@@ -26,7 +27,8 @@ pub fn own_place(facts: &Facts) -> Place {
 /// Where the caller's relay may be: the one that [`SOCKET_VARIABLE`] names; in a sandbox its own socket; else
 /// the user's, then the system's.
 pub fn find(facts: &Facts) -> Candidates {
-    let inside = [INSIDE_SOCKET, INSIDE].iter().any(|path| Path::new(path).symlink_metadata().is_ok());
+    // A sandbox that did not join has the statement alone.
+    let inside = [INSIDE_SOCKET, INSIDE, statement::PATH].iter().any(|path| Path::new(path).symlink_metadata().is_ok());
     let named = facts.environment.get(std::ffi::OsStr::new(SOCKET_VARIABLE)).map(PathBuf::from);
     choose(inside, named, &own_place(facts))
 }

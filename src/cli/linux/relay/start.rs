@@ -3,6 +3,7 @@
 use super::Ground;
 use super::state;
 use crate::config::{self, ConfigError, LoadedPolicy};
+use crate::facts;
 use crate::output;
 use crate::relay::client::{self, Client};
 use crate::relay::daemon::{self, Load, Start};
@@ -35,6 +36,12 @@ enum NotStarted {
         "run it as yourself; the system's relay is a service, which runs as {SYSTEM_USER}: `systemctl start rcc-relay`"
     ))]
     Root,
+    #[error("the system's relay runs as {SYSTEM_USER}, and you are {0}")]
+    #[diagnostic(help(
+        "`sudo systemctl start rcc-relay` starts it, where `sudo rcc relay install --system` set it up; without \
+         --system it is your own"
+    ))]
+    Stranger(String),
     #[error("cannot {action} {}: {source}", shown::terminal(path))]
     File { action: &'static str, path: PathBuf, source: io::Error },
     #[error("cannot start rcc again: {0}")]
@@ -50,6 +57,13 @@ enum NotStarted {
 pub(super) fn run(ground: &Ground, detach: bool) -> miette::Result<ExitCode> {
     if rustix::process::geteuid().is_root() {
         return Err(NotStarted::Root.into());
+    }
+    if matches!(ground, Ground::System) {
+        let uid = rustix::process::geteuid().as_raw();
+        let user = facts::login_name(uid).unwrap_or_else(|| uid.to_string());
+        if user != SYSTEM_USER {
+            return Err(NotStarted::Stranger(user).into());
+        }
     }
     let (place, system) = match ground {
         Ground::System => (Place::system(), true),
