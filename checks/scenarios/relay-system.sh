@@ -72,11 +72,13 @@ for viewer in "outside mate $socket" "inside mate"; do
 done
 check "a session's path is nobody else's business" says no-recipient -- \
     exits 1 outside mate $socket "{\"type\":\"query\",\"query\":\"session_path\",\"session_id\":\"$dev\"}"
-check "its socket takes its own user" says "\"session\": \"$dev\"" -- outside dev "/run/rcc-relay/sessions/$dev/sock" '{"type":"register"}'
-check "and no other" says unauthenticated -- exits 1 outside mate "/run/rcc-relay/sessions/$dev/sock" '{"type":"inbox"}'
+its=$(echo "/run/rcc-relay/sessions/$dev".*)/sock
+check "its socket takes its own user" says "\"session\": \"$dev\"" -- outside dev "$its" '{"type":"register"}'
+check "and no other" says unauthenticated -- exits 1 outside mate "$its" '{"type":"inbox"}'
 check "nor is another's name worth anything" says unauthenticated -- \
     exits 1 outside mate $socket "{\"type\":\"register\",\"internal_id\":\"$dev\"}"
 check "nobody else ends it" says no-recipient -- exits 1 outside mate $socket "{\"type\":\"close\",\"session\":\"$dev\"}"
+check "nor is it found by the session's name" says 'No such file' -- exits 2 outside mate "/run/rcc-relay/sessions/$dev/sock" '{"type":"inbox"}'
 check "nobody lists the sessions' directories" fails as-user mate ls /run/rcc-relay/sessions
 check "nor the leases" fails as-user mate ls /run/rcc-relay/leases
 # Whoever could lock a lease would keep a session alive, or another one from starting.

@@ -78,8 +78,9 @@ check "once" says 'No message waits' -- inside a "mcp read_inbox"
 
 # What is not a sandbox's business.
 check "a sandbox has its own socket" [ "$(inside a 'ls -A /run/rcc/relay')" = "$(printf 'sock\n')" ]
-check "of the host's others it sees nothing" [ -z "$(inside a "ls -d $run $socket $run/sessions/$b $run/leases/$a /run/rcc-relay 2>/dev/null")" ]
-for path in "$socket" "$run/sessions/$b/sock" "$run/sessions/$a/sock"; do
+mine=$(echo "$run/sessions/$a".*) theirs=$(echo "$run/sessions/$b".*)
+check "of the host's others it sees nothing" [ -z "$(inside a "ls -d $run $socket $theirs $run/leases/$a.* /run/rcc-relay 2>/dev/null")" ]
+for path in "$socket" "$theirs/sock" "$mine/sock"; do
     check "on the host there is ${path#"$run"/}" outside dev "$path" '{"type":"query","query":"active_sessions"}'
     check "a sandbox does not reach it" says 'No such file' -- exits 2 inside a "relay $path '{\"type\":\"inbox\"}'"
 done

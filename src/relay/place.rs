@@ -3,7 +3,7 @@
 //! ```text
 //! RUN/relay.sock            for the host's programs: 0600, or 0660 for the group of a system's relay
 //! RUN/lock                  locked by the daemon as long as it runs
-//! RUN/sessions/NAME/sock    a session's own socket; the directory is /run/rcc/relay in its sandbox
+//! RUN/sessions/NAME.*/sock  a session's own socket; the directory is /run/rcc/relay in its sandbox
 //! RUN/leases/NAME.RANDOM    locked (shared) by the launcher as long as its sandbox runs
 //! RUN/cache/NAME.json       a session for status lines, replaced whole
 //! STATE/store.db            the store

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 /// Every command with arguments that make it print, and its subcommand's name. What needs root
 /// or a sandbox prints its refusal.
-const COMMANDS: [(&str, &[&str]); 31] = [
+const COMMANDS: [(&str, &[&str]); 47] = [
     ("", &["--help"]),
     ("", &["--version"]),
     ("setup", &["setup"]),
@@ -36,6 +36,22 @@ const COMMANDS: [(&str, &[&str]); 31] = [
     ("deny", &["deny", "--help"]),
     ("allowed", &["allowed"]),
     ("allowed", &["allowed", "--json"]),
+    ("relay start", &["relay", "start", "--help"]),
+    ("relay bridge", &["relay", "bridge", "--help"]),
+    ("relay stop", &["relay", "stop"]),
+    ("relay status", &["relay", "status"]),
+    ("relay status", &["relay", "status", "--json"]),
+    ("relay path", &["relay", "path"]),
+    ("relay session", &["relay", "session", "list"]),
+    ("relay send", &["relay", "send", "nobody", "text"]),
+    ("relay inbox", &["relay", "inbox"]),
+    ("relay schedule", &["relay", "schedule", "--json"]),
+    ("relay watch", &["relay", "watch", "--help"]),
+    ("relay audit", &["relay", "audit"]),
+    ("relay audit", &["relay", "audit", "--verify"]),
+    ("relay install", &["relay", "install", "--print"]),
+    ("relay install", &["relay", "--system", "install", "--print=service"]),
+    ("relay uninstall", &["relay", "uninstall", "--help"]),
     ("config check", &["config", "check", "--kind", "user", "user.toml"]),
     ("config show", &["config", "show"]),
     ("config show", &["config", "show", "--json"]),

@@ -19,7 +19,9 @@ const READ: usize = 64 << 10;
 const WAITING_MAX: usize = 1 << 20;
 /// Who does not finish a line, or does not take what it gets, for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// JSON around a text, and the escapes of a text that is mostly quotes and line ends.
+/// JSON takes six bytes for a byte at most (`\u0000`): there are clients that escape all but ASCII.
+const ESCAPED: usize = 6;
+/// JSON around a text.
 const LINE_MARGIN: usize = 64 << 10;
 /// Lines of one client that are worked through before others have their turn; a long one counts as several.
 const TURN: usize = 32;
@@ -168,11 +170,16 @@ pub(super) async fn accept_session(core: Rc<Core>, session: SessionName, listene
             Ok((stream, _)) => {
                 let owner = core.hub().owner(&session).map(|(uid, user)| (uid, user.to_owned()));
                 let Some((uid, user)) = owner else { return };
+                let door = match credentials::of_session(&stream, &session, uid, &user) {
+                    Ok(door) => door,
+                    // Not at the session's cost.
+                    Err(refusal) => {
+                        turn_away(&stream, refusal);
+                        continue;
+                    }
+                };
                 let pause = core.decide(|hub, now| hub.knocked(&session, now));
-                match credentials::of_session(&stream, &session, uid, &user) {
-                    Ok(door) => serve(&core, stream, door),
-                    Err(refusal) => turn_away(&stream, refusal),
-                }
+                serve(&core, stream, door);
                 if !pause.is_zero() {
                     tokio::time::sleep(pause).await;
                 }
@@ -224,9 +231,15 @@ async fn read(core: Rc<Core>, connection: Connection, outbox: Rc<Outbox>) {
                 Err(_) => break refuse(&outbox, Reason::Malformed, "a line was not finished within a minute"),
             }
         };
-        let limit = core.hub().policy().limits.message_size * 2 + LINE_MARGIN;
+        let limit = core.hub().policy().limits.message_size * ESCAPED + LINE_MARGIN;
         match ready.and_then(|()| take(&outbox.stream, &mut lines)) {
-            Ok(0) => break,
+            Ok(0) => {
+                // Nothing more comes, but what was asked is answered.
+                while core.hub().is_waiting(connection) {
+                    core.settled(connection).await;
+                }
+                break;
+            }
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
             Err(_) => break,

@@ -1,7 +1,7 @@
 //! Between the hub, which decides, and everything that has effects.
 
 use super::super::commit::{Outcome, Token};
-use super::super::hub::{Answer, Ask, Connection, Door, Effect, Hub};
+use super::super::hub::{Answer, Ask, Connection, Door, Effect, Hub, Made};
 use super::super::name::SessionName;
 use super::super::policy::Policy;
 use super::super::wire::{Refusal, Reply};
@@ -168,21 +168,19 @@ impl Core {
 
     /// Makes a session's socket and takes its clients.
     pub(super) fn listen(self: &Rc<Self>, session: &SessionName) {
-        let made = self.directories.session(session).map(|(listener, lease)| {
+        let made = self.directories.session(session).map(|(listener, directory, lease)| {
             let task = tokio::task::spawn_local(client::accept_session(self.clone(), session.clone(), listener));
             if let Some(before) = self.listeners.borrow_mut().insert(session.clone(), task) {
                 before.abort();
             }
-            lease
+            // Without one of them the session is still one, and the log says why.
+            let groups = self.hub().worktables(session);
+            let groups = groups.iter().filter_map(|group| self.worktables.directory(group).ok()).collect();
+            Made { directory, lease, groups }
         });
         let made = made.map_err(|error| {
             tracing::error!("{error}");
             Refusal::new(super::super::wire::Reason::Storage, error.to_string())
-        });
-        let groups = self.hub().worktables(session);
-        let made = made.and_then(|lease| {
-            let groups: Result<_, _> = groups.iter().map(|group| self.worktables.directory(group)).collect();
-            Ok((lease, groups?))
         });
         self.hub.borrow_mut().listening(session, made);
         // Called while effects are performed: what comes of it is performed with them, or by who called.
@@ -211,10 +209,8 @@ impl Core {
     }
 
     /// Writes what was taken, and ends the writer.
-    pub(super) fn finish(&self) {
-        if let Some(Err(gone)) = self.writer.borrow_mut().take().map(Writer::finish) {
-            tracing::error!("{gone}");
-        }
+    pub(super) fn finish(&self) -> Result<(), Gone> {
+        self.writer.borrow_mut().take().map_or(Ok(()), Writer::finish)
     }
 }
 

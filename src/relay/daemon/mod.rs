@@ -15,7 +15,7 @@ use super::hub::{Hub, Now, Own};
 use super::name::Moment;
 use super::place::Place;
 use super::policy::Policy;
-use super::writer::{Writer, WriterConfig, WriterError};
+use super::writer::{Gone, Writer, WriterConfig, WriterError};
 use crate::manager;
 use crate::shown;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -73,6 +73,9 @@ pub enum DaemonError {
     /// The journal or the store.
     #[error(transparent)]
     Writer(#[from] WriterError),
+    /// The writer has ended before the relay did.
+    #[error(transparent)]
+    Gone(#[from] Gone),
     /// The process.
     #[error("cannot {attempt}: {source}")]
     Host {
@@ -117,7 +120,6 @@ fn serve(start: Start, inherited: Vec<OwnedFd>) -> Result<(), DaemonError> {
         uid: rustix::process::geteuid().as_raw(),
         system,
         started: Moment::now(),
-        sessions: place.sessions(),
         audit: place.audit(),
         worktables: !system,
         mended,
@@ -136,9 +138,10 @@ fn serve(start: Start, inherited: Vec<OwnedFd>) -> Result<(), DaemonError> {
         relay(&core, load, listener, done).await
     };
     let result = LocalSet::new().block_on(&runtime, listening);
-    core.finish();
+    let finished = core.finish();
     drop(lock);
-    result
+    result?;
+    Ok(finished?)
 }
 
 async fn relay(

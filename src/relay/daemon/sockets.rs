@@ -53,9 +53,10 @@ impl Modes {
 pub(super) struct Directories {
     place: Place,
     modes: Modes,
-    /// Where the lease of each session is. Whoever could open one could lock it, and so keep a session alive or a
-    /// sandbox from starting: where others get through, its name is told to the launcher alone.
-    leases: RefCell<HashMap<SessionName, PathBuf>>,
+    /// The sessions' own directories, with their sockets.
+    sessions: Names,
+    /// Their leases: whoever could open one could lock it, and so keep a session alive or a sandbox from starting.
+    leases: Names,
 }
 
 impl Directories {
@@ -68,8 +69,8 @@ impl Directories {
             directory(&path, modes.directory)?;
         }
         directory(&place.cache(), 0o700)?;
-        let leases = leases(&place.leases()).map_err(failed("list", &place.leases()))?;
-        Ok(Self { place: place.clone(), modes, leases: leases.into() })
+        let (sessions, leases) = (Names::found(place.sessions())?, Names::found(place.leases())?);
+        Ok(Self { place: place.clone(), modes, sessions, leases })
     }
 
     /// The lock of the daemon; `None` if another one has it.
@@ -89,66 +90,83 @@ impl Directories {
         self.place.cache()
     }
 
-    /// Makes a session's directory, socket and lease, the second value; what a crash left is replaced, in the same
-    /// directory, which a running sandbox has mounted.
-    pub(super) fn session(&self, session: &SessionName) -> Result<(UnixListener, PathBuf), SocketError> {
-        let own = self.place.sessions().join(session.as_str());
+    /// Makes a session's directory with its socket, the second value, and its lease, the third; what a crash left is
+    /// replaced, in the same directory, which a running sandbox has mounted.
+    pub(super) fn session(&self, session: &SessionName) -> Result<(UnixListener, PathBuf, PathBuf), SocketError> {
+        let own = self.sessions.of(session)?;
         directory(&own, self.modes.directory)?;
         let listener = listen(&own.join(SESSION_SOCKET), self.modes.socket)?;
-        let lease = self.lease(session)?;
+        let lease = self.leases.of(session)?;
         let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let made = rustix::fs::open(&lease, flags, Mode::from_raw_mode(self.modes.lease));
         let made = made.and_then(|file| rustix::fs::fchmod(&file, Mode::from_raw_mode(self.modes.lease)));
         made.map_err(|errno| failed("create", &lease)(errno.into()))?;
-        Ok((listener, lease))
-    }
-
-    /// The path of the session's lease: the one that its launcher knows, or a new one that nobody guesses.
-    fn lease(&self, session: &SessionName) -> Result<PathBuf, SocketError> {
-        if let Some(known) = self.leases.borrow().get(session) {
-            return Ok(known.clone());
-        }
-        let mut random = [0; 16];
-        let leases = self.place.leases();
-        getrandom(&mut random, GetRandomFlags::empty())
-            .map_err(|errno| failed("name a file in", &leases)(errno.into()))?;
-        let path = leases.join(format!("{session}.{:032x}", u128::from_ne_bytes(random)));
-        self.leases.borrow_mut().insert(session.clone(), path.clone());
-        Ok(path)
+        Ok((listener, own, lease))
     }
 
     /// Removes them.
     pub(super) fn remove_session(&self, session: &SessionName) {
-        let own = self.place.sessions().join(session.as_str());
-        // What cannot be removed is replaced when the name comes again, which it does not.
-        let _ = std::fs::remove_file(own.join(SESSION_SOCKET));
-        let _ = std::fs::remove_dir(own);
-        if let Some(lease) = self.leases.borrow_mut().remove(session) {
+        // What cannot be removed is in nobody's way: its name does not come again.
+        if let Some(own) = self.sessions.take(session) {
+            let _ = std::fs::remove_file(own.join(SESSION_SOCKET));
+            let _ = std::fs::remove_dir(own);
+        }
+        if let Some(lease) = self.leases.take(session) {
             let _ = std::fs::remove_file(lease);
         }
     }
 
     /// Whether nobody holds the session's lease: the kernel lets go of it when the launcher ends, however it does.
     pub(super) fn launcher_has_ended(&self, session: &SessionName) -> bool {
-        let leases = self.leases.borrow();
-        let Some(path) = leases.get(session) else { return true };
+        let Some(path) = self.leases.known(session) else { return true };
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) else { return true };
+        let Ok(file) = rustix::fs::open(&path, flags, Mode::empty()) else { return true };
         flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
     }
 }
 
-/// The leases that are there, `SESSION.RANDOM` each: the name of a sandbox's session has no dot.
-fn leases(directory: &Path) -> io::Result<HashMap<SessionName, PathBuf>> {
-    let mut found = HashMap::new();
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()?.split_once('.')?.0.parse().ok());
-        if let Some(session) = name {
-            found.insert(session, path);
-        }
+/// What lies in a directory for each session, as `SESSION.RANDOM`: where others get through, it is found by those
+/// alone who were told. The name of a sandbox's session has no dot.
+struct Names {
+    parent: PathBuf,
+    known: RefCell<HashMap<SessionName, PathBuf>>,
+}
+
+impl Names {
+    /// Those that are there already.
+    fn found(parent: PathBuf) -> Result<Self, SocketError> {
+        let list = || -> io::Result<HashMap<SessionName, PathBuf>> {
+            let paths = std::fs::read_dir(&parent)?.map(|entry| entry.map(|entry| entry.path()));
+            let named = |path: PathBuf| {
+                let session = path.file_name()?.to_str()?.split_once('.')?.0.parse().ok()?;
+                Some((session, path))
+            };
+            Ok(paths.collect::<io::Result<Vec<_>>>()?.into_iter().filter_map(named).collect())
+        };
+        let known = list().map_err(failed("list", &parent))?.into();
+        Ok(Self { parent, known })
     }
-    Ok(found)
+
+    fn known(&self, session: &SessionName) -> Option<PathBuf> {
+        self.known.borrow().get(session).cloned()
+    }
+
+    /// The one that is known, or a new one that nobody guesses.
+    fn of(&self, session: &SessionName) -> Result<PathBuf, SocketError> {
+        if let Some(known) = self.known(session) {
+            return Ok(known);
+        }
+        let mut random = [0; 16];
+        getrandom(&mut random, GetRandomFlags::empty())
+            .map_err(|errno| failed("name something in", &self.parent)(errno.into()))?;
+        let path = self.parent.join(format!("{session}.{:032x}", u128::from_ne_bytes(random)));
+        self.known.borrow_mut().insert(session.clone(), path.clone());
+        Ok(path)
+    }
+
+    fn take(&self, session: &SessionName) -> Option<PathBuf> {
+        self.known.borrow_mut().remove(session)
+    }
 }
 
 /// The socket for the host's programs: the service manager's, where it passed one.

@@ -1,4 +1,5 @@
-//! The worktables of all groups. Used by the writer's thread, which waits for the disk anyway.
+//! The worktables of all groups. Documents are written by the writer's thread, which waits for the disk anyway; the
+//! loop waits only where it makes a directory.
 
 use super::super::hub::{Answer, Work};
 use super::super::name::GroupName;

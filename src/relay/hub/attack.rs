@@ -35,7 +35,6 @@ impl World {
             system: false,
             worktables: true,
             started: Moment(0),
-            sessions: "/run/s".into(),
             audit: "/state/audit".into(),
             mended: Vec::new(),
         };
@@ -110,7 +109,10 @@ impl World {
                 self.hub.answered(token, answer, now);
             }
             Effect::Listen(session) => {
-                self.hub.listening(&session, Ok(("/run/l".into(), Vec::new())));
+                self.hub.listening(
+                    &session,
+                    Ok(super::Made { directory: "/run/s".into(), lease: "/run/l".into(), groups: Vec::new() }),
+                );
                 self.listened.push(session);
             }
             _ => {}

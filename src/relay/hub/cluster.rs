@@ -112,7 +112,8 @@ impl Hub {
         let origin = Origin::remote(&message.from.session, message.from.project.as_ref(), &from_host, &name);
         let mailboxes = self.resolve(origin, &message.to.to, message.kind)?;
         let message = self.received(*message, from_host, now)?;
-        let mailboxes = self.with_room(None, mailboxes, message.text.len() as u64)?;
+        let (mailboxes, full) = self.with_room(None, mailboxes, message.text.len() as u64)?;
+        self.left_out(&bridge_name(), &full);
         self.reserve(&message, &mailboxes);
         let event = Event::Accepted { message: message.clone(), mailboxes: mailboxes.clone(), next: None };
         self.commit(vec![event], Pending::Sent { head: head.clone(), message: Box::new(message), mailboxes });

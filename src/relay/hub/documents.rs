@@ -75,7 +75,14 @@ impl Hub {
     pub(super) fn worked(&mut self, head: &Head, group: GroupName, answer: Answer) {
         let change = match answer {
             Answer::Document(change) => change,
-            Answer::Failed(refusal) => return self.fail(head, refusal),
+            Answer::Failed(refusal) => {
+                // The audit says already that it would be done.
+                let session = self.peers.get(&head.connection).map(|peer| peer.session.clone());
+                let why = format!("not done on the worktable of {group}: {refusal}");
+                let refused = |session| Event::Refused { session, what: head.query.to_owned(), why, count: 1 };
+                self.record(session.map(refused).into_iter().collect());
+                return self.fail(head, refusal);
+            }
             _ => return,
         };
         let by = self.peers.get(&head.connection).map(|peer| peer.session.clone());

@@ -3,7 +3,7 @@
 use super::super::commit::{Commit, Token};
 use super::super::name::{Mailbox, MessageId, Moment, SessionName};
 use super::super::store::Debt;
-use super::super::wire::answer::Letter;
+use super::super::wire::answer::{Letter, Worktable};
 use super::super::wire::{Message, Refusal, Reply};
 use super::super::worktable::Change;
 use super::{Connection, Work};
@@ -101,6 +101,17 @@ pub enum Answer {
     Failed(Refusal),
 }
 
+/// What was made for a session.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// Its socket's directory.
+    pub directory: PathBuf,
+    /// The file that its launcher locks.
+    pub lease: PathBuf,
+    /// Its groups' worktables.
+    pub groups: Vec<Worktable>,
+}
+
 /// Which socket a connection came in by, which is who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Door {
@@ -124,8 +135,6 @@ pub struct Own {
     pub system: bool,
     /// When it started.
     pub started: Moment,
-    /// The directory of sessions' directories.
-    pub sessions: PathBuf,
     /// The directory of the audit.
     pub audit: PathBuf,
     /// Whether groups have worktables.

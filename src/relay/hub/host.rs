@@ -3,13 +3,13 @@
 use super::super::commit::Outcome;
 use super::super::event::{Event, Proof, Session};
 use super::super::name::{Mailbox, ProjectName, SessionName};
-use super::super::wire::answer::{Nothing, Opened, Worktable};
+use super::super::wire::answer::{Nothing, Opened};
 use super::super::wire::{Close, Open, Reason, Refusal};
 use super::register::hexadecimal;
-use super::{Answer, Ask, Effect, Head, Hub, Member, Now, Pending};
+use super::{Answer, Ask, Effect, Head, Hub, Made, Member, Now, Pending};
 use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 impl Hub {
     pub(super) fn open(&mut self, head: &Head, open: Open, now: Now) -> Result<(), Refusal> {
@@ -114,22 +114,20 @@ impl Hub {
         }
     }
 
-    /// A session's socket is there, with its lease and its groups' directories, or cannot be made.
-    pub fn listening(&mut self, session: &SessionName, made: Result<(PathBuf, Vec<Worktable>), Refusal>) {
+    /// A session's socket is there, or cannot be made. One that goes on is not ended for that: it is tried again.
+    pub fn listening(&mut self, session: &SessionName, made: Result<Made, Refusal>) {
         let head = self.opening.remove(session);
         match (made, head) {
-            (Ok((lease, groups)), Some(head)) => {
-                let directory = self.own.sessions.join(session.as_str());
+            (Ok(Made { directory, lease, groups }), Some(head)) => {
                 self.answer(&head, Opened { session: session.clone(), directory, lease, groups });
                 self.effects.push(Effect::Show(session.clone()));
             }
             (Ok(_), None) => {}
-            (Err(refusal), head) => {
-                if let Some(head) = head {
-                    self.fail(&head, refusal.clone());
-                }
+            (Err(refusal), Some(head)) => {
+                self.fail(&head, refusal.clone());
                 self.end_session(session.clone(), refusal.error, None);
             }
+            (Err(_), None) => self.unheard.push(session.clone()),
         }
     }
 
@@ -160,7 +158,8 @@ impl Hub {
     pub(super) fn closing(&mut self, session: SessionName, why: String, head: Option<Head>, answer: Answer) {
         let debts = match answer {
             Answer::Waiting(debts) => debts,
-            _ => Vec::new(),
+            // Without them nobody's share would be given back.
+            _ => return self.ending.push((session, why, head)),
         };
         let mailbox = Mailbox::Session(session.clone());
         for debt in debts {

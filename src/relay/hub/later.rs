@@ -199,11 +199,10 @@ impl Hub {
         let seq = self.members.get(session).map_or(0, |member| member.last_seq) + 1;
         let mut message = self.message(session, draft, id, seq, now)?;
         message.schedule = Some(schedule.id.clone());
-        let mailboxes = self.with_room(Some(session), mailboxes, message.text.len() as u64)?;
+        let (mailboxes, full) = self.with_room(Some(session), mailboxes, message.text.len() as u64)?;
         self.check_carried(&message, &mailboxes)?;
-        if let Some(member) = self.members.get_mut(session) {
-            member.last_seq = seq;
-        }
+        self.left_out(session, &full);
+        self.number(session, seq);
         Ok((message, mailboxes))
     }
 
@@ -212,6 +211,7 @@ impl Hub {
     }
 
     pub(super) fn fired(&mut self, (message, mailboxes): Due, schedule: event::Schedule, outcome: Outcome, now: Now) {
+        self.numbered(&message, outcome == Outcome::Done);
         match outcome {
             Outcome::Done => self.deliver(&message, &mailboxes),
             Outcome::Known(_) => self.unreserve(&message, &mailboxes),

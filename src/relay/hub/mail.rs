@@ -17,6 +17,8 @@ const PAGE: u32 = 100;
 pub(super) const PAGE_BYTES: usize = 1 << 20;
 /// Bytes on their way to one client, beyond which it gets pages again.
 const AHEAD_MAX: usize = 4 << 20;
+/// Subscribed connections of one session: each may have a page and more on its way.
+const SUBSCRIBERS_MAX: usize = 4;
 /// Messages that one request acknowledges.
 const ACKS_MAX: usize = 1000;
 
@@ -114,6 +116,12 @@ impl Hub {
     pub(super) fn subscribe(&mut self, head: &Head, session: SessionName) -> Result<(), Refusal> {
         let mailbox = self.mailbox(&session)?;
         self.check_only_bridge(head.connection, &session)?;
+        let subscribed = |peer: &super::Peer| peer.session == session && peer.subscription.is_some();
+        let others = self.peers.iter().filter(|(other, peer)| **other != head.connection && subscribed(peer)).count();
+        if others >= SUBSCRIBERS_MAX {
+            let why = format!("{session} has {others} subscribed connections: close some of them");
+            return Err(Refusal::new(Reason::Quota, why));
+        }
         let waiting = self.waiting.get(&mailbox).map_or(0, |waiting| waiting.messages);
         self.answer(head, Subscribed { waiting });
         if let Some(peer) = self.peers.get_mut(&head.connection) {

@@ -32,6 +32,9 @@ pub struct Member {
     pub(super) begun: u64,
     /// The highest number of a message of its.
     pub last_seq: u64,
+    /// The highest of those that are on disk, and how many are on their way there.
+    pub(super) kept_seq: u64,
+    pub(super) sending: u32,
     /// What it sent and nobody read yet.
     pub sent: Waiting,
     /// Its clients.
@@ -60,6 +63,8 @@ impl Member {
             client_id: None,
             figures: None,
             last_seq: 0,
+            kept_seq: 0,
+            sending: 0,
             sent: Waiting::default(),
             connections: Vec::new(),
             rate: Bucket::new(limits.rate, limits.burst),
@@ -73,7 +78,7 @@ impl Member {
 
     pub(super) fn remembered(of: Remembered, limits: &Limits) -> Self {
         let Remembered { session, closed, title, client_id, figures, last_seq, heard } = of;
-        Self { closed, title, client_id, figures, last_seq, heard, ..Self::new(session, limits) }
+        Self { closed, title, client_id, figures, last_seq, kept_seq: last_seq, heard, ..Self::new(session, limits) }
     }
 
     pub(super) fn limit(&mut self, limits: &Limits) {

@@ -20,7 +20,7 @@ mod sweep;
 mod tests;
 
 pub use documents::Work;
-pub use effect::{Answer, Ask, Door, Effect, Now, Own};
+pub use effect::{Answer, Ask, Door, Effect, Made, Now, Own};
 pub use member::Member;
 
 use super::commit::{Outcome, Remains, Token, Waiting};
@@ -44,7 +44,7 @@ const IN_FLIGHT_MAX: usize = 256;
 /// Bytes of them and of their answers, of all connections of one session together.
 const IN_FLIGHT_BYTES_MAX: usize = 8 << 20;
 /// Whole messages' worth of unfinished lines of one session, in all its connections together.
-const UNFINISHED_LINES: usize = 4;
+const UNFINISHED_LINES: usize = 8;
 /// Bytes beside them: a small line from every connection must always fit.
 const UNFINISHED_MARGIN: usize = 256 << 10;
 /// Requests a minute of one session, of any kind and in all its connections: a thousand a second for as long as it
@@ -93,6 +93,10 @@ pub struct Hub {
     /// Bytes of a message, as JSON, that the cluster carries; as the bridge told.
     carried_max: Option<usize>,
     opening: HashMap<SessionName, Head>,
+    /// Sessions whose sockets could not be made when the relay started.
+    unheard: Vec<SessionName>,
+    /// Sessions of which it could not be read what ends with them.
+    ending: Vec<(SessionName, String, Option<Head>)>,
     swept: u64,
     closing: bool,
     effects: Vec<Effect>,
@@ -116,6 +120,8 @@ impl Hub {
             delivered: BTreeMap::new(),
             carried_max: None,
             opening: HashMap::new(),
+            unheard: Vec::new(),
+            ending: Vec::new(),
             swept: now.ticks,
             closing: false,
             effects: Vec::new(),
@@ -213,6 +219,11 @@ impl Hub {
             member.heard = now.moment;
             self.effects.push(Effect::Show(peer.session));
         }
+    }
+
+    /// Whether an answer to this client waits for the disk.
+    pub fn is_waiting(&self, connection: Connection) -> bool {
+        self.peers.get(&connection).is_some_and(|peer| peer.in_flight > 0)
     }
 
     /// Whether enough of this client's requests wait, so that no more should be read.

@@ -10,6 +10,8 @@ use super::{Answer, Ask, Effect, Head, Hub, Now, Pending};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
+/// Full mailboxes that one entry of the audit names.
+const LEFT_OUT_TOLD: usize = 10;
 /// Mailboxes' worth of what one sender may leave waiting everywhere: so that one cannot fill everybody's.
 const SENDERS_SHARE: u32 = 4;
 /// No message has this number: the relay goes on counting after any that a client chose, and what the store can
@@ -69,11 +71,10 @@ impl Hub {
             None => message_id(&session, &format!("#{seq}")),
         };
         let message = self.message(&session, draft, id, seq, now)?;
-        let mailboxes = self.with_room(Some(&session), mailboxes, message.text.len() as u64)?;
+        let (mailboxes, full) = self.with_room(Some(&session), mailboxes, message.text.len() as u64)?;
         self.check_carried(&message, &mailboxes)?;
-        if let Some(member) = self.members.get_mut(&session) {
-            member.last_seq = seq;
-        }
+        self.left_out(&session, &full);
+        self.number(&session, seq);
         self.reserve(&message, &mailboxes);
         let event = Event::Accepted { message: message.clone(), mailboxes: mailboxes.clone(), next: None };
         self.commit(vec![event], Pending::Sent { head: head.clone(), message: Box::new(message), mailboxes });
@@ -137,8 +138,8 @@ impl Hub {
         })
     }
 
-    /// Those of the mailboxes that have room for so many bytes: one that nobody empties keeps a group's others from
-    /// nothing.
+    /// Those of the mailboxes that have room for so many bytes, and those that have none: one that nobody empties
+    /// keeps a group's others from nothing.
     ///
     /// # Errors
     /// If none has, or the sender's share of all is used up.
@@ -147,7 +148,7 @@ impl Hub {
         sender: Option<&SessionName>,
         mailboxes: Vec<Mailbox>,
         bytes: u64,
-    ) -> Result<Vec<Mailbox>, Refusal> {
+    ) -> Result<(Vec<Mailbox>, Vec<Mailbox>), Refusal> {
         let limits = &self.policy.limits;
         let full = |what: String, advice: &str| Err(Refusal::new(Reason::Quota, format!("{what}: {advice}")));
         let holds = |held: Waiting, count: u32, bytes: u64, share: u32| {
@@ -169,8 +170,19 @@ impl Hub {
                 let what = format!("{} messages wait for {}", held(mailbox).messages, describe(mailbox));
                 full(what, "it takes more when it has read some")
             }
-            _ => Ok(room),
+            _ => Ok((room, without)),
         }
+    }
+
+    /// Puts on record who gets a message to several not, because of a full mailbox.
+    pub(super) fn left_out(&mut self, sender: &SessionName, full: &[Mailbox]) {
+        if full.is_empty() {
+            return;
+        }
+        let whose: Vec<String> = full.iter().take(LEFT_OUT_TOLD).map(describe).collect();
+        let why = format!("too much waits for {}, who did not get it", whose.join(", "));
+        let count = full.len() as u64;
+        self.record(vec![Event::Refused { session: sender.clone(), what: "send".to_owned(), why, count }]);
     }
 
     /// Counts a message as waiting, before it is on disk: what is on its way takes room too.
@@ -178,14 +190,23 @@ impl Hub {
         let bytes = message.text.len() as u64;
         for mailbox in mailboxes {
             add(self.waiting.entry(mailbox.clone()).or_default(), bytes);
+            self.show(mailbox);
             if let Some(member) = message.from.own_session().and_then(|name| self.members.get_mut(name)) {
                 add(&mut member.sent, bytes);
             }
         }
     }
 
+    /// What a status line says of this mailbox's session has changed.
+    fn show(&mut self, mailbox: &Mailbox) {
+        if let Mailbox::Session(name) = mailbox {
+            self.effects.push(Effect::Show(name.clone()));
+        }
+    }
+
     /// Takes that back for one mailbox.
     pub(super) fn release(&mut self, sender: Option<&SessionName>, mailbox: &Mailbox, bytes: u64) {
+        self.show(mailbox);
         if let Some(waiting) = self.waiting.get_mut(mailbox) {
             subtract(waiting, bytes);
             if waiting.messages == 0 {
@@ -200,6 +221,7 @@ impl Hub {
     /// The message is on disk, or not.
     pub(super) fn sent(&mut self, head: &Head, message: Message, mailboxes: Vec<Mailbox>, outcome: Outcome, now: Now) {
         let recipients = mailboxes.len() as u32;
+        self.numbered(&message, outcome == Outcome::Done);
         match outcome {
             Outcome::Done => {
                 let Message { id, seq, accepted, .. } = &message;
@@ -217,14 +239,28 @@ impl Hub {
             }
             Outcome::Refused(refusal) => {
                 self.unreserve(&message, &mailboxes);
-                // Its number was not used, so that the same message may come again under it.
-                if let Some(member) = self.members.get_mut(&message.from.session)
-                    && member.last_seq == message.seq
-                {
-                    member.last_seq -= 1;
-                }
                 self.refuse(head, refusal, now);
             }
+        }
+    }
+
+    /// Takes a number for a message that is on its way to the disk.
+    pub(super) fn number(&mut self, session: &SessionName, seq: u64) {
+        if let Some(member) = self.members.get_mut(session) {
+            member.last_seq = seq;
+            member.sending += 1;
+        }
+    }
+
+    /// The message is on disk, or not: numbers that the disk refused can be used again.
+    pub(super) fn numbered(&mut self, message: &Message, kept: bool) {
+        let Some(member) = message.from.own_session().and_then(|name| self.members.get_mut(name)) else { return };
+        member.sending = member.sending.saturating_sub(1);
+        if kept {
+            member.kept_seq = member.kept_seq.max(message.seq);
+        }
+        if member.sending == 0 {
+            member.last_seq = member.kept_seq;
         }
     }
 
@@ -292,8 +328,12 @@ impl Hub {
                 return self.fail(head, Refusal::new(Reason::NotFound, why));
             }
         };
+        let uid = self.members.get(&session).map(|member| member.session.uid);
         let to = match self.members.get(&sender.session) {
-            Some(member) if member.is_person() && sender.host.is_none() => Recipient::User,
+            // `user` is the person whose session this is; another one has a name of their own.
+            Some(member) if member.is_person() && sender.host.is_none() && uid == Some(member.session.uid) => {
+                Recipient::User
+            }
             _ => Recipient::Session(sender.session),
         };
         let reply_to = Some(respond.reply_to.clone());

@@ -4,7 +4,7 @@ use super::super::commit::Outcome;
 use super::super::event::Event;
 use super::super::name::{Mailbox, SessionName};
 use super::super::store::Debt;
-use super::{Answer, Ask, Hub, Now, Pending};
+use super::{Answer, Ask, Effect, Hub, Now, Pending};
 use std::time::Duration;
 
 /// Between two looks at what has expired and who has gone.
@@ -52,6 +52,8 @@ impl Hub {
         for (session, why) in ended.collect::<Vec<_>>() {
             self.end_session(session, why, None);
         }
+        self.try_again();
+        self.show_absent(now);
         let kept = self.policy.audit_retention.max(limits.session_timeout) + FORGET;
         self.members.retain(|_, member| {
             // Where the clock went back, nobody was heard of in the future.
@@ -61,6 +63,28 @@ impl Hub {
         if !self.waiting.is_empty() {
             self.ask(Ask::Expired(now.moment), Pending::Expiring);
         }
+    }
+
+    /// What failed may go well now.
+    fn try_again(&mut self) {
+        let unheard = std::mem::take(&mut self.unheard).into_iter();
+        let open = unheard.filter(|name| self.members.get(name).is_some_and(|member| !member.closed));
+        let effects: Vec<Effect> = open.map(Effect::Listen).collect();
+        self.effects.extend(effects);
+        for (session, why, head) in std::mem::take(&mut self.ending) {
+            let mailbox = Mailbox::Session(session.clone());
+            self.ask(Ask::Whole(mailbox), Pending::Closing { session, why, head });
+        }
+    }
+
+    /// Who was not heard of for a while is away from now on, which nothing else tells a status line.
+    fn show_absent(&mut self, now: Now) {
+        let expiry = self.policy.limits.heartbeat_expiry;
+        let lately = expiry..expiry + SWEEP * 2;
+        let silent = self.members.values().filter(|member| !member.closed && member.connections.is_empty());
+        let absent = silent.filter(|member| member.is_agent() && lately.contains(&now.moment.since(member.heard)));
+        let effects: Vec<Effect> = absent.map(|member| Effect::Show(member.session.name.clone())).collect();
+        self.effects.extend(effects);
     }
 
     pub(super) fn expiring(&mut self, answer: Answer) {

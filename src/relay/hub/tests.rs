@@ -32,7 +32,6 @@ impl Desk {
             uid: UID,
             system: false,
             started: now.moment,
-            sessions: "/run/s".into(),
             audit: "/state/audit".into(),
             worktables: false,
             mended: Vec::new(),
@@ -75,7 +74,10 @@ impl Desk {
                         let answer = self.look(ask);
                         self.hub.answered(token, answer, self.now);
                     }
-                    Effect::Listen(session) => self.hub.listening(&session, Ok(("/run/l".into(), Vec::new()))),
+                    Effect::Listen(session) => self.hub.listening(
+                        &session,
+                        Ok(super::Made { directory: "/run/s".into(), lease: "/run/l".into(), groups: Vec::new() }),
+                    ),
                     _ => {}
                 }
             }
@@ -102,6 +104,10 @@ impl Desk {
                     bytes: message.text.len() as u64,
                 };
                 Answer::Expired(over.map(|(message, mailboxes)| (debt(message), mailboxes[0].clone())).collect())
+            }
+            Ask::Received { mailbox, id } => {
+                let found = accepted.filter(|(message, to)| message.id == id && to.contains(&mailbox)).next_back();
+                Answer::Message(found.map(|(message, to)| (message.clone(), to.clone())))
             }
             _ => Answer::Waiting(Vec::new()),
         }
@@ -215,4 +221,47 @@ fn all_connections_of_a_session_ask_at_one_rate() {
     // Coming again is no way around it.
     assert_eq!(desk.hub.knocked(&name, desk.now).as_millis(), 11);
     assert_eq!(longest(&mut desk, B), None);
+}
+
+#[test]
+fn an_answer_to_another_users_person_is_that_persons_mail() {
+    let mut desk = Desk::new();
+    let any = crate::relay::policy::Pattern::Any;
+    let kinds =
+        std::collections::BTreeSet::from([crate::relay::wire::Kind::Message, crate::relay::wire::Kind::Response]);
+    let rules = vec![crate::relay::policy::Rule { from: any.clone(), to: any, kinds }];
+    desk.hub.follow(Policy { rules, ..Policy::default() });
+    desk.hub.connected(9, Door::Shared { uid: 7, user: "bo".into() }, desk.now).unwrap();
+    let id = desk.say(9, json!({"type": "send", "to": "a-1", "text": "how many?"}))["data"]["id"].clone();
+    let answer = desk.say(A, json!({"type": "response", "reply_to": id, "text": "four"}));
+    assert_eq!(answer["data"]["recipients"], 1, "{answer}");
+    let told = desk.events.iter().find_map(|event| match event {
+        Event::Accepted { message, mailboxes, .. } if message.text == "four" => Some(mailboxes.clone()),
+        _ => None,
+    });
+    assert_eq!(told, Some(vec![Mailbox::User(7)]));
+}
+
+#[test]
+fn numbers_that_the_disk_refused_can_be_used_again() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.send(json!({"seq": 5}))["data"]["seq"], 5);
+    let refusal = Refusal::new(Reason::Storage, "the disk is full");
+    let tokens: Vec<Token> = [6, 7, 8]
+        .into_iter()
+        .map(|seq| {
+            let send = json!({"type": "send", "to": "b-1", "text": "x", "seq": seq});
+            desk.hub.request(A, parse(send.to_string().as_bytes()), desk.now);
+            let token = desk.hub.effects().into_iter().find_map(|effect| match effect {
+                Effect::Commit(commit) => commit.token,
+                _ => None,
+            });
+            token.expect("it is on its way")
+        })
+        .collect();
+    for token in tokens {
+        desk.hub.outcome(token, Outcome::Refused(refusal.clone()), desk.now);
+    }
+    desk.act();
+    assert_eq!(desk.send(json!({"seq": 6}))["data"]["seq"], 6);
 }

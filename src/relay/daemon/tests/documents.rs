@@ -61,3 +61,16 @@ fn every_change_is_on_record_before_it_is_made() {
     let digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
     assert!(line.contains("api-1") && line.contains(digest), "{line}");
 }
+
+#[test]
+fn what_was_on_record_and_is_not_done_is_on_record_too() {
+    let world = world();
+    let api = world.session("api-1", "api");
+    api.client().refused(json!({"type": "remove", "group": "team", "name": "nothing"}));
+    // It is written with what comes next.
+    api.client().done(put("team", "plan", "x"));
+    let audit = std::fs::read_dir(world.place().audit()).unwrap();
+    let audit: String = audit.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default()).collect();
+    let refused = audit.lines().find(|line| line.contains(r#""event":"refused""#)).expect("a line about it");
+    assert!(refused.contains("not done") && refused.contains("api-1"), "{refused}");
+}

@@ -22,7 +22,7 @@ fn a_line_that_is_too_long_ends_the_connection() {
     let world = World::new();
     let api = world.session("api-1", "api");
     let mut client = api.client();
-    let long = vec![b'a'; 4 << 20];
+    let long = vec![b'a'; 8 << 20];
     // It may be closed before all of it was written.
     let _ = client.lines.get_mut().write_all(&long);
     assert_eq!(client.hear().unwrap()["reason"], "too-large");
@@ -34,7 +34,7 @@ fn a_line_that_is_too_long_ends_the_connection() {
 fn unfinished_lines_of_all_connections_are_charged_together() {
     let world = World::new();
     let (api, web) = (world.session("api-1", "api"), world.session("web-1", "web"));
-    let half = vec![b'a'; 2 << 20];
+    let half = vec![b'a'; 3 << 20];
     let mut clients: Vec<Client> = (0..4).map(|_| api.client()).collect();
     let refused = clients.iter_mut().any(|client| {
         client.lines.get_mut().set_read_timeout(Some(Duration::from_millis(500))).unwrap();
@@ -113,4 +113,30 @@ fn a_session_has_only_so_many_connections() {
     let last = clients.last_mut().unwrap();
     assert_eq!(last.hear().unwrap()["reason"], "quota");
     web.client().done(json!({"type": "heartbeat"}));
+}
+
+#[test]
+fn who_has_said_everything_is_answered_all_the_same() {
+    let world = World::new();
+    let (api, web) = (world.session("api-1", "api"), world.session("web-1", "web"));
+    let mut client = api.client();
+    client.say(&json!({"type": "send", "to": "web-1", "text": "and that was all"}));
+    client.lines.get_mut().shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(client.hear().unwrap()["data"]["recipients"], 1);
+    assert!(client.hear().is_none());
+    assert_eq!(web.client().texts(), ["and that was all"]);
+}
+
+#[test]
+fn a_session_listens_to_only_so_many_subscribers() {
+    let world = World::new();
+    let api = world.session("api-1", "api");
+    let mut clients: Vec<Client> = (0..5).map(|_| api.client()).collect();
+    let last = clients.pop().unwrap();
+    for client in &mut clients {
+        client.done(json!({"type": "subscribe"}));
+    }
+    let mut last = last;
+    assert_eq!(last.refused(json!({"type": "subscribe"})), "quota");
+    clients[0].done(json!({"type": "subscribe"}));
 }
