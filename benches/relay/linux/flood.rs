@@ -4,6 +4,7 @@ use super::broker::{Broker, Session};
 use super::latency::{listen, say};
 use super::relay::Relay;
 use super::table::{Table, median, micros, quantile};
+use rcc::relay::client::stream;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -85,7 +86,7 @@ fn flood(socket: &PathBuf, over: &AtomicBool, said: &AtomicU64) {
         let before = said.load(Relaxed);
         for connection in &mut connections {
             let stream = connection.get_or_insert_with(|| {
-                let stream = UnixStream::connect(socket).expect("the relay listens");
+                let stream = stream(socket).expect("the relay listens");
                 stream.set_nonblocking(true).expect("a socket");
                 stream
             });

@@ -4,6 +4,7 @@ use super::broker::{Broker, resident};
 use super::jetstream::{JetStream, Sync};
 use super::relay::Relay;
 use super::table::{Table, mebibytes, ratio};
+use rcc::relay::client::stream;
 use rustix::process::{Resource, getrlimit};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -36,7 +37,7 @@ pub fn measure(directory: &Path, table: &mut Table, _rounds: usize) {
     let connections: Vec<UnixStream> = (0..sessions)
         .map(|_| {
             let (_, socket) = relay.open(&mut host);
-            UnixStream::connect(socket).expect("the relay listens")
+            stream(&socket).expect("the relay listens")
         })
         .collect();
     let opening = start.elapsed().as_secs_f64() * 1e3 / sessions as f64;

@@ -1,6 +1,7 @@
 //! Our side: the daemon as a child, and clients that do as little as they can.
 
 use super::broker::{Broker, Ear, Heard, Mouth, Server, Session};
+use rcc::relay::client::stream;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -83,7 +84,7 @@ pub struct Connection {
 
 impl Connection {
     pub fn open(socket: &Path) -> Self {
-        let stream = UnixStream::connect(socket).unwrap_or_else(|error| panic!("{}: {error}", socket.display()));
+        let stream = stream(socket).unwrap_or_else(|error| panic!("{}: {error}", socket.display()));
         let lines = BufReader::with_capacity(64 << 10, stream.try_clone().expect("a descriptor"));
         Self { stream, lines, line: Vec::new() }
     }

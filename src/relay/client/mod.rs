@@ -130,6 +130,14 @@ pub enum Pushed {
     Notice(Notice),
 }
 
+/// A bare connection to a socket at a path of any length, for clients that speak the protocol themselves.
+///
+/// # Errors
+/// The system's: `ENOENT` and `ECONNREFUSED` mean that nobody listens there.
+pub fn stream(path: &Path) -> std::io::Result<UnixStream> {
+    connect::to(path, PATIENCE)
+}
+
 /// A connection. After an error other than [`ClientError::Refused`] and [`ClientError::Silent`] it is of no
 /// use any more; connecting again is the caller's.
 #[derive(Debug)]

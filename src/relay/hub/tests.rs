@@ -86,7 +86,7 @@ impl Desk {
 
     /// The store's answer, as far as it is asked something here: every message that was accepted waits.
     fn look(&self, ask: Ask) -> Answer {
-        let accepted = self.events.iter().filter_map(|event| match event {
+        let mut accepted = self.events.iter().filter_map(|event| match event {
             Event::Accepted { message, mailboxes, .. } => Some((message, mailboxes)),
             _ => None,
         });
@@ -106,7 +106,7 @@ impl Desk {
                 Answer::Expired(over.map(|(message, mailboxes)| (debt(message), mailboxes[0].clone())).collect())
             }
             Ask::Received { mailbox, id } => {
-                let found = accepted.filter(|(message, to)| message.id == id && to.contains(&mailbox)).next_back();
+                let found = accepted.rfind(|(message, to)| message.id == id && to.contains(&mailbox));
                 Answer::Message(found.map(|(message, to)| (message.clone(), to.clone())))
             }
             _ => Answer::Waiting(Vec::new()),

@@ -1,5 +1,6 @@
 //! A client that speaks the protocol and nothing else, and whose relay may go at any moment.
 
+use rcc::relay::client::stream;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
@@ -25,7 +26,7 @@ pub enum Heard {
 impl Client {
     /// Where somebody listens.
     pub fn connect(socket: &Path) -> Option<Self> {
-        let stream = UnixStream::connect(socket).ok()?;
+        let stream = stream(socket).ok()?;
         stream.set_read_timeout(Some(LOOK)).expect("a socket");
         Some(Self { lines: BufReader::new(stream), line: Vec::new() })
     }
