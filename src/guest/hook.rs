@@ -14,6 +14,7 @@ use crate::relay::wire::answer::{Nothing, Subscribed};
 use crate::relay::wire::{Associate, Request, Subscribe};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
@@ -115,8 +116,9 @@ fn wake(inbox: &mut Inbox) -> ExitCode {
     let mut pause = Pause::default();
     while session.lives() {
         match listen(inbox, &session) {
-            Ok(Some(text)) => {
-                output::tell(text);
+            Ok(Some(found)) => {
+                output::tell(&found.text);
+                inbox.hand_over(&found.ids);
                 return ExitCode::from(WAKE);
             }
             Ok(None) => return ExitCode::SUCCESS,
@@ -129,8 +131,15 @@ fn wake(inbox: &mut Inbox) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Messages that are being handed over.
+struct Found {
+    text: String,
+    ids: Vec<MessageId>,
+    _turn: File,
+}
+
 /// The next messages, until the session ends.
-fn listen(inbox: &mut Inbox, session: &Session) -> Result<Option<String>, ClientError> {
+fn listen(inbox: &mut Inbox, session: &Session) -> Result<Option<Found>, ClientError> {
     let (mut client, _) = post::connect(Path::new(INSIDE_SOCKET))?;
     client.ask::<Subscribed>(&Request::Subscribe(Subscribe {}))?;
     while session.lives() {
@@ -139,9 +148,8 @@ fn listen(inbox: &mut Inbox, session: &Session) -> Result<Option<String>, Client
         }
         // Whoever has the turn may be handing it over.
         let Some(_turn) = inbox.ledger.await_turn(Turn::Deliver) else { continue };
-        if let Some((text, handed)) = waiting(inbox) {
-            inbox.hand_over(&handed);
-            return Ok(Some(text));
+        if let Some((text, ids)) = waiting(inbox) {
+            return Ok(Some(Found { text, ids, _turn }));
         }
     }
     Ok(None)

@@ -32,10 +32,7 @@ pub enum Call {
     /// `send_message`
     Send(Draft),
     /// `read_inbox`
-    Read {
-        /// At most this many.
-        limit: usize,
-    },
+    Read(Reading),
     /// `wait_for_message`
     Wait {
         /// At most this long.
@@ -43,6 +40,15 @@ pub enum Call {
     },
     /// `put_document`
     Put(Put),
+}
+
+/// Which messages are to be shown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// At most this many.
+    pub limit: usize,
+    /// The latest, those that were read among them; else the oldest that wait.
+    pub all: bool,
 }
 
 /// A message to be sent.
@@ -62,6 +68,8 @@ pub struct Draft {
 struct ReadArguments {
     #[serde(default)]
     limit: Option<usize>,
+    #[serde(default)]
+    all: bool,
 }
 
 #[derive(Deserialize)]
@@ -102,7 +110,11 @@ pub fn all() -> Vec<Tool> {
             "read_inbox",
             "Shows messages that wait for you, the oldest first, and marks them as read. Messages come into this \
              session by themselves; use this for long ones, which are only announced.",
-            json!({"limit": {"type": "integer", "minimum": 1, "maximum": 100, "description": "At most this many"}}),
+            json!({
+                "limit": {"type": "integer", "minimum": 1, "maximum": 100, "description": "At most this many"},
+                "all": {"type": "boolean",
+                    "description": "Show the latest instead, those that were read before among them"},
+            }),
             &[],
         ),
         tool(
@@ -149,8 +161,9 @@ impl Call {
                 Some(Kind::Eval) => Err("code is not sent from here".to_owned()),
                 _ => Ok(Self::Send(draft)),
             }),
-            "read_inbox" => read::<ReadArguments>(given)
-                .map(|asked| Self::Read { limit: asked.limit.unwrap_or(INBOX_DEFAULT).clamp(1, 100) }),
+            "read_inbox" => read::<ReadArguments>(given).map(|ReadArguments { limit, all }| {
+                Self::Read(Reading { limit: limit.unwrap_or(INBOX_DEFAULT).clamp(1, 100), all })
+            }),
             "wait_for_message" => read::<WaitArguments>(given)
                 .map(|asked| Self::Wait { time: Duration::from_secs(asked.timeout_seconds).min(WAIT_MAX) }),
             "put_document" => read::<Put>(given).map(Self::Put),
@@ -244,6 +257,18 @@ pub fn read_out(messages: &[Message], uid: u32, more: bool) -> String {
     out
 }
 
+/// The latest messages, or that none is kept.
+pub fn read_out_all(messages: &[Message], uid: u32, older: bool) -> String {
+    if messages.is_empty() {
+        return "No message is kept.".to_owned();
+    }
+    let mut out = present::messages(messages, uid);
+    if older {
+        out.push_str("\n\n[rcc relay] older ones are kept as well: a higher limit shows more of them");
+    }
+    out
+}
+
 /// An error with its advice, on as many lines.
 pub fn advised(error: &dyn miette::Diagnostic) -> String {
     match error.help() {
@@ -273,8 +298,9 @@ mod tests {
 
     #[test]
     fn calls_are_read_strictly() {
-        assert_eq!(parsed("read_inbox", json!({})).unwrap(), Call::Read { limit: 20 });
-        assert_eq!(parsed("read_inbox", json!({"limit": 9999})).unwrap(), Call::Read { limit: 100 });
+        let reading = |limit, all| Call::Read(Reading { limit, all });
+        assert_eq!(parsed("read_inbox", json!({})).unwrap(), reading(20, false));
+        assert_eq!(parsed("read_inbox", json!({"limit": 9999, "all": true})).unwrap(), reading(100, true));
         let longest = Call::Wait { time: WAIT_MAX };
         assert_eq!(parsed("wait_for_message", json!({"timeout_seconds": 86_400})).unwrap(), longest);
         for (name, arguments) in [
