@@ -85,6 +85,7 @@ fn deliver(inbox: &mut Inbox, event: &str) {
     let Some((text, handed)) = waiting(inbox) else { return };
     if let Some(answer) = answer(event, &text)
         && output::print(format!("{answer}\n")).is_ok()
+        && !output::reader_has_gone(Duration::ZERO)
     {
         inbox.hand_over(&handed);
     }
@@ -116,6 +117,8 @@ fn wake(inbox: &mut Inbox) -> ExitCode {
     let mut pause = Pause::default();
     while session.lives() {
         match listen(inbox, &session) {
+            // Who ended meanwhile is told nothing, and what came waits for the next one.
+            Ok(Some(_)) if !session.lives() => return ExitCode::SUCCESS,
             Ok(Some(found)) => {
                 output::tell(&found.text);
                 inbox.hand_over(&found.ids);
@@ -140,7 +143,7 @@ struct Found {
 
 /// The next messages, until the session ends.
 fn listen(inbox: &mut Inbox, session: &Session) -> Result<Option<Found>, ClientError> {
-    let (mut client, _) = post::connect(Path::new(INSIDE_SOCKET))?;
+    let mut client = post::connect(Path::new(INSIDE_SOCKET))?;
     client.ask::<Subscribed>(&Request::Subscribe(Subscribe {}))?;
     while session.lives() {
         if client.next(Some(LOOK))?.is_none() {

@@ -92,12 +92,7 @@ impl Inbox {
     }
 
     /// Goes through them, the oldest first, until `goes_on` says no or so many were looked at; whether any are left.
-    fn each(
-        &mut self,
-        all: bool,
-        most: usize,
-        mut goes_on: impl FnMut(Letter) -> bool,
-    ) -> Result<bool, ClientError> {
+    fn each(&mut self, all: bool, most: usize, mut goes_on: impl FnMut(Letter) -> bool) -> Result<bool, ClientError> {
         let (mut after, mut looked_at) = (None, 0);
         loop {
             let ask = Ask { limit: Some(PAGE), after, all };

@@ -63,11 +63,8 @@ pub fn handed(text: &str) -> Vec<MessageId> {
 
 fn write_about(out: &mut String, message: &Message) {
     let kind = match message.kind {
-        Kind::Message => "message",
-        Kind::Prompt => "prompt",
-        Kind::Command => "command",
         Kind::Eval => "eval (shown, never executed)",
-        Kind::Response => "response",
+        kind => kind.word(),
     };
     // Writing to a String cannot fail.
     let _ = write!(out, ", kind {kind}");

@@ -203,10 +203,9 @@ pub fn new_id() -> MessageId {
 pub fn sent(to: &Address, sent: &Sent) -> String {
     let Sent { id, recipients, .. } = sent;
     match (recipients, &to.host) {
-        (0, Some(host)) => format!("Sent to {to}, id {id}: it goes to the host {host}."),
-        (0, None) => format!("Taken for {to}, id {id}, but nobody is there who gets it."),
-        (1, _) => format!("Sent to {to}, id {id}. An answer comes into this session by itself."),
-        (count, _) => format!("Sent to {to}, id {id}: {count} sessions get it."),
+        (_, Some(host)) => format!("Sent to {to}, id {id}: it goes to the host {host}."),
+        (1, None) => format!("Sent to {to}, id {id}. An answer comes into this session by itself."),
+        (count, None) => format!("Sent to {to}, id {id}: {count} sessions get it."),
     }
 }
 
@@ -225,12 +224,11 @@ pub fn changed(changed: &Changed) -> String {
 pub fn sessions(list: &Sessions) -> String {
     let mut out = String::new();
     for seen in list.sessions.iter().filter(|seen| seen.state != Presence::Ended) {
-        let host = seen.host.as_ref().map(|host| format!("@{host}")).unwrap_or_default();
         let state = if seen.state == Presence::Here { "here" } else { "away" };
         // Writing to a String cannot fail.
-        let _ = write!(out, "session:{}{host}  {state}  user {}", seen.name, shown::text(&seen.user));
+        let _ = write!(out, "session:{}  {state}  user {}", seen.name, shown::text(&seen.user));
         if let Some(project) = &seen.project {
-            let _ = write!(out, "  project:{project}{host}");
+            let _ = write!(out, "  project:{project}");
         }
         if let Some(title) = &seen.title {
             let title: String = title.chars().take(TITLE_MAX).collect();
@@ -280,7 +278,7 @@ pub fn advised(error: &dyn miette::Diagnostic) -> String {
 /// Why the relay did not do what a tool asked.
 pub fn failed(error: &ClientError) -> String {
     let mut out = advised(error);
-    if let ClientError::Refused { refusal, .. } = error
+    if let ClientError::Refused { refusal } = error
         && let Some(time) = refusal.retry_after
     {
         let _ = write!(out, "\nIt can be tried again in {} s.", time.as_secs().max(1));
