@@ -67,7 +67,8 @@ in
         default = false;
         description = ''
           Whether each user has a relay, through which the user's sandboxes exchange messages. What it
-          does is said in {file}`~/.config/rcc/config.toml`. Linux only.
+          does is said in {file}`~/.config/rcc/config.toml`. Who makes it one of a cluster there also
+          enables its bridge, once: `systemctl --user enable --now rcc-relay-bridge`. Linux only.
         '';
       };
       system.enable = lib.mkOption {

@@ -26,8 +26,6 @@ pub mod firewall;
 mod golden;
 #[cfg(target_os = "linux")]
 pub mod guest;
-#[cfg(target_os = "linux")]
-pub mod manager;
 pub mod network;
 pub mod output;
 #[cfg(target_os = "linux")]
@@ -42,6 +40,8 @@ pub mod resolver;
 pub mod run;
 #[cfg(target_os = "linux")]
 pub mod runtime;
+#[cfg(target_os = "linux")]
+pub mod sd_notify;
 #[cfg(target_os = "linux")]
 pub mod service;
 #[cfg(target_os = "linux")]

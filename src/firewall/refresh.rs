@@ -9,9 +9,9 @@ use super::loaded::Loaded;
 use super::nft;
 use super::onlink::OnLinkError;
 use super::surroundings::{self, RESOLV_CONF};
-use crate::manager;
 use crate::policy::ruleset::{Ruleset, Version};
 use crate::policy::{Holder, Policy, Surroundings};
+use crate::sd_notify;
 use rustix::fs::{FlockOperation, flock};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -97,7 +97,7 @@ pub(super) fn watch_in(
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| WatchError::Running)?;
     let mut watched = Watched::load(run, resolv_conf, load)?;
     let mut failed = watched.tell(companion, None);
-    manager::ready();
+    sd_notify::ready();
     let mut looked = Instant::now();
     loop {
         let patience = if watched.end_sessions() || failed.is_some() { SOON } else { LOOK_AGAIN };

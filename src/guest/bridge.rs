@@ -196,7 +196,7 @@ pub fn carry(relay: &Path, desk: &Desk, inbox: &Arc<Mutex<Inbox>>) {
 }
 
 fn listen(relay: &Path, desk: &Desk, inbox: &Arc<Mutex<Inbox>>) -> Result<(), ClientError> {
-    let (mut client, _) = post::connect(relay)?;
+    let mut client = post::connect(relay)?;
     client.ask::<Subscribed>(&Request::Subscribe(Subscribe {}))?;
     loop {
         match client.next(Some(HEARTBEAT))? {

@@ -14,6 +14,7 @@ use crate::relay::wire::answer::{Nothing, Subscribed};
 use crate::relay::wire::{Associate, Request, Subscribe};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
@@ -84,6 +85,7 @@ fn deliver(inbox: &mut Inbox, event: &str) {
     let Some((text, handed)) = waiting(inbox) else { return };
     if let Some(answer) = answer(event, &text)
         && output::print(format!("{answer}\n")).is_ok()
+        && !output::reader_has_gone(Duration::ZERO)
     {
         inbox.hand_over(&handed);
     }
@@ -115,8 +117,11 @@ fn wake(inbox: &mut Inbox) -> ExitCode {
     let mut pause = Pause::default();
     while session.lives() {
         match listen(inbox, &session) {
-            Ok(Some(text)) => {
-                output::tell(text);
+            // Who ended meanwhile is told nothing, and what came waits for the next one.
+            Ok(Some(_)) if !session.lives() => return ExitCode::SUCCESS,
+            Ok(Some(found)) => {
+                output::tell(&found.text);
+                inbox.hand_over(&found.ids);
                 return ExitCode::from(WAKE);
             }
             Ok(None) => return ExitCode::SUCCESS,
@@ -129,9 +134,16 @@ fn wake(inbox: &mut Inbox) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Messages that are being handed over.
+struct Found {
+    text: String,
+    ids: Vec<MessageId>,
+    _turn: File,
+}
+
 /// The next messages, until the session ends.
-fn listen(inbox: &mut Inbox, session: &Session) -> Result<Option<String>, ClientError> {
-    let (mut client, _) = post::connect(Path::new(INSIDE_SOCKET))?;
+fn listen(inbox: &mut Inbox, session: &Session) -> Result<Option<Found>, ClientError> {
+    let mut client = post::connect(Path::new(INSIDE_SOCKET))?;
     client.ask::<Subscribed>(&Request::Subscribe(Subscribe {}))?;
     while session.lives() {
         if client.next(Some(LOOK))?.is_none() {
@@ -139,9 +151,8 @@ fn listen(inbox: &mut Inbox, session: &Session) -> Result<Option<String>, Client
         }
         // Whoever has the turn may be handing it over.
         let Some(_turn) = inbox.ledger.await_turn(Turn::Deliver) else { continue };
-        if let Some((text, handed)) = waiting(inbox) {
-            inbox.hand_over(&handed);
-            return Ok(Some(text));
+        if let Some((text, ids)) = waiting(inbox) {
+            return Ok(Some(Found { text, ids, _turn }));
         }
     }
     Ok(None)

@@ -1,7 +1,6 @@
 //! Requests to the relay that outlive its restarts.
 
 use crate::relay::client::{Client, ClientError};
-use crate::relay::name::SessionName;
 use crate::relay::wire::answer::Registered;
 use crate::relay::wire::{Reason, Register, Request, VERSION};
 use serde::de::DeserializeOwned;
@@ -33,15 +32,15 @@ impl Pause {
     }
 }
 
-/// Connects as the session that the socket is; the second value is its name.
+/// Connects as the session that the socket is.
 ///
 /// # Errors
 /// If nobody listens, or the relay says no.
-pub fn connect(path: &Path) -> Result<(Client, SessionName), ClientError> {
+pub fn connect(path: &Path) -> Result<Client, ClientError> {
     let mut client = Client::connect(path)?;
     let register = Register { name: None, session_id: None, secret: None, version: Some(VERSION) };
-    let registered: Registered = client.ask(&Request::Register(register))?;
-    Ok((client, registered.session))
+    client.ask::<Registered>(&Request::Register(register))?;
+    Ok(client)
 }
 
 /// A connection that is made when it is needed, and again when it broke.
@@ -50,7 +49,7 @@ pub struct Post {
     path: PathBuf,
     /// How long a relay that is away is waited for.
     patience: Duration,
-    connected: Option<(Client, SessionName)>,
+    connected: Option<Client>,
 }
 
 impl Post {
@@ -82,19 +81,10 @@ impl Post {
         }
     }
 
-    /// The session's own name.
-    ///
-    /// # Errors
-    /// The same.
-    pub fn name(&mut self) -> Result<SessionName, ClientError> {
-        self.client()?;
-        Ok(self.connected.as_ref().map(|(_, name)| name.clone()).expect("connected above"))
-    }
-
     fn client(&mut self) -> Result<&mut Client, ClientError> {
         if self.connected.is_none() {
             self.connected = Some(connect(&self.path)?);
         }
-        Ok(&mut self.connected.as_mut().expect("connected above").0)
+        Ok(self.connected.as_mut().expect("connected above"))
     }
 }

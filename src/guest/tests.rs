@@ -1,8 +1,10 @@
 //! The MCP server between a client, a relay and a messaging socket, all of them scripted.
 
 use super::Delivery;
+use super::inbox::Inbox;
 use super::ledger::{Ledger, Turn};
 use super::mcp::Server;
+use super::post::Post;
 use super::present::tests::letter;
 use crate::relay::wire::Message;
 use serde_json::{Value, json};
@@ -15,10 +17,11 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A relay with one session: keeps messages until they are acknowledged.
+/// A relay with one session: messages wait until they are acknowledged.
 #[derive(Clone, Default)]
 struct Relay {
     waiting: Arc<Mutex<Vec<Message>>>,
+    read: Arc<Mutex<Vec<Value>>>,
     clients: Arc<Mutex<Vec<UnixStream>>>,
     subscribers: Arc<Mutex<Vec<UnixStream>>>,
     sent: Arc<Mutex<Vec<Value>>>,
@@ -60,11 +63,26 @@ impl Relay {
                 self.subscribers.lock().unwrap().push(writer.try_clone().unwrap());
                 json!({"waiting": waiting.len()})
             }
-            "inbox" => json!({"messages": *waiting, "more": false}),
+            "inbox" => {
+                let mut listed: Vec<Value> = waiting.iter().map(|it| serde_json::to_value(it).unwrap()).collect();
+                if request["all"] == true {
+                    listed.splice(0..0, self.read.lock().unwrap().iter().cloned());
+                }
+                let after = listed.iter().position(|it| it["id"] == request["after"]).map_or(0, |at| at + 1);
+                let limit = request["limit"].as_u64().unwrap() as usize;
+                let page: Vec<&Value> = listed[after..].iter().take(limit).collect();
+                json!({"messages": page, "more": after + page.len() < listed.len()})
+            }
             "ack" => {
-                let before = waiting.len();
-                waiting.retain(|it| !request["ids"].as_array().unwrap().contains(&json!(it.id)));
-                json!({"acked": before - waiting.len()})
+                let acked = |it: &mut Message| request["ids"].as_array().unwrap().contains(&json!(it.id));
+                let read: Vec<Message> = waiting.extract_if(.., acked).collect();
+                let count = read.len();
+                self.read.lock().unwrap().extend(read.into_iter().map(|it| {
+                    let mut letter = serde_json::to_value(it).unwrap();
+                    letter["read"] = json!(2);
+                    letter
+                }));
+                json!({"acked": count})
             }
             "query" => json!({"groups": ["all"], "sessions": [
                 {"name": "api-1a2b", "user": "alice", "project": "api", "state": "here", "opened": 1, "heard": 1,
@@ -122,6 +140,8 @@ struct Session {
     client: BufReader<UnixStream>,
     pushed: Receiver<String>,
     asked: u64,
+    /// The last call of a tool.
+    called: u64,
     _dir: tempfile::TempDir,
 }
 
@@ -145,7 +165,7 @@ impl Session {
             runtime.block_on(server.serve_on(theirs))
         });
         ours.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut session = Self { relay, ledger, client: BufReader::new(ours), pushed, asked: 0, _dir: dir };
+        let mut session = Self { relay, ledger, client: BufReader::new(ours), pushed, asked: 0, called: 0, _dir: dir };
         let client = json!({"name": "test", "version": "1"});
         session.ask("initialize", json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client}));
         session.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
@@ -172,6 +192,19 @@ impl Session {
         serde_json::from_str(&line).unwrap()
     }
 
+    /// Gives the last call up; the server has heard it then.
+    fn give_up(&mut self) {
+        let params = json!({"requestId": self.called});
+        self.say(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}));
+        self.is_heard();
+    }
+
+    /// All that was said to the server until now it has begun to do.
+    fn is_heard(&mut self) {
+        let pong = self.ask("ping", json!({}));
+        assert_eq!(pong["result"], json!({}), "{pong}");
+    }
+
     /// What a tool says, and whether it failed.
     fn call(&mut self, name: &str, arguments: Value) -> (String, bool) {
         self.begin_call(name, arguments);
@@ -180,6 +213,7 @@ impl Session {
 
     fn begin_call(&mut self, name: &str, arguments: Value) {
         self.begin("tools/call", json!({"name": name, "arguments": arguments}));
+        self.called = self.asked;
     }
 
     fn said(&mut self) -> (String, bool) {
@@ -265,6 +299,68 @@ fn a_tool_that_waits_gets_the_message_instead_of_the_session() {
 }
 
 #[test]
+fn a_message_that_is_found_for_a_call_that_was_given_up_goes_on_waiting() {
+    let mut session = Session::new(false, true, vec![letter("m1", "one")]);
+    for (tool, arguments) in [("wait_for_message", json!({"timeout_seconds": 30})), ("read_inbox", json!({}))] {
+        // The relay does not answer meanwhile.
+        let waiting = session.relay.waiting.clone();
+        let held = waiting.lock().unwrap();
+        session.begin_call(tool, arguments);
+        session.is_heard();
+        session.give_up();
+        drop(held);
+    }
+    assert!(session.call("read_inbox", json!({})).0.contains("> one"));
+    assert!(session.relay.waits(0));
+}
+
+#[test]
+fn what_came_for_a_call_that_was_given_up_goes_into_the_session() {
+    let mut session = Session::new(true, true, vec![]);
+    session.begin_call("wait_for_message", json!({"timeout_seconds": 30}));
+    session.is_heard();
+    let (waiting, subscribers) = (session.relay.waiting.clone(), session.relay.subscribers.clone());
+    assert!(within(|| !subscribers.lock().unwrap().is_empty()));
+    let mut held = waiting.lock().unwrap();
+    held.push(letter("m1", "one"));
+    subscribers.lock().unwrap().iter().for_each(|subscriber| push(subscriber, &letter("m1", "one")));
+    // The bridge leaves it to the tool, which asks the relay for it.
+    std::thread::sleep(Duration::from_millis(300));
+    session.give_up();
+    drop(held);
+    assert!(session.next_push().contains("> one"));
+}
+
+#[test]
+fn what_was_read_is_shown_once_more_on_demand() {
+    let mut session = Session::new(false, true, vec![letter("m1", "one"), letter("m2", "two")]);
+    assert!(session.call("read_inbox", json!({"limit": 1})).0.contains("> one"));
+    assert!(session.relay.waits(1));
+    let (said, _) = session.call("read_inbox", json!({"all": true}));
+    assert!(said.contains("> one") && said.contains("> two") && !said.contains("older ones"), "{said}");
+    assert!(session.relay.waits(0), "what was shown is read");
+    let (said, _) = session.call("read_inbox", json!({"all": true, "limit": 1}));
+    assert!(!said.contains("> one") && said.contains("> two") && said.contains("older ones"), "{said}");
+}
+
+#[test]
+fn many_long_messages_do_not_hide_a_short_one_behind_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (relay, socket) = (Relay::default(), dir.path().join("relay"));
+    relay.listen(&socket);
+    let ledger = Ledger::open(&dir.path().join("ledger")).unwrap();
+    let long = (0..150).map(|n| letter(&format!("l{n}"), &"long ".repeat(4000)));
+    relay.waiting.lock().unwrap().extend(long.chain([letter("m1", "short")]));
+    let mut inbox = Inbox { post: Post::new(&socket, PATIENCE), ledger };
+    let told: Vec<_> = std::iter::from_fn(|| inbox.to_push(1000).unwrap()).take(10).collect();
+    let announced = told.iter().flat_map(|(text, _)| text.lines()).filter(|line| line.contains("20000 bytes")).count();
+    assert_eq!(announced, 150, "each is announced once");
+    let (text, ids) = told.last().unwrap();
+    assert!(text.contains("> short"), "{text}");
+    assert_eq!(ids, &["m1".parse().unwrap()]);
+}
+
+#[test]
 fn without_a_messaging_socket_the_inbox_is_read_and_acknowledged() {
     let mut session = Session::new(false, true, vec![letter("m1", "one"), letter("m2", "two")]);
     assert!(session.ledger.take(Turn::Deliver).is_some(), "the hooks may deliver");
@@ -291,8 +387,9 @@ fn a_message_is_sent_under_an_id_of_its_own_to_a_session_whose_name_begins_so() 
     let sent = session.relay.sent.lock().unwrap()[0].clone();
     assert_eq!((&sent["to"], &sent["kind"]), (&json!("session:api-1a2b"), &json!("response")));
     assert_eq!(sent["id"].as_str().unwrap().len(), 17);
-    let (said, failed) = session.call("send_message", json!({"to": "nobody", "text": "hello"}));
-    assert!(said.contains("no session is called 'nobody'") && failed, "{said}");
+    // The relay may know a session that it does not list.
+    let (said, failed) = session.call("send_message", json!({"to": "older", "text": "hello"}));
+    assert!(said.starts_with("Sent to session:older, id g") && !failed, "{said}");
 }
 
 #[test]

@@ -32,10 +32,7 @@ pub enum Call {
     /// `send_message`
     Send(Draft),
     /// `read_inbox`
-    Read {
-        /// At most this many.
-        limit: usize,
-    },
+    Read(Reading),
     /// `wait_for_message`
     Wait {
         /// At most this long.
@@ -43,6 +40,15 @@ pub enum Call {
     },
     /// `put_document`
     Put(Put),
+}
+
+/// Which messages are to be shown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// At most this many.
+    pub limit: usize,
+    /// The latest, those that were read among them; else the oldest that wait.
+    pub all: bool,
 }
 
 /// A message to be sent.
@@ -62,6 +68,8 @@ pub struct Draft {
 struct ReadArguments {
     #[serde(default)]
     limit: Option<usize>,
+    #[serde(default)]
+    all: bool,
 }
 
 #[derive(Deserialize)]
@@ -102,7 +110,11 @@ pub fn all() -> Vec<Tool> {
             "read_inbox",
             "Shows messages that wait for you, the oldest first, and marks them as read. Messages come into this \
              session by themselves; use this for long ones, which are only announced.",
-            json!({"limit": {"type": "integer", "minimum": 1, "maximum": 100, "description": "At most this many"}}),
+            json!({
+                "limit": {"type": "integer", "minimum": 1, "maximum": 100, "description": "At most this many"},
+                "all": {"type": "boolean",
+                    "description": "Show the latest instead, those that were read before among them"},
+            }),
             &[],
         ),
         tool(
@@ -149,8 +161,9 @@ impl Call {
                 Some(Kind::Eval) => Err("code is not sent from here".to_owned()),
                 _ => Ok(Self::Send(draft)),
             }),
-            "read_inbox" => read::<ReadArguments>(given)
-                .map(|asked| Self::Read { limit: asked.limit.unwrap_or(INBOX_DEFAULT).clamp(1, 100) }),
+            "read_inbox" => read::<ReadArguments>(given).map(|ReadArguments { limit, all }| {
+                Self::Read(Reading { limit: limit.unwrap_or(INBOX_DEFAULT).clamp(1, 100), all })
+            }),
             "wait_for_message" => read::<WaitArguments>(given)
                 .map(|asked| Self::Wait { time: Duration::from_secs(asked.timeout_seconds).min(WAIT_MAX) }),
             "put_document" => read::<Put>(given).map(Self::Put),
@@ -190,10 +203,9 @@ pub fn new_id() -> MessageId {
 pub fn sent(to: &Address, sent: &Sent) -> String {
     let Sent { id, recipients, .. } = sent;
     match (recipients, &to.host) {
-        (0, Some(host)) => format!("Sent to {to}, id {id}: it goes to the host {host}."),
-        (0, None) => format!("Taken for {to}, id {id}, but nobody is there who gets it."),
-        (1, _) => format!("Sent to {to}, id {id}. An answer comes into this session by itself."),
-        (count, _) => format!("Sent to {to}, id {id}: {count} sessions get it."),
+        (_, Some(host)) => format!("Sent to {to}, id {id}: it goes to the host {host}."),
+        (1, None) => format!("Sent to {to}, id {id}. An answer comes into this session by itself."),
+        (count, None) => format!("Sent to {to}, id {id}: {count} sessions get it."),
     }
 }
 
@@ -212,12 +224,11 @@ pub fn changed(changed: &Changed) -> String {
 pub fn sessions(list: &Sessions) -> String {
     let mut out = String::new();
     for seen in list.sessions.iter().filter(|seen| seen.state != Presence::Ended) {
-        let host = seen.host.as_ref().map(|host| format!("@{host}")).unwrap_or_default();
         let state = if seen.state == Presence::Here { "here" } else { "away" };
         // Writing to a String cannot fail.
-        let _ = write!(out, "session:{}{host}  {state}  user {}", seen.name, shown::text(&seen.user));
+        let _ = write!(out, "session:{}  {state}  user {}", seen.name, shown::text(&seen.user));
         if let Some(project) = &seen.project {
-            let _ = write!(out, "  project:{project}{host}");
+            let _ = write!(out, "  project:{project}");
         }
         if let Some(title) = &seen.title {
             let title: String = title.chars().take(TITLE_MAX).collect();
@@ -244,6 +255,18 @@ pub fn read_out(messages: &[Message], uid: u32, more: bool) -> String {
     out
 }
 
+/// The latest messages, or that none is kept.
+pub fn read_out_all(messages: &[Message], uid: u32, older: bool) -> String {
+    if messages.is_empty() {
+        return "No message is kept.".to_owned();
+    }
+    let mut out = present::messages(messages, uid);
+    if older {
+        out.push_str("\n\n[rcc relay] older ones are kept as well: a higher limit shows more of them");
+    }
+    out
+}
+
 /// An error with its advice, on as many lines.
 pub fn advised(error: &dyn miette::Diagnostic) -> String {
     match error.help() {
@@ -255,7 +278,7 @@ pub fn advised(error: &dyn miette::Diagnostic) -> String {
 /// Why the relay did not do what a tool asked.
 pub fn failed(error: &ClientError) -> String {
     let mut out = advised(error);
-    if let ClientError::Refused { refusal, .. } = error
+    if let ClientError::Refused { refusal } = error
         && let Some(time) = refusal.retry_after
     {
         let _ = write!(out, "\nIt can be tried again in {} s.", time.as_secs().max(1));
@@ -273,8 +296,9 @@ mod tests {
 
     #[test]
     fn calls_are_read_strictly() {
-        assert_eq!(parsed("read_inbox", json!({})).unwrap(), Call::Read { limit: 20 });
-        assert_eq!(parsed("read_inbox", json!({"limit": 9999})).unwrap(), Call::Read { limit: 100 });
+        let reading = |limit, all| Call::Read(Reading { limit, all });
+        assert_eq!(parsed("read_inbox", json!({})).unwrap(), reading(20, false));
+        assert_eq!(parsed("read_inbox", json!({"limit": 9999, "all": true})).unwrap(), reading(100, true));
         let longest = Call::Wait { time: WAIT_MAX };
         assert_eq!(parsed("wait_for_message", json!({"timeout_seconds": 86_400})).unwrap(), longest);
         for (name, arguments) in [

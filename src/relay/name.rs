@@ -137,6 +137,13 @@ impl MessageId {
     }
 }
 
+impl ProjectName {
+    /// Without what tells it from others of that name: the project's directory.
+    pub fn base(&self) -> &str {
+        self.0.split_once('~').map_or(&*self.0, |(base, _)| base)
+    }
+}
+
 /// To whom a message goes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

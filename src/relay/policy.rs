@@ -193,14 +193,9 @@ impl Policy {
             Pattern::Any => true,
             Pattern::User(name) => party.user == name,
             Pattern::Root(path) => party.root == Some(path),
-            Pattern::Project(name) => party.project.is_some_and(|project| base(project) == base(name)),
+            Pattern::Project(name) => party.project.is_some_and(|project| project.base() == name.base()),
         }
     }
-}
-
-/// A project's name without what tells it from others of that name.
-fn base(project: &ProjectName) -> &str {
-    project.as_str().split_once('~').map_or(project.as_str(), |(base, _)| base)
 }
 
 #[cfg(test)]

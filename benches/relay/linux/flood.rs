@@ -7,7 +7,7 @@ use super::table::{Table, median, micros, quantile};
 use rcc::relay::client::stream;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
@@ -79,7 +79,7 @@ fn listen_only((_mouth, ear): Session, start: Instant) -> Vec<Duration> {
 }
 
 /// Until it is over; whoever is thrown out comes again.
-fn flood(socket: &PathBuf, over: &AtomicBool, said: &AtomicU64) {
+fn flood(socket: &Path, over: &AtomicBool, said: &AtomicU64) {
     let mut connections: Vec<Option<UnixStream>> = (0..CONNECTIONS).map(|_| None).collect();
     let (mut answers, mut number) = (vec![0; 64 << 10], 0_usize);
     while !over.load(Relaxed) {

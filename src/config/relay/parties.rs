@@ -9,6 +9,7 @@ use crate::relay::wire::Kind;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::str::FromStr;
 
 /// What a rule carries that says nothing else: everything but code.
 const KINDS: [Kind; 4] = [Kind::Message, Kind::Prompt, Kind::Command, Kind::Response];
@@ -180,7 +181,7 @@ fn kinds(value: Value<'_, '_>) -> Option<BTreeSet<Kind>> {
     }
     let mut complete = true;
     let kinds = value.list("a list of kinds like [\"message\", \"prompt\"]", |item| {
-        let kind = item.parse("a kind of messages", kind);
+        let kind = item.parse("a kind of messages", Kind::from_str);
         complete &= kind.is_some();
         if kind == Some(Kind::Eval) {
             let message = "what is allowed here is code that the receiver's client evaluates";
@@ -189,17 +190,6 @@ fn kinds(value: Value<'_, '_>) -> Option<BTreeSet<Kind>> {
         kind
     })?;
     complete.then(|| kinds.into_iter().collect())
-}
-
-fn kind(text: &str) -> Result<Kind, &'static str> {
-    match text {
-        "message" => Ok(Kind::Message),
-        "prompt" => Ok(Kind::Prompt),
-        "command" => Ok(Kind::Command),
-        "response" => Ok(Kind::Response),
-        "eval" => Ok(Kind::Eval),
-        _ => Err("expected \"message\", \"prompt\", \"command\", \"response\" or \"eval\""),
-    }
 }
 
 #[cfg(test)]

@@ -90,15 +90,13 @@ pub enum ClientError {
     Refused {
         /// Why.
         refusal: Refusal,
-        /// More about it: those by that name, where it is ambiguous.
-        data: Option<Value>,
     },
 }
 
 impl ClientError {
     fn not_running(path: &Path) -> Self {
         let remedy = if path == Path::new(INSIDE_SOCKET) {
-            "it runs on the host: `rcc relay start` there, then start this sandbox again"
+            "it runs on the host: `rcc relay start` there; a sandbox that has this socket is heard again by itself"
         } else if path == super::place::Place::system().socket() {
             "`sudo systemctl start rcc-relay` starts it"
         } else {
@@ -110,7 +108,7 @@ impl ClientError {
     /// The relay's reason, where it refused.
     pub fn reason(&self) -> Option<Reason> {
         match self {
-            Self::Refused { refusal, .. } => Some(refusal.reason),
+            Self::Refused { refusal } => Some(refusal.reason),
             _ => None,
         }
     }
@@ -123,10 +121,8 @@ impl ClientError {
 
 /// What the relay writes without being asked.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Pushed {
-    /// A message, for a client that subscribed.
+enum Pushed {
     Message(Box<Message>),
-    /// Something that a client that subscribed may want to know.
     Notice(Notice),
 }
 
@@ -242,14 +238,6 @@ impl Client {
         }
     }
 
-    /// [`Client::next`] with the notices.
-    ///
-    /// # Errors
-    /// The same.
-    pub fn next_pushed(&mut self, timeout: Option<Duration>) -> Result<Option<Pushed>, ClientError> {
-        self.pushed_before(timeout.map(|timeout| Instant::now() + timeout))
-    }
-
     fn pushed_before(&mut self, deadline: Option<Instant>) -> Result<Option<Pushed>, ClientError> {
         if let Some((pushed, length)) = self.pushed.pop_front() {
             self.pushed_bytes -= length;
@@ -322,7 +310,7 @@ fn outcome(answer: Response) -> Result<Value, ClientError> {
     let Some(error) = answer.error else { return Ok(answer.data.unwrap_or_else(|| Value::Object(Default::default()))) };
     let reason = answer.reason.ok_or_else(|| ClientError::Garbled(format!("an error without a reason: {error}")))?;
     let retry_after = answer.retry_after.map(Duration::from_millis);
-    Err(ClientError::Refused { refusal: Refusal { reason, error, retry_after }, data: answer.data })
+    Err(ClientError::Refused { refusal: Refusal { reason, error, retry_after } })
 }
 
 /// The `type` of what was just written.

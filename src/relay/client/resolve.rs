@@ -62,16 +62,19 @@ pub fn session<'a>(text: &str, sessions: &'a [Seen]) -> Result<&'a Seen, Unresol
     }
 }
 
-/// To whom a message goes: an address as it is, or the name of a session or its beginning.
+/// To whom a message goes: an address as it is, or the name of a session or its beginning. What is not among the
+/// sessions goes as it is, too: the relay lists the latest alone, and knows all of them.
 ///
 /// # Errors
-/// Those of [`session`], or if the text can be no address.
+/// If it is the beginning of several names, or can be no address.
 pub fn recipient(text: &str, sessions: &[Seen]) -> Result<Address, Unresolved> {
     let address: Address = text.parse().map_err(|source| Unresolved::Address { text: text.to_owned(), source })?;
     match (&address.to, &address.host) {
-        (Recipient::Session(name), None) => {
-            Ok(Recipient::Session(session(name.as_str(), sessions)?.name.clone()).into())
-        }
+        (Recipient::Session(name), None) => match session(name.as_str(), sessions) {
+            Ok(seen) => Ok(Recipient::Session(seen.name.clone()).into()),
+            Err(Unresolved::None { .. }) => Ok(address),
+            Err(ambiguous) => Err(ambiguous),
+        },
         // Another host's relay knows its own.
         _ => Ok(address),
     }
@@ -132,6 +135,13 @@ mod tests {
         for text in ["", "nobody", "api-1a2b-"] {
             assert!(matches!(session(text, &sessions()), Err(Unresolved::None { .. })), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_session_that_is_not_listed_is_for_the_relay_to_find() {
+        assert_eq!(recipient("nobody", &sessions()).unwrap().to_string(), "session:nobody");
+        assert!(matches!(recipient("web-", &[]), Ok(Address { host: None, .. })));
+        assert!(matches!(recipient("ap", &sessions()), Err(Unresolved::Ambiguous { .. })));
         assert!(matches!(recipient("a/b", &sessions()), Err(Unresolved::Address { .. })));
     }
 

@@ -92,7 +92,7 @@ fn messages_that_come_before_an_answer_are_kept_in_order() {
     assert_eq!(subscribed.waiting, 2);
     assert_eq!(scripted.next().as_deref(), Some("m1"));
     assert_eq!(scripted.ack().unwrap().acked, 1);
-    let notice = scripted.client.next_pushed(Some(Duration::ZERO)).unwrap();
+    let notice = scripted.client.pushed_before(Some(Instant::now())).unwrap();
     assert!(matches!(notice, Some(Pushed::Notice(notice)) if notice.name == "worktable"));
     assert_eq!([scripted.next(), scripted.next()], [Some("m2".into()), Some("m3".into())]);
     assert_eq!(scripted.next(), None);
@@ -186,7 +186,7 @@ fn what_is_pushed_and_not_taken_has_a_bound() {
     let notice = || Pushed::Notice(Notice { name: "worktable".into(), data: None });
     scripted.client.keep(notice(), PUSHED_MAX).unwrap();
     assert!(matches!(scripted.client.keep(notice(), 1), Err(ClientError::Overrun)));
-    scripted.client.next_pushed(None).unwrap();
+    scripted.client.pushed_before(None).unwrap();
     scripted.client.keep(notice(), 1).unwrap();
     scripted.end();
 }

@@ -16,7 +16,7 @@ use super::name::Moment;
 use super::place::Place;
 use super::policy::Policy;
 use super::writer::{Gone, Writer, WriterConfig, WriterError};
-use crate::manager;
+use crate::sd_notify;
 use crate::shown;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sockets::SocketError;
@@ -98,7 +98,7 @@ pub fn run(start: Start) -> Result<(), DaemonError> {
     if rustix::process::geteuid().is_root() {
         return Err(DaemonError::Root);
     }
-    serve(start, manager::sockets())
+    serve(start, sd_notify::sockets())
 }
 
 fn serve(start: Start, inherited: Vec<OwnedFd>) -> Result<(), DaemonError> {
@@ -164,9 +164,9 @@ async fn relay(
     spawn_local(core::ticks(core.clone()));
     spawn_local(cache::keep(core.clone()));
     spawn_local(client::accept_shared(core.clone(), listener));
-    manager::ready();
+    sd_notify::ready();
     core.stopped().await;
-    manager::stopping();
+    sd_notify::stopping();
     core.farewell();
     tokio::time::sleep(FAREWELL).await;
     Ok(())

@@ -145,11 +145,6 @@ impl Journal {
         self.head
     }
 
-    /// The number of its first entry that is still there; 0 if there is none.
-    pub fn first(&self) -> u64 {
-        self.past.first().map_or_else(|| self.current.as_ref().map_or(0, |current| current.first), |past| past.first)
-    }
-
     /// Reads its entries from number `from` on.
     pub fn entries(&self, from: u64) -> Entries<'_> {
         Entries::new(&self.directory, from)

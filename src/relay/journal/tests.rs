@@ -246,11 +246,11 @@ fn only_whole_files_that_are_old_go_and_the_chain_says_so() {
     assert_eq!(journal.old(Moment(100 * DAY), None).unwrap().last, 6, "the newest file stays");
     add(&mut journal, 2 * DAY + 5, &[Event::Pruned { first: old.first, last: old.last }]);
     journal.remove(&old).unwrap();
-    assert_eq!((files(&dir).len(), journal.first()), (2, 4));
-    assert_eq!(report(&dir, Some(journal.head())).faults, []);
+    let left = report(&dir, Some(journal.head()));
+    assert_eq!((files(&dir).len(), left.first, left.faults), (2, 4, vec![]));
     drop(journal);
     let (journal, mended) = open(&dir);
-    assert_eq!((journal.first(), journal.head().n, mended.len()), (4, 10, 0));
+    assert_eq!((journal.head().n, mended.len()), (10, 0));
 }
 
 #[test]

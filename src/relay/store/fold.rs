@@ -1,7 +1,7 @@
 //! What each event makes of the store.
 
 use super::mailbox::{key, session_key};
-use super::row::{stored, word};
+use super::row::stored;
 use super::{Store, StoreError};
 use crate::relay::event::{Event, Schedule, Session};
 use crate::relay::journal::Head;
@@ -171,7 +171,7 @@ fn insert(store: &Connection, n: i64, message: &Message) -> Result<()> {
         from.user,
         from.uid,
         message.to.to_string(),
-        word(message.kind),
+        message.kind.word(),
         message.reply_to.as_ref().map(|id| id.as_str()),
         stored(Moment(message.seq)),
         stored(message.accepted),

@@ -10,10 +10,10 @@ use rusqlite::{Connection, Result, params};
 use std::time::Duration;
 
 /// How long a message that was read is kept: a person who asks for the whole inbox looks at the last working day.
-pub const KEPT_READ: Duration = Duration::from_secs(24 * 3600);
+const KEPT_READ: Duration = Duration::from_secs(24 * 3600);
 /// How long after it was accepted a message that waits nowhere is kept, so that a sender that did not hear of the
 /// receipt and tries again sends nothing twice.
-pub const KEPT_SETTLED: Duration = Duration::from_secs(24 * 3600);
+const KEPT_SETTLED: Duration = Duration::from_secs(24 * 3600);
 /// Messages that are looked at in one go, about a millisecond.
 const SLICE: usize = 500;
 

@@ -23,7 +23,6 @@ mod tests;
 pub use debts::Debt;
 pub use error::StoreError;
 pub use fold::Recorded;
-pub use forget::{KEPT_READ, KEPT_SETTLED};
 pub use query::{Clash, Listed, Listing, Overdue};
 pub use restore::{renew, restore};
 pub use schema::head;

@@ -1,12 +1,12 @@
 //! What is asked of the store.
 
 use super::mailbox::{key, mailbox};
-use super::row::{self, COLUMNS, COUNT, maybe_moment, message, moment, number, parsed, stored, unreadable};
+use super::row::{COLUMNS, COUNT, maybe_moment, message, moment, number, parsed, stored, unreadable};
 use super::{Store, StoreError};
 use crate::relay::commit::{Remains, Remembered, Waiting};
 use crate::relay::event::{Schedule, Session};
 use crate::relay::name::{Mailbox, MessageId, Moment, SessionName};
-use crate::relay::wire::{Message, Sender};
+use crate::relay::wire::Message;
 use rusqlite::{OptionalExtension, Result, Row, params};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -129,45 +129,10 @@ impl Store {
         found.map_err(self.error("look for a message in"))
     }
 
-    /// Messages whose id begins so, at most `limit`, of those for which `visible` holds: it hears who sent one
-    /// and in which mailboxes it is or was. Looks at a thousand at most.
-    ///
-    /// # Errors
-    /// If the database cannot be read.
-    pub fn find(
-        &self,
-        prefix: &str,
-        limit: usize,
-        visible: &dyn Fn(&Sender, &[Mailbox]) -> bool,
-    ) -> std::result::Result<Vec<Message>, StoreError> {
-        self.read_found(prefix, limit, visible).map_err(self.error("look for a message in"))
-    }
-
-    fn read_found(
-        &self,
-        prefix: &str,
-        limit: usize,
-        visible: &dyn Fn(&Sender, &[Mailbox]) -> bool,
-    ) -> Result<Vec<Message>> {
-        // No character of an id is behind this one.
-        let (end, mut found) = (format!("{prefix}\u{7f}"), Vec::new());
-        let candidates = "SELECT m.id, m.session, m.host, m.project, m.user, m.uid, m.key FROM messages m
-                          WHERE m.id >= ?1 AND m.id < ?2 ORDER BY m.id, m.key LIMIT 1000";
-        let mut candidates = self.connection.prepare_cached(candidates)?;
-        let mut rows = candidates.query([prefix, &end])?;
-        while let Some(row) = rows.next()?.filter(|_| found.len() < limit) {
-            let number: i64 = row.get(6)?;
-            if visible(&row::sender(row)?, &self.mailboxes(number, "IN (0, 1)")?) {
-                let whole = format!("SELECT {COLUMNS} FROM messages m WHERE m.key = ?1");
-                found.push(self.connection.prepare_cached(&whole)?.query_row([number], message)?);
-            }
-        }
-        Ok(found)
-    }
-
-    fn mailboxes(&self, number: i64, done: &str) -> Result<Vec<Mailbox>> {
-        let statement = format!("SELECT mailbox FROM deliveries WHERE message = ?1 AND done {done}");
-        self.connection.prepare_cached(&statement)?.query_map([number], |row| mailbox_of(row, 0))?.collect()
+    /// Where it waits.
+    fn mailboxes(&self, number: i64) -> Result<Vec<Mailbox>> {
+        let statement = "SELECT mailbox FROM deliveries WHERE message = ?1 AND done = 0";
+        self.connection.prepare_cached(statement)?.query_map([number], |row| mailbox_of(row, 0))?.collect()
     }
 
     /// How a message stands to those that are here.
@@ -208,7 +173,7 @@ impl Store {
             let mut statement = self.connection.prepare_cached(statement)?;
             let mut rows = statement.query(params![stored(now), limit])?;
             while let Some(row) = rows.next()? {
-                let mailboxes = self.mailboxes(row.get(2)?, "= 0")?;
+                let mailboxes = self.mailboxes(row.get(2)?)?;
                 if mailboxes.is_empty() {
                     settled.push((row.get(3)?, row.get(2)?));
                 } else {

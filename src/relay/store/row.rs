@@ -1,7 +1,7 @@
 //! Messages as rows, and rows as messages.
 
 use crate::relay::name::{HostName, Moment};
-use crate::relay::wire::{Kind, Message, Sender};
+use crate::relay::wire::{Message, Sender};
 use rusqlite::Row;
 use rusqlite::types::Type;
 use std::str::FromStr;
@@ -63,7 +63,7 @@ pub(super) fn host(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<HostName
 }
 
 /// The sender, of the first columns.
-pub(super) fn sender(row: &Row<'_>) -> rusqlite::Result<Sender> {
+fn sender(row: &Row<'_>) -> rusqlite::Result<Sender> {
     Ok(Sender {
         session: parsed(row, 1)?,
         host: host(row, 2)?,
@@ -79,7 +79,7 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         id: parsed(row, 0)?,
         from: sender(row)?,
         to: parsed(row, 6)?,
-        kind: kind(row.get_ref(7)?.as_str()?).ok_or_else(|| unreadable(7, std::fmt::Error))?,
+        kind: parsed(row, 7)?,
         reply_to: maybe(row, 8)?,
         seq: number(row, 9)?,
         accepted: moment(row, 10)?,
@@ -87,20 +87,4 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         schedule: maybe(row, 12)?,
         text: row.get(13)?,
     })
-}
-
-/// As it is stored: its word on the wire.
-pub(super) fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Message => "message",
-        Kind::Prompt => "prompt",
-        Kind::Command => "command",
-        Kind::Eval => "eval",
-        Kind::Response => "response",
-    }
-}
-
-fn kind(word_of: &str) -> Option<Kind> {
-    let kinds = [Kind::Message, Kind::Prompt, Kind::Command, Kind::Eval, Kind::Response];
-    kinds.into_iter().find(|kind| word(*kind) == word_of)
 }

@@ -2,6 +2,7 @@
 
 use super::super::name::{Address, HostName, MessageId, Moment, ProjectName, SessionName};
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 
 /// What a message is to the one who gets it. All are text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,6 +19,33 @@ pub enum Kind {
     Eval,
     /// The answer to one of these.
     Response,
+}
+
+/// A text that is the word of no kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected \"message\", \"prompt\", \"command\", \"response\" or \"eval\"")]
+pub struct BadKind;
+
+impl Kind {
+    /// As it is written: on the wire, in the store and in configurations.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Prompt => "prompt",
+            Self::Command => "command",
+            Self::Eval => "eval",
+            Self::Response => "response",
+        }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = BadKind;
+
+    fn from_str(word: &str) -> Result<Self, BadKind> {
+        let kinds = [Self::Message, Self::Prompt, Self::Command, Self::Eval, Self::Response];
+        kinds.into_iter().find(|kind| kind.word() == word).ok_or(BadKind)
+    }
 }
 
 /// Who sent a message, as the relay knows it.
@@ -69,4 +97,18 @@ pub struct Message {
     /// The schedule that it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<super::super::name::ScheduleId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_has_the_same_word_everywhere() {
+        for kind in [Kind::Message, Kind::Prompt, Kind::Command, Kind::Eval, Kind::Response] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.word());
+            assert_eq!(kind.word().parse(), Ok(kind));
+        }
+        assert_eq!("Message".parse::<Kind>(), Err(BadKind));
+    }
 }

@@ -11,7 +11,7 @@ mod reply;
 mod request;
 
 pub use lines::{LineTooLong, Lines};
-pub use message::{Kind, Message, Sender};
+pub use message::{BadKind, Kind, Message, Sender};
 pub use reply::{Notice, Reason, Refusal, Reply, Response};
 pub use request::{
     Ack, Associate, Cancel, Carry, Close, Command, Envelope, Eval, Figures, Heartbeat, Inbox, Link, Malformed, Open,

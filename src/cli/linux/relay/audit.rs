@@ -197,7 +197,12 @@ impl Wanted {
 impl Of {
     /// Whether the session did it, or it was done to it.
     fn concerns(&mut self, session: &SessionName, event: &Event) -> bool {
-        let own = |mailbox: &Mailbox| matches!(mailbox, Mailbox::Session(name) if name == session);
+        let person = person(session);
+        let own = |mailbox: &Mailbox| match mailbox {
+            Mailbox::Session(name) => name == session,
+            Mailbox::User(uid) => person == Some(*uid),
+            Mailbox::Project(..) | Mailbox::Cluster => false,
+        };
         match event {
             Event::Started { .. } | Event::Pruned { .. } | Event::Mended { .. } => false,
             Event::Opened(opened) => opened.name == *session,
@@ -230,6 +235,11 @@ impl Of {
     fn any(&self, ids: &[MessageId]) -> bool {
         ids.iter().any(|id| self.messages.contains(id))
     }
+}
+
+/// Whose session it is, where it is a person's: what comes to those is in a mailbox of their own.
+fn person(session: &SessionName) -> Option<u32> {
+    session.as_str().strip_prefix("user.")?.parse().ok()
 }
 
 #[cfg(test)]
@@ -273,6 +283,21 @@ mod tests {
         assert!(told(event(schedule)));
         assert!(told(event(json!({"event": "cancelled", "id": "s1"}))));
         assert!(!told(event(json!({"event": "started", "version": "1"}))));
+    }
+
+    #[test]
+    fn what_came_to_a_person_is_that_persons() {
+        let session: SessionName = "user.1000".parse().unwrap();
+        let mut of = Of::default();
+        let mut told = |event: Event| of.concerns(&session, &event);
+        let mut sent = |id: &str, uid: u32| {
+            let Event::Accepted { message, next, .. } = message(id, "api-1", "user") else { unreachable!() };
+            told(Event::Accepted { message, mailboxes: vec![Mailbox::User(uid)], next })
+        };
+        assert!(sent("m1", 1000));
+        assert!(!sent("m2", 1001));
+        assert!(told(event(json!({"event": "read", "mailbox": {"user": 1000}, "ids": ["m1"]}))));
+        assert!(!told(event(json!({"event": "read", "mailbox": {"user": 1001}, "ids": ["m2"]}))));
     }
 
     #[test]

@@ -13,17 +13,6 @@ const TEXT: usize = 160;
 /// Ids in a line.
 const IDS: usize = 4;
 
-/// The word for a kind, as it is on the wire.
-pub(super) fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Message => "message",
-        Kind::Prompt => "prompt",
-        Kind::Command => "command",
-        Kind::Eval => "eval",
-        Kind::Response => "response",
-    }
-}
-
 /// The beginning of a text in one line; what follows is told by an ellipsis.
 pub(super) fn short(text: &str, limit: usize) -> String {
     let line = text.trim_end().lines().next().unwrap_or_default();
@@ -37,7 +26,7 @@ pub(super) fn letter(letter: &Letter) -> String {
     let message = &letter.message;
     let mut head = format!("{}  {}  {}", local(message.accepted.0), message.id, sender(&message.from));
     if message.kind != Kind::Message {
-        head += &format!(", {}", kind(message.kind));
+        head += &format!(", {}", message.kind.word());
     }
     if let Some(answered) = &message.reply_to {
         head += &format!(", answers {answered}");
@@ -72,7 +61,7 @@ fn words(event: &Event) -> (&'static str, String) {
             ("met", met(session, title.as_deref(), client_id.as_deref(), figures.as_ref()))
         }
         Event::Closed { session, why } => ("closed", format!("{session}: {}", short(why, TEXT))),
-        Event::Accepted { message, mailboxes, .. } => (kind(message.kind), accepted(message, mailboxes.len())),
+        Event::Accepted { message, mailboxes, .. } => (message.kind.word(), accepted(message, mailboxes.len())),
         Event::Claimed { mailbox: from, session } => {
             ("claimed", format!("what waits for {} by {session}", mailbox(from)))
         }

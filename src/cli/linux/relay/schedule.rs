@@ -34,7 +34,7 @@ fn row(planned: &Planned) -> Vec<String> {
         local(planned.next.0),
         planned.every.clone().unwrap_or_else(|| "-".to_owned()),
         planned.to.to_string(),
-        super::present::kind(planned.kind).to_owned(),
+        planned.kind.word().to_owned(),
         short(&planned.text, TEXT),
     ]
 }

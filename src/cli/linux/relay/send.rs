@@ -100,7 +100,6 @@ fn tell_sent(to: &Address, sent: &Sent, json: bool) -> miette::Result<ExitCode> 
         output::print_json(&value)?;
     } else {
         let whom = match sent.recipients {
-            0 => format!("{to}, where nobody is"),
             1 => to.to_string(),
             several => format!("{to}, {several} mailboxes"),
         };

@@ -51,7 +51,7 @@ fn is_person(seen: &Seen) -> bool {
 
 fn row(seen: &Seen, now: Moment) -> Vec<String> {
     vec![
-        name(seen),
+        seen.name.to_string(),
         state(seen.state).to_owned(),
         age(now.since(seen.heard).as_secs()),
         seen.waiting.to_string(),
@@ -60,14 +60,6 @@ fn row(seen: &Seen, now: Moment) -> Vec<String> {
         seen.project.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
         seen.title.clone().unwrap_or_default(),
     ]
-}
-
-/// As it is written to.
-fn name(seen: &Seen) -> String {
-    match &seen.host {
-        Some(host) => format!("{}@{host}", seen.name),
-        None => seen.name.to_string(),
-    }
 }
 
 fn state(state: Presence) -> &'static str {
@@ -91,11 +83,7 @@ pub(super) fn show(ground: &Ground, text: &str, json: bool) -> miette::Result<Ex
     let answer = known(&mut client)?;
     let seen = client::session(text, &answer.sessions)?;
     let ask = Query { query: Question::SessionPath, session_id: Some(seen.name.clone()) };
-    // Another host's relay keeps its paths for itself.
-    let location = match seen.host {
-        Some(_) => Location { project: seen.project.clone(), root: None },
-        None => client.ask(&Request::Query(ask))?,
-    };
+    let location: Location = client.ask(&Request::Query(ask))?;
     if json {
         let mut value = serde_json::to_value(seen).into_diagnostic()?;
         value["root"] = location.root.map(|root| root.to_string_lossy().into()).unwrap_or_default();
@@ -107,7 +95,7 @@ pub(super) fn show(ground: &Ground, text: &str, json: bool) -> miette::Result<Ex
 }
 
 fn described(seen: &Seen, location: &Location, now: Moment) -> String {
-    let mut text = format!("{}\n", shown::text(&name(seen)));
+    let mut text = format!("{}\n", seen.name);
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             let _ = writeln!(text, "  {name:<8} {}", shown::text(&value));
@@ -153,9 +141,8 @@ mod tests {
     fn a_session_is_a_row() {
         let cells = row(&seen(), Moment(65_000));
         assert_eq!(cells[..7], ["api-1a2b", "here", "5s", "3", "25%", "alice", "api"]);
-        let far = Seen { host: Some("build".parse().unwrap()), figures: None, ..seen() };
-        assert_eq!(row(&far, Moment(0))[0], "api-1a2b@build");
-        assert_eq!(row(&far, Moment(0))[4], "-");
+        let silent = Seen { figures: None, ..seen() };
+        assert_eq!(row(&silent, Moment(0))[4], "-");
     }
 
     #[test]
