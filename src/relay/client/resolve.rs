@@ -98,7 +98,6 @@ mod tests {
             waiting: 0,
             figures: None,
             own: true,
-            host: None,
         }
     }
 

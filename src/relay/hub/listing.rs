@@ -75,7 +75,6 @@ impl Hub {
             waiting: self.waiting.get(&other.mailbox()).map_or(0, |waiting| waiting.messages),
             figures: other.figures.clone(),
             own,
-            host: None,
         }
     }
 

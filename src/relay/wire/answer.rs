@@ -127,9 +127,6 @@ answers! {
         figures: Option<Figures>,
         /// Whether it is the client's own: the session itself, for a person every session of theirs.
         own: bool,
-        /// The host, where it is another one of the cluster.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        host: Option<HostName>,
     }
     /// To `active_connections`.
     Connections {

@@ -133,7 +133,6 @@ mod tests {
             waiting: 3,
             figures: Some(Figures { context_used: Some(50_000), context_size: Some(200_000), model: None }),
             own: true,
-            host: None,
         }
     }
 
