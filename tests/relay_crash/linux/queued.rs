@@ -9,7 +9,7 @@ use rcc::relay::place::SESSION_SOCKET;
 use rcc::relay::wire::{Kind, Message, Sender};
 use rcc::relay::writer::{Writer, WriterConfig};
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Messages for each kill that was asked for.
@@ -20,6 +20,14 @@ const SIZE: usize = 200;
 /// KiB: what it needs for them is a count for each mailbox, and not they themselves.
 const MEMORY: u64 = 48 << 10;
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A session's socket, which lies where only its launcher was told.
+fn socket(sessions: &Path, name: &str) -> PathBuf {
+    let mut entries = std::fs::read_dir(sessions).expect("the sessions' directory").map(|entry| entry.expect("one"));
+    let own = |name_of: &str| name_of.split_once('.').is_some_and(|(session, _)| session == name);
+    let found = entries.find(|entry| entry.file_name().to_str().is_some_and(own));
+    found.expect("the session's directory").path().join(SESSION_SOCKET)
+}
 
 pub fn prove(directory: &Path, kills: u32) {
     let messages = u64::from(kills) * EACH;
@@ -32,7 +40,7 @@ pub fn prove(directory: &Path, kills: u32) {
     let memory = resident(daemon.process());
     println!("{messages} messages wait: it listens after {} ms, with {memory} KiB resident", time.as_millis());
     assert!(memory < MEMORY);
-    let receiver = place.sessions().join(receiver(0).as_str()).join(SESSION_SOCKET);
+    let receiver = socket(&place.sessions(), receiver(0).as_str());
     let mut client = Client::connect(&receiver).expect("it listens");
     assert_eq!(client.ask(&json!({"type": "subscribe"}))["waiting"], share);
     let mut last = 0;
