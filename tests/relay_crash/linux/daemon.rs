@@ -35,7 +35,8 @@ impl Home {
 
     /// rcc with these words, as that user.
     pub fn rcc(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rcc"));
+        let mut command =
+            Command::new(std::env::var_os(super::RCC).unwrap_or_else(|| env!("CARGO_BIN_EXE_rcc").into()));
         command.args(words).env_clear().current_dir(&self.0).stdin(Stdio::null());
         for variable in ["HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"] {
             command.env(variable, &self.0);

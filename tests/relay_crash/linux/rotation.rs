@@ -28,8 +28,7 @@ pub fn prove(directory: &Path, kills: u32) {
     let (mut next, mut moments) = (1, Moments::new());
     let mut told = HashSet::new();
     for _ in 0..kills {
-        let program = std::env::current_exe().expect("proc(5)");
-        let mut command = Command::new(program);
+        let mut command = Command::new(super::SELF);
         command.arg("--write").arg(directory).arg(next.to_string());
         let mut child = command.stdout(Stdio::piped()).spawn().expect("this very program");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
