@@ -265,3 +265,40 @@ fn numbers_that_the_disk_refused_can_be_used_again() {
     desk.act();
     assert_eq!(desk.send(json!({"seq": 6}))["data"]["seq"], 6);
 }
+
+#[test]
+fn a_socket_that_cannot_be_made_at_a_start_ends_no_session_and_is_tried_again() {
+    let mut desk = Desk::new();
+    let session: SessionName = "b-1".parse().unwrap();
+    desk.send(json!({"text": "kept"}));
+    desk.hub.listening(&session, Err(Refusal::new(Reason::Storage, "no descriptor is left")));
+    desk.act();
+    assert!(!desk.events.iter().any(|event| matches!(event, Event::Closed { .. })));
+    desk.now.ticks += 11 * SECOND;
+    desk.hub.tick(desk.now, |_| false);
+    let again =
+        desk.hub.effects().into_iter().filter(|effect| matches!(effect, Effect::Listen(name) if *name == session));
+    assert_eq!(again.count(), 1);
+    desk.hub.connected(7, Door::Session(session), desk.now).unwrap();
+}
+
+#[test]
+fn what_ends_with_a_session_is_looked_up_again_where_it_could_not_be_read() {
+    let mut desk = Desk::new();
+    desk.hub.request(0, parse(json!({"type": "close", "session": "b-1"}).to_string().as_bytes()), desk.now);
+    let asked = |desk: &mut Desk| {
+        desk.hub.effects().into_iter().find_map(|effect| match effect {
+            Effect::Ask(token, Ask::Whole(_)) => Some(token),
+            _ => None,
+        })
+    };
+    let token = asked(&mut desk).expect("it is asked what waits");
+    desk.hub.answered(token, Answer::Failed(Refusal::new(Reason::Storage, "the store is away")), desk.now);
+    assert!(asked(&mut desk).is_none(), "not at once");
+    desk.now.ticks += 11 * SECOND;
+    desk.hub.tick(desk.now, |_| false);
+    let token = asked(&mut desk).expect("it is asked again");
+    desk.hub.answered(token, Answer::Waiting(Vec::new()), desk.now);
+    desk.act();
+    assert!(desk.events.iter().any(|event| matches!(event, Event::Closed { .. })));
+}

@@ -74,3 +74,17 @@ fn what_was_on_record_and_is_not_done_is_on_record_too() {
     let refused = audit.lines().find(|line| line.contains(r#""event":"refused""#)).expect("a line about it");
     assert!(refused.contains("not done") && refused.contains("api-1"), "{refused}");
 }
+
+#[test]
+fn a_worktable_that_is_not_to_be_trusted_ends_no_session() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut world = world();
+    let (api, web) = (world.session("api-1", "api"), world.session("web-1", "web"));
+    api.client().send("web-1", "kept");
+    let table = web.worktable("team").unwrap();
+    world.stop();
+    std::fs::set_permissions(&table, std::fs::Permissions::from_mode(0o777)).unwrap();
+    world.start();
+    assert_eq!(web.client().texts(), ["kept"]);
+    assert_eq!(web.client().refused(put("team", "plan", "x")), "storage");
+}
