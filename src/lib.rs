@@ -31,6 +31,7 @@ pub mod output;
 #[cfg(target_os = "linux")]
 pub mod permit;
 pub mod plan;
+pub mod plugin;
 pub mod policy;
 pub mod project;
 pub mod relay;
