@@ -4,8 +4,7 @@ use super::files::{self, Directory};
 use super::hash::Hash;
 use super::line::{self, LINE_MAX};
 use super::recover::{Current, Past, recover};
-use super::{Entries, Head};
-use crate::relay::event::Event;
+use super::{Entries, Head, Recorded};
 use crate::relay::name::Moment;
 use rustix::fs::fdatasync;
 use std::fs::File;
@@ -22,8 +21,8 @@ const DAY: u64 = Duration::from_secs(24 * 3600).as_millis() as u64;
 pub enum JournalError {
     /// Something did not work this time.
     #[error(
-        "cannot {attempt} {}, where the relay records everything before it acknowledges it: {source}. Make room \
-         there, or see to the directory; the relay tries again by itself",
+        "cannot {attempt} {}, where everything is recorded before it counts: {source}. Make room there, or see to the \
+         directory; it is tried again by itself",
         path.display()
     )]
     Io {
@@ -38,8 +37,8 @@ pub enum JournalError {
     /// The kernel could not write to the disk, and what it forgot for that is not known (fsync(2), EIO): nothing
     /// more is taken.
     #[error(
-        "the disk did not take {}: {why}. Nothing more is accepted until the relay is started again; see to the \
-         disk first, then run `rcc relay stop` and `rcc relay start`",
+        "the disk did not take {}: {why}. Nothing more is accepted until whoever writes it is started again, once the \
+         disk is well: `rcc relay stop` and `rcc relay start`, or `rcc plugin stop` and `rcc plugin start`",
         path.display()
     )]
     Final {
@@ -54,7 +53,7 @@ pub enum JournalError {
 #[derive(Debug, thiserror::Error)]
 pub enum Unwritable {
     /// It is longer than a line.
-    #[error("as a line of the relay's journal it would be longer than {LINE_MAX} bytes")]
+    #[error("as a line of the journal it would be longer than {LINE_MAX} bytes")]
     TooLong,
     /// JSON has no form for it.
     #[error("it cannot be recorded: {0}")]
@@ -146,7 +145,7 @@ impl Journal {
     }
 
     /// Reads its entries from number `from` on.
-    pub fn entries(&self, from: u64) -> Entries<'_> {
+    pub fn entries<E: Recorded>(&self, from: u64) -> Entries<'_, E> {
         Entries::new(&self.directory, from)
     }
 
@@ -161,7 +160,7 @@ impl Journal {
     ///
     /// # Errors
     /// If one of them cannot be a line.
-    pub fn stage(&mut self, events: &[Event]) -> Result<(), Unwritable> {
+    pub fn stage<E: Recorded>(&mut self, events: &[E]) -> Result<(), Unwritable> {
         let before = (self.batch.len(), self.staged);
         let staged = events.iter().try_for_each(|event| self.stage_one(event));
         if staged.is_err() {
@@ -171,7 +170,7 @@ impl Journal {
         staged
     }
 
-    fn stage_one(&mut self, event: &Event) -> Result<(), Unwritable> {
+    fn stage_one(&mut self, event: &impl Recorded) -> Result<(), Unwritable> {
         let (n, begin) = (self.staged.n + 1, self.batch.len());
         line::write(&mut self.batch, n, self.now, &self.staged.hash, event)?;
         let line = &self.batch[begin..];

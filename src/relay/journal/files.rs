@@ -59,7 +59,7 @@ impl Directory {
         }
         fchmod(&directory.fd, Mode::RWXU)?;
         match flock(&directory.fd, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Err(io::Error::other("another relay writes to it")),
+            Err(Errno::WOULDBLOCK) => return Err(io::Error::other("another process writes to it")),
             locked => locked?,
         }
         directory.owner = Some(owner);
@@ -134,7 +134,7 @@ impl Directory {
         let found = file.metadata()?;
         let ours = self.owner.is_none_or(|owner| found.uid() == owner && found.nlink() == 1);
         if !found.is_file() || !ours {
-            return Err(io::Error::other("it is not a regular file of the relay's own"));
+            return Err(io::Error::other("it is not a regular file of its owner's"));
         }
         Ok(file)
     }

@@ -1,7 +1,9 @@
 //! Reading a journal as it grows.
 
+use super::Recorded;
 use super::files::Directory;
 use super::reader::{Cursor, Found};
+use crate::relay::event::Event;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,12 +13,12 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 /// A reader that waits at the end.
 #[derive(Debug)]
-pub struct Follow {
+pub struct Follow<E = Event> {
     directory: Directory,
-    cursor: Cursor,
+    cursor: Cursor<E>,
 }
 
-impl Follow {
+impl<E: Recorded> Follow<E> {
     /// From entry `from` on, the first of which may be in the future.
     ///
     /// # Errors
@@ -29,7 +31,7 @@ impl Follow {
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn next(&mut self, time: Duration) -> io::Result<Option<Found>> {
+    pub fn next(&mut self, time: Duration) -> io::Result<Option<Found<E>>> {
         let end = Instant::now() + time;
         loop {
             if let Some(found) = self.cursor.next(&self.directory)? {

@@ -3,7 +3,9 @@
 
 use super::super::event::Event;
 use super::super::name::Moment;
+use super::Recorded;
 use super::hash::{DIGITS, Hash};
+use serde::Serialize;
 use std::io::Write;
 
 /// Bytes of a line, without its end, above which none is written and none is read. The text of a message has
@@ -12,7 +14,7 @@ pub const LINE_MAX: usize = 16 << 20;
 
 /// One thing that happened, and where in the chain.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct Entry<E = Event> {
     /// Counts up by one from 1, for ever.
     pub n: u64,
     /// When, by the host's clock, which may go backwards.
@@ -20,7 +22,7 @@ pub struct Entry {
     /// The hash of the line before.
     pub prev: Hash,
     /// What.
-    pub event: Event,
+    pub event: E,
 }
 
 /// What stands before the event.
@@ -39,7 +41,7 @@ pub(super) fn write(
     n: u64,
     at: Moment,
     prev: &Hash,
-    event: &Event,
+    event: &impl Serialize,
 ) -> Result<(), serde_json::Error> {
     write!(text, "{{\"n\":{n},\"at\":{},\"prev\":\"", at.0).map_err(serde_json::Error::io)?;
     prev.write(text);
@@ -65,7 +67,7 @@ pub(super) fn header(line: &[u8]) -> Option<Header> {
 pub(super) const HEADER_MAX: usize = 160;
 
 /// Reads the event of a line whose header was read. Leaves the line changed.
-pub(super) fn event(header: &Header, line: &mut [u8]) -> Result<Event, serde_json::Error> {
+pub(super) fn event<E: Recorded>(header: &Header, line: &mut [u8]) -> Result<E, serde_json::Error> {
     line[header.body] = b'{';
     serde_json::from_slice(&line[header.body..])
 }
@@ -93,7 +95,7 @@ mod tests {
         assert_eq!(value["prev"], prev.to_string());
         let header = header(&line[..HEADER_MAX.min(line.len())]).unwrap();
         assert_eq!((header.n, header.at, header.prev), (7, Moment(9), prev));
-        assert_eq!(super::event(&header, &mut line).unwrap(), event);
+        assert_eq!(super::event::<Event>(&header, &mut line).unwrap(), event);
     }
 
     #[test]

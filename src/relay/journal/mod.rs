@@ -21,6 +21,10 @@ mod recover;
 mod tests;
 mod verify;
 
+use super::event::Event;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 pub use append::{Journal, JournalError, Old, Sizes, Unwritable, Written};
 pub use files::Directory;
 pub use follow::Follow;
@@ -28,6 +32,21 @@ pub use hash::Hash;
 pub use line::{Entry, LINE_MAX};
 pub use reader::{Entries, Fault, Found, Line, Wrong};
 pub use verify::{Report, verify};
+
+/// What a journal holds: serialised as a JSON object.
+pub trait Recorded: Serialize + DeserializeOwned {
+    /// For the entry that says that old ones were removed: the number of the last of them.
+    fn pruned(&self) -> Option<u64>;
+}
+
+impl Recorded for Event {
+    fn pruned(&self) -> Option<u64> {
+        match self {
+            Self::Pruned { last, .. } => Some(*last),
+            _ => None,
+        }
+    }
+}
 
 /// How far a journal goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,22 +1,23 @@
 //! Reading a journal, one line at a time, and what can be wrong with it.
 
-use super::Head;
 use super::files::{self, Directory};
 use super::hash::Hash;
 use super::line::{self, Entry, LINE_MAX};
+use super::{Head, Recorded};
+use crate::relay::event::Event;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 /// An entry, and where it is.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Line {
+pub struct Line<E = Event> {
     /// The name of the file.
     pub file: String,
     /// Counts the lines of the file from 1.
     pub line: u64,
     /// The entry.
-    pub entry: Entry,
+    pub entry: Entry<E>,
     /// The line's own hash.
     pub hash: Hash,
 }
@@ -78,30 +79,30 @@ pub enum Wrong {
 
 /// What comes next in a journal.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found {
+pub enum Found<E = Event> {
     /// An entry, even where a fault was found with it.
-    Entry(Box<Line>),
+    Entry(Box<Line<E>>),
     /// Something is wrong.
     Fault(Fault),
 }
 
 /// The entries of a journal in their order, and between them what is wrong. Needs the memory of one line.
 #[derive(Debug)]
-pub struct Entries<'a> {
+pub struct Entries<'a, E = Event> {
     directory: &'a Directory,
-    cursor: Cursor,
+    cursor: Cursor<E>,
     ended: bool,
 }
 
-impl<'a> Entries<'a> {
+impl<'a, E: Recorded> Entries<'a, E> {
     /// Those from number `from` on.
     pub fn new(directory: &'a Directory, from: u64) -> Self {
         Self { directory, cursor: Cursor::new(from), ended: false }
     }
 }
 
-impl Iterator for Entries<'_> {
-    type Item = io::Result<Found>;
+impl<E: Recorded> Iterator for Entries<'_, E> {
+    type Item = io::Result<Found<E>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
@@ -121,7 +122,7 @@ impl Iterator for Entries<'_> {
 
 /// How far a reader has come.
 #[derive(Debug)]
-pub(super) struct Cursor {
+pub(super) struct Cursor<E = Event> {
     open: Option<Open>,
     /// The first number of the file that was opened last.
     file: u64,
@@ -129,7 +130,7 @@ pub(super) struct Cursor {
     head: Option<Head>,
     /// The first entry that is wanted.
     from: u64,
-    held: VecDeque<Found>,
+    held: VecDeque<Found<E>>,
     buffer: Vec<u8>,
 }
 
@@ -165,7 +166,7 @@ enum Cut {
     End,
 }
 
-impl Cursor {
+impl<E: Recorded> Cursor<E> {
     /// At the file that holds entry `from`.
     pub(super) fn new(from: u64) -> Self {
         Self { open: None, file: 0, head: None, from, held: VecDeque::new(), buffer: Vec::new() }
@@ -194,7 +195,7 @@ impl Cursor {
     }
 
     /// What comes next; `None` where nothing more is there yet.
-    pub(super) fn next(&mut self, directory: &Directory) -> io::Result<Option<Found>> {
+    pub(super) fn next(&mut self, directory: &Directory) -> io::Result<Option<Found<E>>> {
         loop {
             if let Some(found) = self.held.pop_front() {
                 return Ok(Some(found));

@@ -8,6 +8,7 @@ use super::files::{self, Directory};
 use super::hash::Hash;
 use super::line::{self, HEADER_MAX, LINE_MAX};
 use super::reader::{Cursor, Fault, Found, Position};
+use crate::relay::event::Event;
 use crate::relay::name::Moment;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -74,7 +75,7 @@ fn newest(
     mended: &mut Vec<String>,
 ) -> io::Result<Option<(Head, Current)>> {
     let file = directory.reopen(first)?;
-    let mut cursor = Cursor::at(file.try_clone()?, first, before, u64::MAX);
+    let mut cursor = Cursor::<Event>::at(file.try_clone()?, first, before, u64::MAX);
     let (mut faults, mut more) = (Vec::new(), false);
     while let Some(found) = cursor.next(directory)? {
         let Found::Fault(fault) = found else { continue };

@@ -40,7 +40,7 @@ fn entries(journal: &Journal) -> Vec<(u64, Event)> {
 }
 
 fn report(dir: &TempDir, seen: Option<Head>) -> Report {
-    verify(&dir.path().join("audit"), seen).unwrap()
+    verify::<Event>(&dir.path().join("audit"), seen).unwrap()
 }
 
 fn wrong(report: &Report) -> Vec<Wrong> {
@@ -280,7 +280,7 @@ fn nobody_elses_files_and_no_links_are_written_to() {
     open().unwrap_err();
     std::fs::remove_file(&path).unwrap();
     std::fs::hard_link(&other, &path).unwrap();
-    assert!(open().unwrap_err().contains("regular file of the relay's own"));
+    assert!(open().unwrap_err().contains("regular file of its owner's"));
     std::fs::remove_file(&path).unwrap();
     let before = std::fs::metadata(&audit).unwrap().permissions();
     std::fs::set_permissions(&audit, PermissionsExt::from_mode(0o777)).unwrap();
@@ -339,7 +339,7 @@ fn a_follower_sees_every_entry_once_across_files() {
     let dir = TempDir::new().unwrap();
     let (mut journal, _) = open(&dir);
     add(&mut journal, 1, &[event(1)]);
-    let mut follow = Follow::new(&dir.path().join("audit"), 1).unwrap();
+    let mut follow: Follow = Follow::new(&dir.path().join("audit"), 1).unwrap();
     let mut next = |time| match follow.next(Duration::from_millis(time)).unwrap() {
         Some(Found::Entry(line)) => Some(line.entry.n),
         Some(Found::Fault(fault)) => panic!("{fault}"),

@@ -2,8 +2,7 @@
 
 use super::files::Directory;
 use super::reader::{Cursor, Fault, Found, Wrong};
-use super::{Head, files};
-use crate::relay::event::Event;
+use super::{Head, Recorded, files};
 use std::io;
 use std::path::Path;
 
@@ -43,10 +42,10 @@ impl Report {
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn verify(path: &Path, seen: Option<Head>) -> io::Result<Report> {
+pub fn verify<E: Recorded>(path: &Path, seen: Option<Head>) -> io::Result<Report> {
     let directory = Directory::open(path)?;
     let mut report = Report { files: directory.list()?.len() as u64, ..Report::default() };
-    let mut cursor = Cursor::new(0);
+    let mut cursor = Cursor::<E>::new(0);
     let (mut pruned, mut file) = (0, String::new());
     while let Some(found) = cursor.next(&directory)? {
         let line = match found {
@@ -62,9 +61,7 @@ pub fn verify(path: &Path, seen: Option<Head>) -> io::Result<Report> {
         }
         report.entries += 1;
         report.last = Head { n: line.entry.n, hash: line.hash };
-        if let Event::Pruned { last, .. } = line.entry.event {
-            pruned = pruned.max(last);
-        }
+        pruned = pruned.max(line.entry.event.pruned().unwrap_or(0));
         if seen.is_some_and(|seen| seen.n == line.entry.n && seen.hash != line.hash) {
             report.add(Fault { what: Wrong::Replaced(line.entry.n), file: line.file, line: line.line });
         }

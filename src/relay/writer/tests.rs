@@ -73,7 +73,7 @@ fn asked(writer: &Writer, of: &'static str) -> Vec<String> {
 
 fn report(dir: &TempDir) -> Report {
     let seen = crate::relay::store::head(&config(dir).store).unwrap();
-    verify(&config(dir).audit, seen).unwrap()
+    verify::<Event>(&config(dir).audit, seen).unwrap()
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub fn prove(directory: &Path, kills: u32) {
         while note(lines.next()).is_some() {}
         check(directory, &told);
     }
-    let files = verify(&directory.join("audit"), None).expect("it can be read").files;
+    let files = verify::<Event>(&directory.join("audit"), None).expect("it can be read").files;
     println!("{kills} kills of a writer in {files} files: all {} entries that were told of are there", told.len());
     assert!(files > u64::from(kills));
 }
@@ -54,7 +54,7 @@ pub fn prove(directory: &Path, kills: u32) {
 fn check(directory: &Path, told: &HashSet<u64>) {
     let audit = directory.join("audit");
     let seen = store::head(&directory.join("store.db")).expect("it can be read");
-    let report = verify(&audit, seen).expect("it can be read");
+    let report = verify::<Event>(&audit, seen).expect("it can be read");
     assert!(report.faults.iter().all(|fault| fault.what == Wrong::Unfinished), "{:?}", report.faults);
     let opened = Directory::open(&audit).expect("it is there");
     let numbers = Entries::new(&opened, 0).filter_map(|found| match found.expect("it can be read") {

@@ -57,7 +57,7 @@ pub(super) fn run(ground: &Ground, arguments: &AuditArguments) -> miette::Result
     let place = ground.place();
     let path = place.audit();
     if arguments.verify {
-        let report = verify(&path, seen(&place.store())).map_err(|source| NoAudit::new(&path, source))?;
+        let report = verify::<Event>(&path, seen(&place.store())).map_err(|source| NoAudit::new(&path, source))?;
         output::print(verdict(&path, &report)?)?;
         return Ok(ExitCode::SUCCESS);
     }
