@@ -29,6 +29,8 @@ pub mod guest;
 pub mod network;
 pub mod output;
 #[cfg(target_os = "linux")]
+pub mod peer;
+#[cfg(target_os = "linux")]
 pub mod permit;
 pub mod plan;
 pub mod plugin;
@@ -50,6 +52,8 @@ pub mod session;
 pub mod settings;
 pub mod setup;
 pub mod shown;
+#[cfg(target_os = "linux")]
+pub mod sockets;
 pub mod statement;
 pub mod terminal;
 pub mod timespan;

@@ -2,34 +2,16 @@
 
 use super::super::name::SessionName;
 use super::super::place::{Place, SESSION_SOCKET};
+use crate::sockets::{self, SocketError, directory, failed, listen};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
-use rustix::io::Errno;
-use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
-use rustix::net::{AddressFamily, SocketType};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fs::{DirBuilder, File, Permissions};
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixListener as StdListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tokio::net::UnixListener;
-
-/// A socket, or what it needs, could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {attempt} {}: {source}", crate::shown::terminal(path))]
-pub struct SocketError {
-    attempt: &'static str,
-    path: PathBuf,
-    source: io::Error,
-}
-
-fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SocketError {
-    let path = path.to_owned();
-    move |source| SocketError { attempt, path, source }
-}
 
 /// What others may do with the sockets and their directories: nothing where the relay is one user's. Where it is the
 /// system's, sandboxes of other users get through, and whoever connects is asked for the uid.
@@ -75,15 +57,7 @@ impl Directories {
 
     /// The lock of the daemon; `None` if another one has it.
     pub(super) fn lock(&self) -> Result<Option<File>, SocketError> {
-        let path = self.place.lock();
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let opened = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600));
-        let file = File::from(opened.map_err(|errno| failed("open", &path)(errno.into()))?);
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(file)),
-            Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(errno) => Err(failed("lock", &path)(errno.into())),
-        }
+        sockets::lock(&self.place.lock())
     }
 
     pub(super) fn cache(&self) -> PathBuf {
@@ -171,63 +145,5 @@ impl Names {
 
 /// The socket for the host's programs: the service manager's, where it passed one.
 pub(super) fn shared(place: &Place, system: bool, inherited: Vec<OwnedFd>) -> Result<UnixListener, SocketError> {
-    let path = place.socket();
-    let mut inherited = inherited.into_iter();
-    match (inherited.next(), inherited.next()) {
-        (None, _) => listen(&path, if system { 0o660 } else { 0o600 }),
-        (Some(socket), None) if tells_its_peers(&socket) => adopt(StdListener::from(socket), &path),
-        _ => {
-            let wanted = "the service manager must pass one listening Unix stream socket: see `ListenStream=`";
-            Err(failed("take over", &path)(io::Error::other(wanted)))
-        }
-    }
-}
-
-/// Whether the kernel says of this socket's clients who they are.
-fn tells_its_peers(socket: &OwnedFd) -> bool {
-    socket_domain(socket) == Ok(AddressFamily::UNIX)
-        && socket_type(socket) == Ok(SocketType::STREAM)
-        && socket_acceptconn(socket) == Ok(true)
-}
-
-fn listen(path: &Path, mode: u32) -> Result<UnixListener, SocketError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("replace", path)(error)),
-        _ => {}
-    }
-    let listener = bind(path).map_err(failed("listen at", path))?;
-    std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of", path))?;
-    adopt(listener, path)
-}
-
-/// A path of any length: the kernel takes 107 bytes (`sun_path`, unix(7)), so a long one goes by its directory.
-fn bind(path: &Path) -> io::Result<StdListener> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return StdListener::bind(path);
-    };
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let parent = rustix::fs::open(parent, flags, Mode::empty())?;
-    let number = std::os::fd::AsRawFd::as_raw_fd(&parent);
-    StdListener::bind(Path::new("/proc/self/fd").join(number.to_string()).join(name))
-}
-
-fn adopt(listener: StdListener, path: &Path) -> Result<UnixListener, SocketError> {
-    listener.set_nonblocking(true).map_err(failed("listen at", path))?;
-    UnixListener::from_std(listener).map_err(failed("listen at", path))
-}
-
-/// Makes a directory of the relay's, or corrects its mode. Another user's is refused.
-fn directory(path: &Path, mode: u32) -> Result<(), SocketError> {
-    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
-    made.map_err(failed("create", path))?;
-    let meta = std::fs::symlink_metadata(path).map_err(failed("look at", path))?;
-    if !meta.is_dir() || meta.uid() != rustix::process::geteuid().as_raw() {
-        let owner =
-            io::Error::other(format!("it must be a directory of the relay's own user; it is uid {}'s", meta.uid()));
-        return Err(failed("use", path)(owner));
-    }
-    if meta.mode() & 0o7777 != mode {
-        std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of", path))?;
-    }
-    Ok(())
+    sockets::take_over_or_listen(&place.socket(), if system { 0o660 } else { 0o600 }, inherited)
 }
