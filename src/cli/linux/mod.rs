@@ -4,6 +4,7 @@ mod allowed;
 mod clock;
 mod denials;
 mod deny;
+mod detached;
 mod guest;
 mod init;
 mod look;
