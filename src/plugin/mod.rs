@@ -13,8 +13,14 @@
 //! from its manifest ([`manifest`]), outside of the reach of the agent, before anything runs. What runs is in a
 //! sandbox of its own ([`chamber`]) with the project at most, and nothing of the user's.
 
+#[cfg(target_os = "linux")]
+pub mod broker;
 pub mod chamber;
+pub mod control;
 pub mod credential;
+#[cfg(target_os = "linux")]
+pub mod event;
 pub mod manifest;
 pub mod name;
+pub mod place;
 pub mod wire;
