@@ -2,5 +2,6 @@
 
 mod audit;
 mod sessions;
+mod streams;
 
 pub use audit::{Audit, AuditError, Unrecorded};

@@ -1,0 +1,201 @@
+//! The standard streams of a call: pipes, and a terminal where the client has one.
+
+use crate::plugin::wire::Terminal;
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// What the kernel is asked to hold of an output on its way, in bytes: what an ordinary user's pipe may have at most
+/// (`/proc/sys/fs/pipe-max-size`). It gives less where many pipes are open.
+const PIPE: usize = 1 << 20;
+
+/// The broker's end of a stream.
+pub(super) type End = Arc<AsyncFd<OwnedFd>>;
+
+/// The broker's ends of a call's streams.
+#[derive(Debug)]
+pub(super) struct Ours {
+    /// Where standard input goes; `None` when it has ended.
+    pub stdin: Option<End>,
+    /// Where standard output comes from, or the terminal.
+    pub stdout: End,
+    /// Where standard error comes from, if not from the terminal.
+    pub stderr: Option<End>,
+    /// The terminal.
+    pub terminal: Option<End>,
+}
+
+/// The tool's ends: standard input, output and error.
+pub(super) type Theirs = [OwnedFd; 3];
+
+/// Makes the streams of a call.
+///
+/// # Errors
+/// What the kernel says: too many open files, mostly.
+pub(super) fn open(terminal: Option<&Terminal>) -> io::Result<(Ours, Theirs)> {
+    let pty = terminal.map(|terminal| pty(terminal.rows, terminal.columns)).transpose()?;
+    let slave = || match &pty {
+        Some((_, slave)) => slave.try_clone(),
+        None => Err(io::ErrorKind::NotFound.into()),
+    };
+    let wanted = |which: fn(&Terminal) -> bool| terminal.is_some_and(which);
+    let master = match &pty {
+        Some((master, _)) => Some(end(master.try_clone()?)?),
+        None => None,
+    };
+    let (stdin, to) = match (wanted(|terminal| terminal.stdin), &master) {
+        (true, Some(master)) => (slave()?, master.clone()),
+        _ => {
+            let (read, write) = pipe()?;
+            (read, end(write)?)
+        }
+    };
+    let output = |is_terminal: bool| -> io::Result<(OwnedFd, Option<End>)> {
+        if is_terminal {
+            return Ok((slave()?, None));
+        }
+        let (read, write) = pipe()?;
+        Ok((write, Some(end(read)?)))
+    };
+    let (stdout, from_stdout) = output(wanted(|terminal| terminal.stdout))?;
+    let (stderr, from_stderr) = output(wanted(|terminal| terminal.stderr))?;
+    // What comes from the terminal comes as standard output, whichever stream the tool wrote to.
+    let (first, second) = match (from_stdout, &master) {
+        (Some(pipe), Some(master)) if from_stderr.is_none() => (pipe, Some(master.clone())),
+        (Some(pipe), _) => (pipe, from_stderr),
+        (None, Some(master)) => (master.clone(), from_stderr),
+        (None, None) => return Err(io::ErrorKind::NotFound.into()),
+    };
+    Ok((Ours { stdin: Some(to), stdout: first, stderr: second, terminal: master }, [stdin, stdout, stderr]))
+}
+
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+    // A smaller pipe is slower and does as well.
+    let _ = fcntl_setpipe_size(&write, PIPE);
+    Ok((read, write))
+}
+
+fn pty(rows: u16, columns: u16) -> io::Result<(OwnedFd, OwnedFd)> {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let name = ptsname(&master, Vec::new())?;
+    let slave = rustix::fs::open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+    resize(&master, rows, columns)?;
+    Ok((master, slave))
+}
+
+/// Tells a terminal its size; who runs in it gets SIGWINCH.
+pub(super) fn resize(terminal: impl AsFd, rows: u16, columns: u16) -> io::Result<()> {
+    Ok(tcsetwinsize(terminal, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 })?)
+}
+
+fn end(fd: OwnedFd) -> io::Result<End> {
+    fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
+    Ok(Arc::new(AsyncFd::with_interest(fd, Interest::READABLE | Interest::WRITABLE)?))
+}
+
+/// Waits for a piece of output; 0 at its end.
+pub(super) async fn read(from: &End, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        let mut guard = from.readable().await?;
+        match guard.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut *buffer)?)) {
+            Ok(Err(error)) if ended(&error) => return Ok(0),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(read) => return read,
+            Err(_) => {}
+        }
+    }
+}
+
+/// What is there of it already; `None` if nothing is, `Some(0)` at its end.
+pub(super) fn read_rest(from: &End, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    match rustix::io::read(from.get_ref(), buffer).map_err(io::Error::from) {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) if ended(&error) => Ok(Some(0)),
+        Err(error) => Err(error),
+    }
+}
+
+/// A terminal whose other end nobody has open any more says EIO (tty_ioctl(4), pty(7)).
+fn ended(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::IO.raw_os_error())
+}
+
+/// Writes all of it. An error if the tool reads no more.
+pub(super) async fn write(to: &End, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let mut guard = to.writable().await?;
+        match guard.try_io(|fd| Ok(rustix::io::write(fd.get_ref(), bytes)?)) {
+            Ok(Ok(count)) => bytes = &bytes[count..],
+            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::{Read, Write};
+
+    #[tokio::test]
+    async fn pipes_carry_each_stream_to_its_end() {
+        let (ours, [stdin, stdout, stderr]) = open(None).unwrap();
+        let stdin_end = ours.stdin.as_ref().unwrap();
+        write(stdin_end, b"in").await.unwrap();
+        drop(ours.stdin);
+        let mut text = String::new();
+        File::from(stdin).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "in");
+        let mut buffer = [0; 16];
+        File::from(stdout).write_all(b"out").unwrap();
+        assert_eq!(read(&ours.stdout, &mut buffer).await.unwrap(), 3);
+        assert_eq!(read(&ours.stdout, &mut buffer).await.unwrap(), 0);
+        let error = ours.stderr.unwrap();
+        assert_eq!(read_rest(&error, &mut buffer).unwrap(), None);
+        drop(stderr);
+        assert_eq!(read_rest(&error, &mut buffer).unwrap(), Some(0));
+    }
+
+    #[tokio::test]
+    async fn a_terminal_is_for_the_streams_that_are_one() {
+        let terminal = Terminal { rows: 7, columns: 9, stdin: true, stdout: true, stderr: false };
+        let (ours, [stdin, stdout, stderr]) = open(Some(&terminal)).unwrap();
+        assert!(
+            rustix::termios::isatty(&stdin) && rustix::termios::isatty(&stdout) && !rustix::termios::isatty(&stderr)
+        );
+        let size = rustix::termios::tcgetwinsize(&stdin).unwrap();
+        assert_eq!((size.ws_row, size.ws_col), (7, 9));
+        resize(ours.terminal.as_ref().unwrap().get_ref(), 1, 2).unwrap();
+        assert_eq!(rustix::termios::tcgetwinsize(&stdin).unwrap().ws_col, 2);
+        let mut buffer = [0; 16];
+        File::from(stdout).write_all(b"x\n").unwrap();
+        let count = read(&ours.stdout, &mut buffer).await.unwrap();
+        assert_eq!(&buffer[..count], b"x\r\n");
+        drop((stdin, stderr));
+        assert_eq!(read(&ours.stdout, &mut buffer).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_the_tool_says_to_a_terminal_as_an_error_comes_though_its_output_is_a_pipe() {
+        let terminal = Terminal { rows: 7, columns: 9, stdin: false, stdout: false, stderr: true };
+        let (ours, [_stdin, stdout, stderr]) = open(Some(&terminal)).unwrap();
+        assert!(!rustix::termios::isatty(&stdout));
+        File::from(stderr).write_all(b"oops").unwrap();
+        let mut buffer = [0; 16];
+        assert_eq!(read(ours.stderr.as_ref().unwrap(), &mut buffer).await.unwrap(), 4);
+    }
+}
