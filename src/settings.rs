@@ -1,7 +1,7 @@
 //! What a run may do, merged from root's, the user's and the project's configuration.
 
 use crate::policy::ProfileName;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -52,7 +52,7 @@ pub struct ExtraMount {
 }
 
 /// Ceilings for one sandbox; nothing is allocated in advance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// Bytes of memory, page cache included (`memory.max`).
     pub memory: Option<u64>,

@@ -10,6 +10,7 @@ pub mod firewall;
 mod guest;
 mod init;
 mod permit;
+mod plugin;
 mod ps;
 mod relay;
 mod relay_setup;
@@ -88,6 +89,9 @@ enum Command {
     /// What runs inside of a sandbox
     #[command(subcommand, hide = true)]
     Guest(guest::GuestCommand),
+    /// Become the sandbox of a plugin's tools; the broker starts it
+    #[command(hide = true)]
+    PluginChamber(plugin::ChamberArguments),
     /// Print the manual page
     #[command(hide = true)]
     Man,
@@ -148,6 +152,7 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Guest(command) => command.run(),
+        Command::PluginChamber(arguments) => arguments.run(),
         Command::Man => manual(),
     }
 }

@@ -20,7 +20,7 @@ pub use super::guard::{Guard, HandoverError, Placeholder, Substitute};
 
 /// Protection in force: placeholders exist and are held. [`Handover::finish`] (or dropping it,
 /// silently) removes those that nobody needs any more. It must outlive the sandbox.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Handover {
     /// The project's guard first, then that of a repository outside.
     pub guards: Vec<Guard>,

@@ -6,13 +6,13 @@ mod prepare;
 mod supervisor;
 
 pub use crate::runtime::embedded::init::Body;
-pub use prepare::{PrepareError, Prepared, Task};
+pub use prepare::{PrepareError, Prepared, Room, Task};
 
 use crate::facts;
 use crate::network::slot::{Slot, SlotError};
 use crate::output;
 use crate::plan::{Network, Plan};
-use crate::project::handover::{self, HandoverError};
+use crate::project::handover::HandoverError;
 use crate::project::home::{self, HomeError};
 use crate::runtime::embedded::cgroup::{self, CgroupError};
 use crate::runtime::embedded::idmap::IdMapError;
@@ -25,11 +25,11 @@ use crate::settings::Limits;
 use crate::shown;
 use crate::terminal::control::{ControlError, LauncherEnd};
 use crate::terminal::relay::{self, RelayError};
-use crate::terminal::stdio::{StdioError, UserStdio};
+use crate::terminal::stdio::{self, AgentStdio, StdioError, UserStdio};
 use crate::terminal::{Outcome, Relay, Stdio};
 use miette::Diagnostic;
 use rustix::process::Pid;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use supervisor::{Ends, Supervision, Supervisor};
@@ -114,15 +114,39 @@ pub struct Ended {
 
 /// Carries out what was prepared, and returns when the agent has ended.
 pub fn execute(prepared: &Prepared, body: Body<'_>) -> Result<Ended, RunError> {
-    let (facts, started) = (&prepared.facts, SystemTime::now());
-    process::keep_descriptors().map_err(|error| host("keep the caller's open files from pasta")(error.into()))?;
     let stdio = match body {
         Body::Command => Stdio::inspect()?,
         Body::Function(_) => Stdio::none(),
     };
+    carry_out(prepared, body, Loss::Tell, || stdio.prepare())
+}
+
+/// The same for a function of rcc's own that serves a socket, which is its standard input and nobody else's. Without
+/// a network that was there it does not go on.
+pub fn serve(prepared: &Prepared, socket: OwnedFd, function: &dyn Fn() -> u8) -> Result<Ended, RunError> {
+    carry_out(prepared, Body::Function(function), Loss::End, || Ok(stdio::only_input(socket)))
+}
+
+/// What to do when the network was cut.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Loss {
+    /// Say so, and go on without.
+    Tell,
+    /// End the sandbox as well.
+    End,
+}
+
+fn carry_out(
+    prepared: &Prepared,
+    body: Body<'_>,
+    loss: Loss,
+    streams: impl FnOnce() -> Result<(UserStdio, AgentStdio), StdioError>,
+) -> Result<Ended, RunError> {
+    let (facts, started) = (&prepared.facts, SystemTime::now());
+    process::keep_descriptors().map_err(|error| host("keep the caller's open files from pasta")(error.into()))?;
     let xdg = facts.variable("XDG_RUNTIME_DIR").map(Path::new);
     let runtime_dir = session::runtime_dir(facts.user.uid, xdg, &facts.data_dir)?;
-    let handover = handover::prepare(&prepared.project, &prepared.scan, &prepared.settings.writable, &runtime_dir)?;
+    let handover = prepared.hand_over(&runtime_dir)?;
     let home = home::prepare(&prepared.home())?;
     (prepared.task.seed)(&home, &prepared.project.root, facts).map_err(RunError::Seed)?;
     let plan = prepared.plan(&handover.guards, &home)?;
@@ -132,9 +156,10 @@ pub fn execute(prepared: &Prepared, body: Body<'_>) -> Result<Ended, RunError> {
         Network::Guarded(guarded) => Some(Slot::acquire(&runtime_dir, guarded.identities.clone())?),
     };
     let filter = seccomp::compile()?;
-    let confinement = Confinement { filter, writable: plan.view.writable(), processes };
+    let (writable, executes) = (plan.view.writable(), prepared.executes());
+    let confinement = Confinement { filter, writable, executes, processes };
     let supervision = Supervision { prepared, plan: &plan, slot: slot.as_ref(), confinement: &confinement, body };
-    let (mut supervisor, ends) = Supervisor::start(&supervision, stdio)?;
+    let (mut supervisor, ends) = Supervisor::start(&supervision, streams()?)?;
     let cgroup = limits.map(|limits| limits.enter(supervisor.pid.as_raw_pid() as u32, &plan.session)).transpose()?;
     // Before the agent's first packet: what is denied is attributed by this record.
     let _session = Session::register(&runtime_dir, &record(&plan, slot.as_ref(), supervisor.pid))?;
@@ -145,7 +170,7 @@ pub fn execute(prepared: &Prepared, body: Body<'_>) -> Result<Ended, RunError> {
         Some(Report::Ended) | None => return Err(RunError::Refused { why: "the supervisor died".to_owned() }),
     }
     let Ends { reports, control, user } = ends;
-    let relayed = relay(&reports, control, user);
+    let relayed = relay(&reports, control, user, loss);
     match &relayed {
         // A cgroup can only be removed when the last process is gone.
         Ok((_, ended)) if cgroup.is_none() => supervisor.end(&reports, *ended),
@@ -173,13 +198,13 @@ fn ceilings(limits: &Limits, uid: u32) -> Result<(Option<cgroup::Plan>, Option<u
 /// Passes on what the user types and the agent prints, until the agent ends; whether the
 /// supervisor has told the end of the whole sandbox by then. A network that is cut is told at
 /// once: in the middle of the agent's screen if need be.
-fn relay(reports: &Reports, control: LauncherEnd, user: UserStdio) -> Result<(Outcome, bool), RunError> {
+fn relay(reports: &Reports, control: LauncherEnd, user: UserStdio, loss: Loss) -> Result<(Outcome, bool), RunError> {
     let mut ended = false;
     let mut tell = |_: usize| match reports.next() {
         Ok(Some(Report::Cut(why))) => {
             let why = shown::text(&why);
             output::tell(format_args!("\r\nrcc: the network of this sandbox was cut: {why}\r\n"));
-            relay::Watch::Keep
+            if loss == Loss::End { relay::Watch::End } else { relay::Watch::Keep }
         }
         Ok(Some(Report::Ended)) => {
             ended = true;

@@ -8,14 +8,14 @@ use crate::network::pasta;
 use crate::network::routes::Routes;
 use crate::plan::{self, Guarded, Network, Plan};
 use crate::policy::Policy;
-use crate::project::handover::{self, Guard, HandoverError};
+use crate::project::handover::{self, Guard, Handover, HandoverError};
 use crate::project::scan::{self, Scan, ScanError};
 use crate::project::{Project, home};
 use crate::relay::seat::Seat;
 use crate::session;
 use crate::settings::{Environment, Settings};
 use crate::statement;
-use crate::view::{self, Mount, ViewError, ViewRequest, host};
+use crate::view::{self, Access, Mount, ViewError, ViewRequest, host};
 use miette::Diagnostic;
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -51,6 +51,21 @@ impl Task {
 
 /// Gets the private home, the project's root and the facts.
 pub type Seed = fn(&Path, &Path, &Facts) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// What differs where a plugin's tools run in the place of an agent.
+#[derive(Clone, Debug)]
+pub struct Room {
+    /// The name of the sandbox, as [`session::new_id`] would make it.
+    pub name: String,
+    /// What may be done with the project; `None` where it does not appear.
+    pub project: Option<Access>,
+    /// What appears as the home.
+    pub home: PathBuf,
+    /// What lies over all else.
+    pub mounts: Vec<Mount>,
+    /// The only programs that can be executed; any, if `None`.
+    pub executes: Option<Vec<PathBuf>>,
+}
 
 /// Why there is no plan. Nothing was started or changed.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -93,19 +108,43 @@ pub struct Prepared {
     session: String,
     network: Network,
     seat: Option<Seat>,
+    room: Option<Room>,
 }
 
 impl Prepared {
     /// Reads what is needed, and checks that nothing is missing.
     pub fn new(facts: Facts, project: Project, loaded: Loaded, task: Task) -> Result<Self, PrepareError> {
+        let scan = scan::read(&project, &loaded.settings.exclude)?;
+        Self::with_scan(facts, project, loaded, task, scan)
+    }
+
+    /// The same for a plugin's tools. Nothing of the user's own is there: neither mounts nor a seat.
+    pub fn for_plugin(
+        facts: Facts,
+        project: Project,
+        mut loaded: Loaded,
+        task: Task,
+        room: Room,
+    ) -> Result<Self, PrepareError> {
+        loaded.settings.mounts.clear();
+        let scan = match room.project {
+            Some(_) => scan::read(&project, &loaded.settings.exclude)?,
+            None => Scan::default(),
+        };
+        let prepared = Self::with_scan(facts, project, loaded, task, scan)?;
+        Ok(Self { session: room.name.clone(), room: Some(room), ..prepared })
+    }
+
+    fn with_scan(facts: Facts, project: Project, loaded: Loaded, task: Task, scan: Scan) -> Result<Self, PrepareError> {
         let (policy, network) = network(&loaded, facts.user.uid)?.unzip();
         Ok(Self {
-            scan: scan::read(&project, &loaded.settings.exclude)?,
+            scan,
             host: host::Host::read(),
             session: session::new_id(&project.root),
             network: network.map_or(Network::Offline, Network::Guarded),
             settings: loaded.settings,
             seat: None,
+            room: None,
             facts,
             project,
             policy,
@@ -135,9 +174,29 @@ impl Prepared {
         Ok(handover::plan(&self.project, &self.scan, &self.settings.writable)?)
     }
 
+    /// The guards in force, with their placeholders; see [`handover::prepare`].
+    pub fn hand_over(&self, locks: &Path) -> Result<Handover, HandoverError> {
+        match self.access() {
+            Some(_) => handover::prepare(&self.project, &self.scan, &self.settings.writable, locks),
+            None => Ok(Handover::default()),
+        }
+    }
+
     /// Where the private home is.
     pub fn home(&self) -> PathBuf {
-        home::path(&self.project, &self.facts.data_dir)
+        match &self.room {
+            Some(room) => room.home.clone(),
+            None => home::path(&self.project, &self.facts.data_dir),
+        }
+    }
+
+    /// The only programs that can be executed; any, if `None`.
+    pub fn executes(&self) -> Option<Vec<PathBuf>> {
+        self.room.as_ref().and_then(|room| room.executes.clone())
+    }
+
+    fn access(&self) -> Option<Access> {
+        self.room.as_ref().map_or(Some(Access::Writable), |room| room.project)
     }
 
     /// The plan, given the guards. Pure but for resolving the user's extra mounts.
@@ -145,11 +204,12 @@ impl Prepared {
         let profile = self.policy.as_ref().and_then(|policy| policy.profile(&self.settings.profile));
         let statement = statement::document(profile.map(|(_, profile)| profile));
         let own: Vec<Mount> = self.seat.iter().flat_map(Seat::mounts).chain(self.task.files.iter().cloned()).collect();
-        let view = view::plan(ViewRequest {
+        let mut view = view::plan(ViewRequest {
             facts: &self.facts,
             host: &self.host,
             project: &self.project,
             guards,
+            access: self.access().unwrap_or(Access::Inert),
             masks: &self.scan.masks,
             mounts: &self.settings.mounts,
             programs: &self.task.programs,
@@ -159,6 +219,7 @@ impl Prepared {
             statement: &statement,
             hostname: plan::HOSTNAME,
         })?;
+        view.mounts.extend(self.room.iter().flat_map(|room| room.mounts.iter().cloned()));
         let user = &self.facts.user;
         let mut environment =
             environment::inside(&self.facts, &self.session, &self.task.environment, &self.settings.environment);
@@ -166,7 +227,7 @@ impl Prepared {
         Ok(Plan {
             session: self.session.clone(),
             project: self.project.root.clone(),
-            directory: self.project.cwd.clone(),
+            directory: self.access().map_or(&user.home, |_| &self.project.cwd).clone(),
             command: self.task.command.clone(),
             environment,
             user: (user.uid, user.gid),

@@ -10,9 +10,9 @@ use crate::runtime::embedded::lockdown::Confinement;
 use crate::runtime::embedded::process;
 use crate::runtime::embedded::report::{self, Report, Reporter, Reports};
 use crate::runtime::embedded::supervisor::{self, Guard, Link};
+use crate::terminal::Outcome;
 use crate::terminal::control::{self, InitEnd, LauncherEnd};
 use crate::terminal::stdio::{AgentStdio, UserStdio, replace_with_null};
-use crate::terminal::{Outcome, Stdio};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Signal, Uid, kill_process, set_parent_process_death_signal};
@@ -56,11 +56,13 @@ struct Theirs {
 
 impl Supervisor {
     /// Makes the process; it waits for [`Supervisor::begin`].
-    pub fn start(supervision: &Supervision<'_>, stdio: Stdio) -> Result<(Self, Ends), RunError> {
+    pub fn start(
+        supervision: &Supervision<'_>,
+        (user, agent): (UserStdio, AgentStdio),
+    ) -> Result<(Self, Ends), RunError> {
         let (reports, reporter) = report::channel().map_err(|error| host("make a socket pair")(error.into()))?;
         let (wait, go) = std::io::pipe().map_err(host("make a pipe"))?;
         let (control, init) = control::pair()?;
-        let (user, agent) = stdio.prepare()?;
         // Both processes have both sides after the fork, and each closes the other's.
         let theirs = Theirs { reporter, wait, control: init, agent };
         let mut ours = Some((go, Ends { reports, control, user }));

@@ -23,7 +23,7 @@ mod pump;
 #[cfg(target_os = "linux")]
 pub mod relay;
 #[cfg(target_os = "linux")]
-mod signals;
+pub(crate) mod signals;
 #[cfg(target_os = "linux")]
 pub mod stdio;
 #[cfg(target_os = "linux")]

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Signals that arrive as data instead of interrupting, until it is dropped.
 #[derive(Debug)]
-pub(super) struct SignalFd {
+pub(crate) struct SignalFd {
     fd: OwnedFd,
     before: libc::sigset_t,
 }
@@ -15,7 +15,7 @@ pub(super) struct SignalFd {
 impl SignalFd {
     /// Blocks `blocked` as well, which don't arrive. A signal that the caller had ignored, as nohup
     /// does, stays so.
-    pub(super) fn new(arriving: &[Signal], blocked: &[Signal]) -> Result<Self, Errno> {
+    pub(crate) fn new(arriving: &[Signal], blocked: &[Signal]) -> Result<Self, Errno> {
         let heeded: Vec<Signal> = arriving.iter().copied().filter(|signal| !ignored(*signal)).collect();
         let before = mask(libc::SIG_BLOCK, &set(&[&heeded, blocked].concat()))?;
         // SAFETY: the set is initialised; -1 asks for a new descriptor.
@@ -30,7 +30,7 @@ impl SignalFd {
     }
 
     /// The next signal, without waiting.
-    pub(super) fn next(&self) -> Option<i32> {
+    pub(crate) fn next(&self) -> Option<i32> {
         let mut info = [0_u8; size_of::<libc::signalfd_siginfo>()];
         let length = rustix::io::read(&self.fd, &mut info).ok()?;
         // signalfd(2): the record starts with the number, 32 bits wide.
@@ -72,19 +72,27 @@ pub(super) fn stop(group: bool) -> Result<(), Errno> {
 }
 
 /// Restores a signal's default action.
-pub(super) fn set_default(signal: Signal) -> Result<(), Errno> {
+pub(crate) fn set_default(signal: Signal) -> Result<(), Errno> {
     // SAFETY: SIG_DFL installs no handler.
     let result = unsafe { libc::signal(signal.as_raw(), libc::SIG_DFL) };
     if result == libc::SIG_ERR { Err(errno()) } else { Ok(()) }
 }
 
+/// Restores every signal's default action.
+pub(crate) fn default_all() {
+    for number in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL installs no handler; it is refused where nothing could be installed.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
+}
+
 /// Empties the signal mask.
-pub(super) fn unblock_all() -> Result<(), Errno> {
+pub(crate) fn unblock_all() -> Result<(), Errno> {
     mask(libc::SIG_SETMASK, &set(&[])).map(drop)
 }
 
 /// Sends a signal by number, real-time ones included, to a process or, if `group`, to a process group.
-pub(super) fn send(target: rustix::process::Pid, group: bool, signal: i32) -> Result<(), Errno> {
+pub(crate) fn send(target: rustix::process::Pid, group: bool, signal: i32) -> Result<(), Errno> {
     let pid = target.as_raw_nonzero().get();
     // SAFETY: kill touches no memory.
     let result = unsafe { libc::kill(if group { -pid } else { pid }, signal) };
@@ -92,7 +100,7 @@ pub(super) fn send(target: rustix::process::Pid, group: bool, signal: i32) -> Re
 }
 
 /// Marks every descriptor but stdin, stdout and stderr to be closed by exec.
-pub(super) fn close_others_on_exec() -> Result<(), Errno> {
+pub(crate) fn close_others_on_exec() -> Result<(), Errno> {
     // SAFETY: close_range with CLOSE_RANGE_CLOEXEC closes nothing now and touches no memory.
     let result = unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
     if result == 0 { Ok(()) } else { Err(errno()) }

@@ -139,6 +139,13 @@ impl Stdio {
     }
 }
 
+/// The agent's standard input is this, and nothing is relayed: for a function of rcc's own, which need not be kept
+/// from what a caller holds.
+pub fn only_input(input: OwnedFd) -> (UserStdio, AgentStdio) {
+    let user = UserStdio { terminal: None, shared: false, relays: Vec::new() };
+    (user, AgentStdio { slots: [Slot::Pipe(input), Slot::Null, Slot::Null], terminal: None })
+}
+
 fn inspect(number: usize) -> Result<Kind, StdioError> {
     let (fd, name) = (standard(number), NAMES[number]);
     let unsuitable = |what| Err(StdioError::Unsuitable { name, what });

@@ -24,8 +24,8 @@ impl View {
     /// Where the agent may write, as far as the mounts decide.
     pub fn writable(&self) -> Vec<PathBuf> {
         let writable = |what: &What| match what {
-            What::Tmpfs { .. } | What::Tree(_) | What::Devices => true,
-            What::Bind { access, .. } => *access == Access::Writable,
+            What::Tmpfs { .. } | What::Ramfs { .. } | What::Devices => true,
+            What::Bind { access, .. } | What::Tree(Tree { access, .. }) => access.is_writable(),
             What::Directory | What::Symlink { .. } | What::File { .. } | What::Processes { .. } => false,
         };
         self.mounts.iter().filter(|mount| writable(&mount.what)).map(|mount| mount.target.clone()).collect()
@@ -65,6 +65,11 @@ pub enum What {
         /// Permission bits of its top directory.
         mode: u32,
     },
+    /// Likewise, and never swapped: for credentials. Nothing in it can be executed.
+    Ramfs {
+        /// Permission bits of its top directory.
+        mode: u32,
+    },
     /// A file or directory of the host.
     Bind {
         /// Absolute, without symbolic links.
@@ -97,14 +102,25 @@ pub enum Access {
     Inert,
     /// As the file modes say.
     Writable,
+    /// As the file modes say, but nothing below may be executed.
+    WritableNoexec,
 }
 
-/// A writable directory of the host with protected parts. All paths are relative to `source`.
+impl Access {
+    /// Whether something below may be changed.
+    pub fn is_writable(self) -> bool {
+        matches!(self, Self::Writable | Self::WritableNoexec)
+    }
+}
+
+/// A directory of the host with protected parts. All paths are relative to `source`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tree {
     /// Absolute, without symbolic links.
     #[serde(serialize_with = "crate::shown::lossy")]
     pub source: PathBuf,
+    /// What may be done with the rest of it.
+    pub access: Access,
     /// Cannot be renamed or removed: directories above protected paths, and links. Innermost
     /// first.
     #[serde(serialize_with = "crate::shown::all_lossy")]

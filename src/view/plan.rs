@@ -22,6 +22,8 @@ pub struct ViewRequest<'a> {
     pub project: &'a Project,
     /// Its protected paths, from `project::handover`: the project's first.
     pub guards: &'a [Guard],
+    /// What may be done with what is not protected of it.
+    pub access: Access,
     /// Its secrets, from `project::scan`.
     pub masks: &'a [Mask],
     /// The user's own additions.
@@ -119,7 +121,7 @@ pub fn plan(request: ViewRequest<'_>) -> Result<View, ViewError> {
     }
     for guard in request.guards {
         let masks = if guard.root == request.project.root { request.masks.to_vec() } else { Vec::new() };
-        mounts.push(mount(&guard.root, What::Tree(tree(guard.clone(), masks))));
+        mounts.push(mount(&guard.root, What::Tree(tree(guard.clone(), request.access, masks))));
     }
     let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
     let processes = What::Processes { read_only: names(&PROC_READ_ONLY), masked: names(&PROC_MASKED) };
@@ -141,9 +143,9 @@ fn check_home(home: &Path) -> Result<(), ViewError> {
     Err(ViewError { path: home.into(), reason })
 }
 
-fn tree(guard: Guard, masks: Vec<Mask>) -> Tree {
+fn tree(guard: Guard, access: Access, masks: Vec<Mask>) -> Tree {
     let Guard { root: source, pins, read_only, substitutes, placeholders: _ } = guard;
-    Tree { source, pins, read_only, substitutes, masks }
+    Tree { source, access, pins, read_only, substitutes, masks }
 }
 
 fn system(request: &ViewRequest<'_>, mounts: &mut Vec<Mount>) {
@@ -238,7 +240,7 @@ fn extra_mount(request: &ViewRequest<'_>, extra: &ExtraMount) -> Result<Mount, V
             let unprotected =
                 |error: HandoverError| ViewError { path: extra.source.clone(), reason: error.to_string() };
             let guard = handover::existing(request.project, &source).map_err(unprotected)?;
-            Ok(mount(&extra.target, What::Tree(tree(guard, Vec::new()))))
+            Ok(mount(&extra.target, What::Tree(tree(guard, Access::Writable, Vec::new()))))
         }
         None => {
             let access = if extra.writable { Access::Writable } else { Access::ReadOnly };

@@ -9,6 +9,7 @@ mod guest;
 mod init;
 mod look;
 mod permit;
+mod plugin;
 mod ps;
 mod record;
 mod relay;

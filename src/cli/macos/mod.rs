@@ -8,6 +8,7 @@ use super::denials::DenialsArguments;
 use super::firewall::VerifyArguments;
 use super::guest::GuestCommand;
 use super::permit::{AllowArguments, AllowedArguments, DenyArguments};
+use super::plugin::ChamberArguments;
 use super::ps::{PsArguments, StopArguments};
 use super::relay::RelayArguments;
 use super::run::{ClaudeArguments, RunArguments, ShellArguments};
@@ -108,6 +109,12 @@ impl RunArguments {
 }
 
 impl GuestCommand {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl ChamberArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         Err(NoRuntime.into())
     }

@@ -69,7 +69,8 @@ pub struct Exec {
 }
 
 /// What a tool's sandbox sees of the project.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ProjectAccess {
     /// Nothing.
     None,

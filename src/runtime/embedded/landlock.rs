@@ -5,6 +5,7 @@
 //! otherwise be reopened for writing), a mount flag that was forgotten, and `/proc/sys` when the
 //! agent's kernel uid is 0. It is best effort; mounts, capabilities and seccomp never rely on it.
 
+use super::elf;
 use landlock::{
     ABI, Access, AccessFs, AddRuleError, AddRulesError, BitFlags, PathBeneath, Ruleset, RulesetAttr, RulesetCreated,
     RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, make_bitflags,
@@ -33,13 +34,19 @@ pub enum LandlockStatus {
 /// Why a ruleset that the kernel should have taken could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum LandlockError {
-    /// A writable place does not exist inside, or can't be reached.
-    #[error("cannot open {path} to allow writing below it: {source}")]
+    /// A writable place or a program does not exist inside, or can't be reached.
+    #[error("cannot open {path} to allow writing below it or executing it: {source}")]
     Open {
         /// The path inside.
         path: PathBuf,
         /// What open said.
         source: Errno,
+    },
+    /// It was to hold what may be executed.
+    #[error("only some programs may be executed here, which needs Landlock (Linux 5.19 or newer): {why}")]
+    Needed {
+        /// A clause.
+        why: &'static str,
     },
     /// The kernel refused a part of the ruleset.
     #[error("cannot set up Landlock: {0}")]
@@ -59,12 +66,20 @@ const ABI_FLOOR: i32 = 2;
 /// in the direction in which they are open. No device nodes may be made anywhere. Signals and
 /// abstract sockets reach only processes that are restricted along with this one.
 ///
-/// `writable` are directories or files inside the new root. `no_new_privs` is set as well.
+/// `writable` are directories or files inside the new root. `executes`, if given, are the only files
+/// that can be executed, besides the loaders that they name. `no_new_privs` is set as well.
 ///
 /// # Errors
 /// A path that can't be opened, or a refusal of a kernel that has Landlock. A kernel without it is
-/// no error but [`LandlockStatus::Missing`].
-pub fn restrict(writable: &[PathBuf]) -> Result<LandlockStatus, LandlockError> {
+/// no error but [`LandlockStatus::Missing`], unless it is to hold what may be executed: nothing else does.
+pub fn restrict(writable: &[PathBuf], executes: Option<&[PathBuf]>) -> Result<LandlockStatus, LandlockError> {
+    match (apply(writable, executes)?, executes) {
+        (LandlockStatus::Missing { why }, Some(_)) => Err(LandlockError::Needed { why }),
+        (status, _) => Ok(status),
+    }
+}
+
+fn apply(writable: &[PathBuf], executes: Option<&[PathBuf]>) -> Result<LandlockStatus, LandlockError> {
     let abi = match kernel_abi() {
         Ok(abi) if abi >= ABI_FLOOR => abi,
         Ok(_) => {
@@ -75,13 +90,20 @@ pub fn restrict(writable: &[PathBuf]) -> Result<LandlockStatus, LandlockError> {
         }
         Err(_) => return Ok(LandlockStatus::Missing { why: "not in this kernel, or hidden by an outer sandbox" }),
     };
+    let execute = if executes.is_some() { AccessFs::Execute.into() } else { BitFlags::EMPTY };
     let ruleset = Ruleset::default().handle_access(AccessFs::from_all(TRIED))?.scope(Scope::from_all(TRIED))?;
     let mut ruleset = ruleset.create()?;
-    (&mut ruleset).add_rule(PathBeneath::new(open(Path::new("/"))?, AccessFs::from_read(TRIED)))?;
+    (&mut ruleset).add_rule(PathBeneath::new(open(Path::new("/"))?, AccessFs::from_read(TRIED) & !execute))?;
     for path in writable {
         let place = open(path)?;
         let rights = rights_below(&place).map_err(|source| LandlockError::Open { path: path.clone(), source })?;
-        (&mut ruleset).add_rule(PathBeneath::new(place, rights))?;
+        (&mut ruleset).add_rule(PathBeneath::new(place, rights & !execute))?;
+    }
+    for program in executes.into_iter().flatten() {
+        let loader = elf::loader(program).map_err(|source| LandlockError::Open { path: program.clone(), source })?;
+        for path in std::iter::once(program).chain(&loader) {
+            (&mut ruleset).add_rule(PathBeneath::new(open(path)?, AccessFs::Execute))?;
+        }
     }
     allow_stdio(&mut ruleset)?;
     match ruleset.restrict_self()?.ruleset {

@@ -21,6 +21,8 @@ pub struct Confinement {
     /// Directories and files inside the new root that may be written: the project, `HOME`, `/tmp`,
     /// `/var/tmp`, `/dev`, `/run`, the user's writable mounts.
     pub writable: Vec<PathBuf>,
+    /// The only programs that may be executed, with their loaders; any, if `None`. It needs Landlock.
+    pub executes: Option<Vec<PathBuf>>,
     /// Ceiling of processes and threads, 1 or more, where no cgroup holds it; see
     /// [`super::cgroup::rlimit_counts_processes`].
     pub processes: Option<u64>,
@@ -124,7 +126,7 @@ pub fn confine(confinement: &Confinement) -> Result<LandlockStatus, LockdownErro
     if let Some(processes) = confinement.processes {
         limit(Resource::Nproc, "processes", processes)?;
     }
-    let landlock = landlock::restrict(&confinement.writable)?;
+    let landlock = landlock::restrict(&confinement.writable, confinement.executes.as_deref())?;
     seccomp::install(&confinement.filter)?;
     Ok(landlock)
 }

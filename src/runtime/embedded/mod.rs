@@ -5,6 +5,7 @@ pub mod agent;
 pub mod as_identity;
 pub mod cgroup;
 mod devices;
+mod elf;
 pub mod idmap;
 pub mod init;
 pub mod landlock;

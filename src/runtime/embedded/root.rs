@@ -94,6 +94,16 @@ pub fn enter(root: OwnedFd) -> Result<(), RootError> {
     rustix::process::chdir("/").during("enter", path)
 }
 
+fn attributes(access: Access) -> MountAttrFlags {
+    let noexec = MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    match access {
+        Access::ReadOnly => READ_ONLY,
+        Access::Inert => READ_ONLY.union(noexec),
+        Access::Writable => SAFE,
+        Access::WritableNoexec => SAFE.union(noexec),
+    }
+}
+
 /// Names in the new root while it is built; a clone needs a source that is mounted.
 const BLANK_DIRECTORY: &str = ".blank-directory";
 const BLANK_FILE: &str = ".blank-file";
@@ -139,6 +149,12 @@ impl Stage {
                 let tmpfs = mounts::new_filesystem("tmpfs", &options, SAFE).during("make a tmpfs for", target)?;
                 attach(tmpfs, self.directory(target)?).during("mount a tmpfs on", target)
             }
+            What::Ramfs { mode } => {
+                let (options, noexec) = ([("mode", &*format!("{mode:o}"))], MountAttrFlags::MOUNT_ATTR_NOEXEC);
+                let ramfs = mounts::new_filesystem("ramfs", &options, SAFE.union(noexec));
+                attach(ramfs.during("make a ramfs for", target)?, self.directory(target)?)
+                    .during("mount a ramfs on", target)
+            }
             What::Bind { source, access } => self.bind(source, *access, target),
             What::Tree(tree) => self.tree(tree, target),
             What::Devices => devices::place(&self.directory(target)?, target),
@@ -150,11 +166,6 @@ impl Stage {
     }
 
     fn bind(&self, source: &Path, access: Access, target: &Path) -> Result<(), RootError> {
-        let attributes = match access {
-            Access::ReadOnly => READ_ONLY,
-            Access::Inert => READ_ONLY.union(MountAttrFlags::MOUNT_ATTR_NOEXEC),
-            Access::Writable => SAFE,
-        };
         let from = mounts::host(source).during("open", source)?;
         let onto = if mounts::is_directory(&from).during("inspect", source)? {
             self.directory(target)?
@@ -166,7 +177,7 @@ impl Stage {
             }
             mounts::beneath(&parent, name).during("open", target)?
         };
-        let tree = clone_tree(from, attributes).during("clone the mounts at", source)?;
+        let tree = clone_tree(from, attributes(access)).during("clone the mounts at", source)?;
         attach(tree, onto).during("mount something on", target)
     }
 
@@ -186,7 +197,7 @@ impl Stage {
             }
             onto = lower;
         }
-        let upper = clone_tree(from, SAFE).during("clone the mounts at", &tree.source)?;
+        let upper = clone_tree(from, attributes(tree.access)).during("clone the mounts at", &tree.source)?;
         attach(&upper, onto).during("mount something on", target)?;
         for path in &tree.read_only {
             let shown = target.join(path);

@@ -1,0 +1,96 @@
+//! The executor's end of the pair of sockets.
+
+use crate::plugin::chamber::frame::{self, HEAD, Reply, Request, STREAMS};
+use crate::plugin::credential::wipe;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recvmsg, send};
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// What the broker asked.
+pub(super) struct Frame {
+    pub request: Request,
+    /// What follows the JSON: a credential.
+    pub rest: Vec<u8>,
+    /// Descriptors that came along.
+    pub streams: Vec<OwnedFd>,
+}
+
+pub(super) struct Socket(OwnedFd);
+
+impl Socket {
+    /// Standard input, which is nothing afterwards; and nothing else is left open of what was inherited.
+    pub fn take_stdin() -> Result<Self, Errno> {
+        let socket = fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+        crate::terminal::stdio::replace_with_null().map_err(|_| Errno::NODEV)?;
+        Ok(Self(socket))
+    }
+
+    /// The next frame; `None` at the end. An error where the broker says what it must not.
+    pub fn next(&self) -> Result<Option<Frame>, Errno> {
+        let (mut head, mut streams) = ([0; HEAD], Vec::new());
+        if !self.fill(&mut head, &mut streams)? {
+            return Ok(None);
+        }
+        let (json, rest) = frame::lengths(head).map_err(|_| Errno::MSGSIZE)?;
+        let mut text = vec![0; json];
+        let mut bytes = vec![0; rest];
+        if !self.fill(&mut text, &mut streams)? || !self.fill(&mut bytes, &mut streams)? {
+            wipe(&mut bytes);
+            return Err(Errno::PIPE);
+        }
+        let request: Request = serde_json::from_slice(&text).map_err(|_| Errno::BADMSG)?;
+        let expected = if matches!(request, Request::Start(_)) { STREAMS } else { 0 };
+        if streams.len() != expected {
+            return Err(Errno::BADMSG);
+        }
+        Ok(Some(Frame { request, rest: bytes, streams }))
+    }
+
+    /// Reads so many bytes; `false` if the broker has closed its end.
+    fn fill(&self, mut buffer: &mut [u8], streams: &mut Vec<OwnedFd>) -> Result<bool, Errno> {
+        while !buffer.is_empty() {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(STREAMS))];
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let mut parts = [IoSliceMut::new(buffer)];
+            let received = match recvmsg(&self.0, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Err(Errno::INTR) => continue,
+                received => received?,
+            };
+            for message in control.drain() {
+                if let RecvAncillaryMessage::ScmRights(fds) = message {
+                    streams.extend(fds);
+                }
+            }
+            if received.flags.contains(ReturnFlags::CTRUNC) || streams.len() > STREAMS {
+                return Err(Errno::BADMSG);
+            }
+            if received.bytes == 0 {
+                return Ok(false);
+            }
+            buffer = &mut buffer[received.bytes..];
+        }
+        Ok(true)
+    }
+
+    /// Tells the broker, which always reads.
+    pub fn tell(&self, reply: &Reply) -> Result<(), Errno> {
+        let frame = frame::encode(reply, 0).map_err(|_| Errno::MSGSIZE)?;
+        let mut rest = frame.as_slice();
+        while !rest.is_empty() {
+            match send(&self.0, rest, SendFlags::NOSIGNAL) {
+                Ok(sent) => rest = &rest[sent..],
+                Err(Errno::INTR) => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
