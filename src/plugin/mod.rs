@@ -15,6 +15,7 @@
 
 pub mod chamber;
 pub mod credential;
+pub mod git;
 pub mod manifest;
 pub mod name;
 pub mod wire;
