@@ -20,6 +20,7 @@ pub mod control;
 pub mod credential;
 #[cfg(target_os = "linux")]
 pub mod event;
+pub mod git;
 pub mod manifest;
 pub mod name;
 pub mod place;

@@ -3,6 +3,7 @@
 
 use super::name::ToolName;
 use crate::policy::ProfileName;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -115,9 +116,13 @@ pub enum GitAccess {
         user: String,
         /// The name of the credential.
         credential: String,
+        /// Certificates to trust instead of the system's, as PEM: for a host with a private authority.
+        ca: Option<PathBuf>,
     },
     /// `ssh://` and `user@host:path`, with a private key.
     Ssh {
+        /// The user to log in as: `git` at the public hosts. A key is never used for another one.
+        user: String,
         /// The name of the credential: a private key as OpenSSH reads it, without a passphrase.
         credential: String,
         /// The host's public keys, in the form of `known_hosts` (sshd(8)).
@@ -126,7 +131,8 @@ pub enum GitAccess {
 }
 
 /// What may be pushed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PushRules {
     /// Branches that nobody pushes: patterns in which `*` stands for any text, `/` included.
     pub blocked_branches: Vec<String>,
