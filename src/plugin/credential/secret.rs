@@ -1,23 +1,17 @@
 //! A credential in memory: in pages of its own that are never swapped, dumped or left behind.
 
+use super::pages::{Pages, wipe};
 use rustix::io::Errno;
 use std::fmt;
-use std::ptr::NonNull;
 
 /// The longest credential, in bytes: an RSA key of 16384 bits as PEM has 12.7 KiB.
 pub const SECRET_MAX: usize = 64 << 10;
 
-/// A credential. Its bytes are overwritten when it is dropped; it has no form as text.
-pub struct Secret {
-    pages: NonNull<u8>,
-    length: usize,
-    mapped: usize,
-}
+/// The shortest one, in bytes. What is shorter is found in text that has nothing to do with it, and is guessed soon.
+pub const SECRET_MIN: usize = 8;
 
-// SAFETY: the pages belong to this value alone, and are only read after it was made.
-unsafe impl Send for Secret {}
-// SAFETY: as above.
-unsafe impl Sync for Secret {}
+/// A credential. Its bytes are overwritten when it is dropped; it has no form as text.
+pub struct Secret(Pages);
 
 /// A credential cannot be held.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +22,9 @@ pub enum SecretError {
     /// More than [`SECRET_MAX`].
     #[error("it is longer than {SECRET_MAX} bytes")]
     TooLong,
+    /// Less than [`SECRET_MIN`].
+    #[error("it is shorter than {SECRET_MIN} bytes, so it could not be told from other text: make a longer one")]
+    TooShort,
     /// The kernel's limit.
     #[error("cannot lock it in memory: {0}; `ulimit -l` is the limit, which systemd sets with LimitMEMLOCK=")]
     Lock(#[source] Errno),
@@ -45,43 +42,28 @@ impl Secret {
         made
     }
 
+    /// Another one of the same bytes.
+    ///
+    /// # Errors
+    /// If the kernel gives no memory for it.
+    pub fn duplicate(&self) -> Result<Self, SecretError> {
+        Self::copy(self.expose())
+    }
+
     fn copy(bytes: &[u8]) -> Result<Self, SecretError> {
-        use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mlock, mmap_anonymous};
         match bytes.len() {
             0 => return Err(SecretError::Empty),
             1..=SECRET_MAX => (),
             _ => return Err(SecretError::TooLong),
         }
-        let mapped = bytes.len().next_multiple_of(rustix::param::page_size());
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        let pages = unsafe { mmap_anonymous(std::ptr::null_mut(), mapped, protection, MapFlags::PRIVATE) };
-        let pages =
-            NonNull::new(pages.map_err(SecretError::Lock)?.cast::<u8>()).ok_or(SecretError::Lock(Errno::NOMEM))?;
-        let secret = Self { pages, length: bytes.len(), mapped };
-        // SAFETY: the range is the mapping just made; neither call touches its content.
-        unsafe {
-            mlock(pages.as_ptr().cast(), mapped).map_err(SecretError::Lock)?;
-            madvise(pages.as_ptr().cast(), mapped, Advice::LinuxDontDump).map_err(SecretError::Lock)?;
-        }
-        // SAFETY: the mapping has room for the bytes, is writable, and overlaps nothing.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), pages.as_ptr(), bytes.len()) };
-        Ok(secret)
+        let mut pages = Pages::zeroed(bytes.len()).map_err(SecretError::Lock)?;
+        pages.bytes_mut().copy_from_slice(bytes);
+        Ok(Self(pages))
     }
 
     /// The bytes, for the moment in which they are used.
     pub fn expose(&self) -> &[u8] {
-        // SAFETY: the mapping lives as long as `self` and holds `length` initialised bytes.
-        unsafe { std::slice::from_raw_parts(self.pages.as_ptr(), self.length) }
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        // SAFETY: the mapping belongs to `self` alone and is writable.
-        wipe(unsafe { std::slice::from_raw_parts_mut(self.pages.as_ptr(), self.mapped) });
-        // SAFETY: nothing refers to the mapping any more; unmapping unlocks it (mlock(2)).
-        let _ = unsafe { rustix::mm::munmap(self.pages.as_ptr().cast(), self.mapped) };
+        self.0.bytes()
     }
 }
 
@@ -89,15 +71,6 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")
     }
-}
-
-/// Overwrites memory that is not read again, which the compiler would leave out.
-pub fn wipe(bytes: &mut [u8]) {
-    for byte in bytes.iter_mut() {
-        // SAFETY: a valid, exclusive reference.
-        unsafe { std::ptr::write_volatile(byte, 0) };
-    }
-    std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
 }
 
 #[cfg(test)]
@@ -117,14 +90,11 @@ mod tests {
     }
 
     #[test]
-    fn its_pages_are_locked_and_not_dumped() {
-        let secret = Secret::take(&mut vec![7; 5000]).unwrap();
-        let start = format!("{:x}-", secret.pages.as_ptr() as usize);
-        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
-        let flags = maps.split(&start).nth(1).unwrap().lines().find(|line| line.starts_with("VmFlags:")).unwrap();
-        for flag in [" lo", " dd"] {
-            assert!(flags.contains(flag), "{flag} in {flags}");
-        }
+    fn a_duplicate_outlives_the_first() {
+        let first = Secret::take(&mut b"tok-en".to_vec()).unwrap();
+        let second = first.duplicate().unwrap();
+        drop(first);
+        assert_eq!(second.expose(), b"tok-en");
     }
 
     #[test]
