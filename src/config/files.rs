@@ -138,6 +138,12 @@ impl FileError {
 pub(super) fn read_admin(path: &Path, owner: u32) -> Result<Option<Document>, FileError> {
     let Some(file) = open(path, OFlags::empty())? else { return Ok(None) };
     trusted(path, &regular(path, &file)?, owner)?;
+    trusted_way(path, owner)?;
+    Ok(Some(read(path, file, SIZE_MAX)?))
+}
+
+/// Each symlink on the way, its end, and the directories of all of them.
+fn trusted_way(path: &Path, owner: u32) -> Result<(), FileError> {
     for place in trail(path)? {
         let found = std::fs::symlink_metadata(&place).map_err(|error| FileError::io("look at", &place, error))?;
         // A symlink's own mode means nothing, its owner does.
@@ -147,7 +153,30 @@ pub(super) fn read_admin(path: &Path, owner: u32) -> Result<Option<Document>, Fi
             trusted(directory, &found, owner)?;
         }
     }
-    Ok(Some(read(path, file, SIZE_MAX)?))
+    Ok(())
+}
+
+/// A program that root or `owner` decides: its path without symlinks, none of which is anybody else's, nor is a
+/// directory on the way. What `path` leads to later makes no difference.
+pub(super) fn program(path: &Path, owner: u32) -> Result<PathBuf, FileError> {
+    let real = own(path, owner)?;
+    let found = std::fs::metadata(&real).map_err(|error| FileError::io("look at", &real, error))?;
+    if found.mode() & 0o111 == 0 {
+        return Err(FileError::io("execute", &real, Errno::ACCESS));
+    }
+    Ok(real)
+}
+
+/// The same for a file that is read.
+pub(super) fn own(path: &Path, owner: u32) -> Result<PathBuf, FileError> {
+    let real = std::fs::canonicalize(path).map_err(|error| FileError::io("look at", path, error))?;
+    let found = std::fs::metadata(&real).map_err(|error| FileError::io("look at", &real, error))?;
+    if !found.is_file() {
+        return Err(FileError::Kind { path: real, kind: "a directory or a device" });
+    }
+    trusted(&real, &found, owner)?;
+    trusted_way(path, owner)?;
+    Ok(real)
 }
 
 /// The user's file, owned by the user or root; `None` if there is none.

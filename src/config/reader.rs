@@ -332,6 +332,11 @@ impl<'d> Value<'_, 'd> {
         self.inner.as_bool().or_else(|| self.wrong_type("true or false"))
     }
 
+    /// Elements of this, if it is a list.
+    pub(super) fn list_length(&self) -> Option<usize> {
+        self.inner.as_array().map(|items| items.len())
+    }
+
     /// Whether this is a list without elements.
     pub(super) fn list_is_empty(&self) -> bool {
         self.inner.as_array().is_some_and(|items| items.is_empty())

@@ -100,7 +100,7 @@ pub(super) fn resize(terminal: impl AsFd, rows: u16, columns: u16) -> io::Result
 
 fn end(fd: OwnedFd) -> io::Result<End> {
     fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
-    Ok(Arc::new(AsyncFd::with_interest(fd, Interest::READABLE | Interest::WRITABLE)?))
+    Ok(Arc::new(AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE)?))
 }
 
 /// Waits for a piece of output; 0 at its end.

@@ -1,11 +1,20 @@
 //! A tool's manifest: one file, `plugins/<tool>.toml`, in `/etc/rcc`, or in the user's configuration for tools
 //! without credentials. Never the project's: the agent writes that.
 
+#[cfg(target_os = "linux")]
+pub mod catalogue;
+pub mod environment;
+pub mod grammar;
+pub mod pattern;
+pub mod shipped;
+
+pub use grammar::Grammar;
+
 use super::name::ToolName;
 use crate::policy::ProfileName;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Whose file it is.
@@ -69,6 +78,15 @@ pub struct Exec {
     pub grammar: Grammar,
 }
 
+impl Exec {
+    /// The first of its programs that lies in this directory, a project's: what the agent could have written is
+    /// not run.
+    pub fn program_in(&self, project: &Path) -> Option<&Path> {
+        let others = self.executes.iter().flatten();
+        std::iter::once(&self.program).chain(others).map(PathBuf::as_path).find(|program| program.starts_with(project))
+    }
+}
+
 /// What a tool's sandbox sees of the project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -82,10 +100,6 @@ pub enum ProjectAccess {
     /// What the agent sees, as the agent may write and execute it. Never with credentials.
     Writable,
 }
-
-/// How a tool reads its arguments, and which of them may be. See [`crate::plugin::manifest`].
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Grammar {}
 
 /// Remotes and the rules for what is pushed to them.
 #[derive(Clone, Debug, PartialEq)]
