@@ -44,12 +44,29 @@ pub fn confined(uid: u32, writable: &[PathBuf], check: impl FnOnce() -> Finding)
 /// As [`confined`], with a ceiling of processes.
 #[track_caller]
 pub fn confined_with(uid: u32, writable: &[PathBuf], processes: Option<u64>, check: impl FnOnce() -> Finding) {
+    confined_to(uid, writable, None, processes, check);
+}
+
+/// As [`confined`], where only these programs can be executed.
+#[track_caller]
+pub fn confined_to_programs(uid: u32, executes: &[PathBuf], check: impl FnOnce() -> Finding) {
+    confined_to(uid, &[], Some(executes.to_owned()), None, check);
+}
+
+#[track_caller]
+fn confined_to(
+    uid: u32,
+    writable: &[PathBuf],
+    executes: Option<Vec<PathBuf>>,
+    processes: Option<u64>,
+    check: impl FnOnce() -> Finding,
+) {
     let writable = [writable, &["/dev".into()]].concat();
     report(uid, || {
         in_namespaces(uid, || {
             lockdown::drop_privileges().map_err(text)?;
-            lockdown::confine(&Confinement { filter: seccomp::compile().unwrap(), writable, processes })
-                .map_err(text)?;
+            let filter = seccomp::compile().unwrap();
+            lockdown::confine(&Confinement { filter, writable, executes, processes }).map_err(text)?;
             in_child(check)
         })
     });

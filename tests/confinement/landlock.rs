@@ -1,6 +1,6 @@
 //! Judged in the agent's place, on directories that the plain file permissions would let it write.
 
-use crate::fixture::{Finding, confined, directory_of, holds, in_child, text, users};
+use crate::fixture::{Finding, confined, confined_to_programs, directory_of, holds, in_child, text, users};
 use rcc::runtime::embedded::landlock::{LandlockStatus, restrict};
 use std::ffi::CString;
 use std::fs::{self, OpenOptions};
@@ -14,7 +14,7 @@ use std::path::Path;
 fn abi() -> i32 {
     let (mut reader, writer) = std::io::pipe().unwrap();
     in_child(|| {
-        let LandlockStatus::Enforced { abi } = restrict(&[]).map_err(text)? else { return Ok(()) };
+        let LandlockStatus::Enforced { abi } = restrict(&[], None).map_err(text)? else { return Ok(()) };
         rustix::io::write(&writer, &[abi as u8]).map(drop).map_err(text)
     })
     .unwrap();
@@ -150,7 +150,7 @@ fn signals_and_abstract_sockets_stay_inside() {
     let _outside = UnixListener::bind_addr(&address).unwrap();
     in_child(|| {
         UnixStream::connect_addr(&address).map_err(|error| format!("before: {error}"))?;
-        restrict(&[]).map_err(text)?;
+        restrict(&[], None).map_err(text)?;
         denied("connect", UnixStream::connect_addr(&address))?;
         let parent = rustix::process::getppid().ok_or("no parent")?;
         denied("signal", rustix::process::kill_process(parent, rustix::process::Signal::WINCH).map_err(Into::into))
@@ -160,6 +160,25 @@ fn signals_and_abstract_sockets_stay_inside() {
 
 #[test]
 fn a_place_that_is_not_there_is_named() {
-    let error = restrict(&["/nowhere/at/all".into()]).unwrap_err().to_string();
+    let error = restrict(&["/nowhere/at/all".into()], None).unwrap_err().to_string();
     assert!(error.contains("/nowhere/at/all"), "{error}");
+}
+
+#[test]
+fn where_programs_are_named_nothing_else_can_be_executed() {
+    let programs = ["/usr/bin/true", "/usr/bin/false"].map(|path| fs::canonicalize(path).unwrap());
+    let [named, other] = &programs;
+    for uid in users() {
+        let dir = directory_of(uid);
+        let script = dir.path().join("script");
+        fs::write(&script, format!("#!{}\n", named.display())).unwrap();
+        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        confined_to_programs(uid, std::slice::from_ref(named), || {
+            let run = |path: &Path| std::process::Command::new(path).status();
+            holds("the named program", run(named).map_err(text)?.success())?;
+            denied("another program", run(other))?;
+            denied("a script whose interpreter is named", run(&script))?;
+            fs::read(other).map(drop).map_err(|error| format!("reading another program: {error}"))
+        });
+    }
 }

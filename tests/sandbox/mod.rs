@@ -7,7 +7,7 @@ use rcc::project::{Project, home, scan};
 use rcc::runtime::embedded::root;
 use rcc::runtime::embedded::watch::Watch;
 use rcc::settings::ExtraMount;
-use rcc::view::{self, View, ViewError, ViewRequest, host::Host};
+use rcc::view::{self, Access, View, ViewError, ViewRequest, host::Host};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs;
 use std::io::{self, Write};
@@ -111,6 +111,7 @@ impl World {
             host: &Host::read(),
             project: &project,
             guards: &handover.guards,
+            access: Access::Writable,
             masks: &scan.masks,
             mounts: &self.mounts,
             programs: &[],
