@@ -18,4 +18,11 @@ pub enum GuestCommand {
         #[arg(long)]
         wait: bool,
     },
+    /// Serve one connection of the git plugin
+    GitServe {
+        /// The broker's task, as JSON
+        task: String,
+    },
+    /// Judge and pass on what git receive-pack hands over
+    GitProcReceive,
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::guest::GuestCommand;
 use crate::guest::{Delivery, hook, mcp};
+use crate::plugin::git::serve;
 use std::process::ExitCode;
 
 impl GuestCommand {
@@ -13,6 +14,8 @@ impl GuestCommand {
                 Ok(ExitCode::SUCCESS)
             }
             Self::Hook { hooks, wait } => Ok(hook::run(delivery(hooks), wait)),
+            Self::GitServe { task } => Ok(serve::run(&task)),
+            Self::GitProcReceive => Ok(serve::run_hook()),
         }
     }
 }

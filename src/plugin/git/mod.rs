@@ -13,8 +13,9 @@
 //! the plugin's sandbox is [`serve`]. In the agent's sandbox are a configuration that leads git to the broker
 //! and hooks that tell of the same rules earlier ([`inside`]); neither is needed for the rules to hold.
 
-pub mod inside;
+//INS
 pub mod pattern;
+pub mod pktline;
 pub mod remote;
 pub mod rules;
 #[cfg(target_os = "linux")]
