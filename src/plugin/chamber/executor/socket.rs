@@ -2,6 +2,7 @@
 
 use crate::plugin::chamber::frame::{self, HEAD, Reply, Request, STREAMS};
 use crate::plugin::credential::wipe;
+use crate::runtime::embedded::lockdown;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recvmsg, send};
 use std::io::IoSliceMut;
@@ -20,8 +21,10 @@ pub(super) struct Frame {
 pub(super) struct Socket(OwnedFd);
 
 impl Socket {
-    /// Standard input, which is nothing afterwards; and nothing else is left open of what was inherited.
+    /// Standard input, which is nothing afterwards; nothing else is left open of what was inherited.
     pub fn take_stdin() -> Result<Self, Errno> {
+        // SAFETY: the process was forked for the executor and ends by _exit: nobody uses or drops what was open.
+        unsafe { lockdown::close_inherited(&[]) }.map_err(|_| Errno::BADF)?;
         let socket = fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
         crate::terminal::stdio::replace_with_null().map_err(|_| Errno::NODEV)?;
         Ok(Self(socket))
