@@ -1,5 +1,6 @@
 //! What of rcc runs inside of a sandbox, as the agent's user and with no more rights than the agent: the MCP
-//! server and the hooks that bring the relay's messages into a running Claude Code.
+//! server and the hooks that bring the relay's messages into a running Claude Code, and what git runs to reach the
+//! broker ([`git`]).
 //!
 //! ```text
 //! relay's socket ─ post ─┬─ mcp (tools) ──────────────────────────────── the agent
@@ -13,6 +14,7 @@
 //! deceives itself and nobody else.
 
 pub mod bridge;
+pub mod git;
 pub mod hook;
 pub mod inbox;
 pub mod ledger;

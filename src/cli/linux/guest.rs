@@ -1,7 +1,7 @@
 //! `rcc guest`.
 
 use crate::cli::guest::GuestCommand;
-use crate::guest::{Delivery, hook, mcp};
+use crate::guest::{Delivery, git, hook, mcp};
 use crate::plugin::git::serve;
 use std::process::ExitCode;
 
@@ -14,6 +14,8 @@ impl GuestCommand {
                 Ok(ExitCode::SUCCESS)
             }
             Self::Hook { hooks, wait } => Ok(hook::run(delivery(hooks), wait)),
+            Self::GitRemote { arguments } => Ok(git::remote::run(&arguments)),
+            Self::GitHook { name, arguments } => Ok(git::hook::run(&name, &arguments)),
             Self::GitServe { task } => Ok(serve::run(&task)),
             Self::GitProcReceive => Ok(serve::run_hook()),
         }

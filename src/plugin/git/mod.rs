@@ -13,7 +13,7 @@
 //! the plugin's sandbox is [`serve`]. In the agent's sandbox are a configuration that leads git to the broker
 //! and hooks that tell of the same rules earlier ([`inside`]); neither is needed for the rules to hold.
 
-//INS
+pub mod inside;
 pub mod pattern;
 pub mod pktline;
 pub mod remote;

@@ -2,11 +2,9 @@
 
 use super::remote::Upstream;
 use crate::plugin::manifest::{GitAccess, PushRules};
-use crate::plugin::wire::Mode;
+use crate::plugin::wire::{Mode, Service};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 /// One connection. It goes to the program as JSON in an argument, and holds no credential, only their paths.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,43 +44,6 @@ pub enum Access {
         /// The host's public keys.
         known_hosts: PathBuf,
     },
-}
-
-/// A service of git's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Service {
-    /// What is fetched from.
-    #[serde(rename = "git-upload-pack")]
-    UploadPack,
-    /// What is pushed to.
-    #[serde(rename = "git-receive-pack")]
-    ReceivePack,
-}
-
-/// A service that the broker does not have.
-#[derive(Debug, thiserror::Error)]
-#[error("the broker fetches (git-upload-pack) and pushes (git-receive-pack), and has no other service")]
-pub struct UnknownService;
-
-impl FromStr for Service {
-    type Err = UnknownService;
-
-    fn from_str(text: &str) -> Result<Self, UnknownService> {
-        match text {
-            "git-upload-pack" => Ok(Self::UploadPack),
-            "git-receive-pack" => Ok(Self::ReceivePack),
-            _ => Err(UnknownService),
-        }
-    }
-}
-
-impl fmt::Display for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::UploadPack => "git-upload-pack",
-            Self::ReceivePack => "git-receive-pack",
-        })
-    }
 }
 
 /// Whether a client that asks in this form is told to ask in the other: requests one at a time are for fetching
@@ -136,13 +97,5 @@ mod tests {
         assert!(falls_back(Service::ReceivePack, Mode::Stateless, &https));
         assert!(falls_back(Service::UploadPack, Mode::Stateless, &ssh));
         assert!(!falls_back(Service::UploadPack, Mode::Connect, &ssh));
-    }
-
-    #[test]
-    fn other_services_are_unknown() {
-        for name in ["git-upload-archive", "upload-pack", "git-upload-pack ", "sh", ""] {
-            name.parse::<Service>().unwrap_err();
-        }
-        assert_eq!("git-receive-pack".parse::<Service>().unwrap().to_string(), "git-receive-pack");
     }
 }

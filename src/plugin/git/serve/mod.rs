@@ -17,8 +17,9 @@ pub use proc_receive::run as run_hook;
 
 use super::pktline;
 use super::rules::BadRule;
-use super::task::{Service, Task};
+use super::task::Task;
 use crate::output;
+use crate::plugin::wire::Service;
 use command::Git;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
