@@ -55,7 +55,7 @@ impl Drop for SignalFd {
 /// Stops this process, with its process group if `group`, as Ctrl-Z at its terminal would, and
 /// returns when it was continued. Returns at once where the kernel lets nothing stop: in an
 /// orphaned process group, which no shell could continue.
-pub(super) fn stop(group: bool) -> Result<(), Errno> {
+pub(crate) fn stop(group: bool) -> Result<(), Errno> {
     let tstp = set(&[Signal::TSTP]);
     if group {
         rustix::process::kill_current_process_group(Signal::TSTP)?;

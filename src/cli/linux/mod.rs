@@ -19,7 +19,9 @@ mod setup;
 mod verify;
 mod wiring;
 
+use crate::guest::tool;
 use miette::IntoDiagnostic;
+use std::process::ExitCode;
 
 pub(super) use look::{interface_to, leases, links};
 pub(super) use record::recorded;
@@ -30,7 +32,12 @@ pub(super) fn watch() -> miette::Result<()> {
     crate::service::run().into_diagnostic()
 }
 
-/// Before anything else in this process.
-pub(super) fn start() {
+/// Before anything else in this process. Under the name of a tool it is that tool's wrapper, and nothing else.
+pub(super) fn start() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os();
+    if let Some(tool) = tool::called(arguments.next().as_ref()) {
+        return Some(tool::run(tool, arguments));
+    }
     crate::runtime::embedded::process::notice_children();
+    None
 }
