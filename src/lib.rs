@@ -17,6 +17,8 @@
 pub mod cli;
 pub mod config;
 pub mod denials;
+#[cfg(target_os = "linux")]
+pub mod detached;
 pub mod enforcement;
 pub mod environment;
 pub mod explained;

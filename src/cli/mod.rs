@@ -78,6 +78,9 @@ enum Command {
     Allowed(permit::AllowedArguments),
     /// Let agents in different sandboxes exchange messages
     Relay(relay::RelayArguments),
+    /// Let the agent use tools that have credentials, outside of its sandbox
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Check configuration files, or show what holds
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -133,6 +136,7 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
         Command::Denials(arguments) => arguments.run(),
         Command::Firewall(command) => command.run(),
         Command::Relay(arguments) => arguments.run(),
+        Command::Plugin(command) => command.run(),
         Command::Config(command) => {
             let facts = gather()?;
             // Outside of a project the directory itself stands for one.

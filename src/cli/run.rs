@@ -19,6 +19,9 @@ pub struct Options {
     /// Do not, although a relay runs (`rcc claude` joins it by itself)
     #[arg(long, overrides_with = "relay")]
     pub(super) no_relay: bool,
+    /// Start without the plugins, and so without anything that has credentials
+    #[arg(long)]
+    pub(super) no_plugins: bool,
 }
 
 /// `rcc run`.

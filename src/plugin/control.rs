@@ -56,9 +56,6 @@ fn none<T>() -> Option<T> {
 pub struct Opened {
     /// The session's directory on the host.
     pub directory: PathBuf,
-    /// Text of the system's configuration for git inside, where a plugin of that kind is in force.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gitconfig: Option<String>,
 }
 
 /// The answer to [`Ask::Disable`], [`Ask::Enable`] and [`Ask::Stop`].

@@ -46,8 +46,8 @@ pub enum Event {
     InForce {
         /// The tool.
         tool: ToolName,
-        /// The SHA-256 of its text.
-        sha256: String,
+        /// What it says.
+        manifest: String,
     },
     /// A manifest is gone.
     Removed {

@@ -16,11 +16,15 @@
 #[cfg(target_os = "linux")]
 pub mod broker;
 pub mod chamber;
+#[cfg(target_os = "linux")]
+pub mod client;
 pub mod control;
 pub mod credential;
 #[cfg(target_os = "linux")]
 pub mod event;
 pub mod git;
+#[cfg(target_os = "linux")]
+pub mod kit;
 pub mod manifest;
 pub mod name;
 pub mod place;

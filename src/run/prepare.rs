@@ -7,6 +7,7 @@ use crate::facts::{self, Facts};
 use crate::network::pasta;
 use crate::network::routes::Routes;
 use crate::plan::{self, Guarded, Network, Plan};
+use crate::plugin::kit::Kit;
 use crate::policy::Policy;
 use crate::project::handover::{self, Guard, Handover, HandoverError};
 use crate::project::scan::{self, Scan, ScanError};
@@ -108,6 +109,7 @@ pub struct Prepared {
     session: String,
     network: Network,
     seat: Option<Seat>,
+    kit: Option<Kit>,
     room: Option<Room>,
 }
 
@@ -144,6 +146,7 @@ impl Prepared {
             network: network.map_or(Network::Offline, Network::Guarded),
             settings: loaded.settings,
             seat: None,
+            kit: None,
             room: None,
             facts,
             project,
@@ -167,6 +170,16 @@ impl Prepared {
         }
         self.seat = seat;
         self
+    }
+
+    /// The same with plugins.
+    pub fn with_kit(self, kit: Option<Kit>) -> Self {
+        Self { kit, ..self }
+    }
+
+    /// The session's name.
+    pub fn session(&self) -> &str {
+        &self.session
     }
 
     /// The guards that a run would have.
@@ -203,7 +216,10 @@ impl Prepared {
     pub fn plan(&self, guards: &[Guard], home: &Path) -> Result<Plan, PrepareError> {
         let profile = self.policy.as_ref().and_then(|policy| policy.profile(&self.settings.profile));
         let statement = statement::document(profile.map(|(_, profile)| profile));
-        let own: Vec<Mount> = self.seat.iter().flat_map(Seat::mounts).chain(self.task.files.iter().cloned()).collect();
+        let mut own: Vec<Mount> = self.seat.iter().flat_map(Seat::mounts).collect();
+        // Both bring rcc's program.
+        let more = self.kit.iter().flat_map(Kit::mounts).filter(|mount| !own.contains(mount)).collect::<Vec<_>>();
+        own.extend(more.into_iter().chain(self.task.files.iter().cloned()));
         let mut view = view::plan(ViewRequest {
             facts: &self.facts,
             host: &self.host,
@@ -224,6 +240,7 @@ impl Prepared {
         let mut environment =
             environment::inside(&self.facts, &self.session, &self.task.environment, &self.settings.environment);
         environment.extend(self.seat.iter().flat_map(Seat::environment));
+        self.kit.iter().for_each(|kit| kit.enter(&mut environment));
         Ok(Plan {
             session: self.session.clone(),
             project: self.project.root.clone(),

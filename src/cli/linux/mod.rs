@@ -4,7 +4,6 @@ mod allowed;
 mod clock;
 mod denials;
 mod deny;
-mod detached;
 mod guest;
 mod init;
 mod look;

@@ -9,6 +9,7 @@ use crate::facts::Facts;
 use crate::output;
 use crate::project::{Project, report};
 use crate::run::membership::{self, Joining};
+use crate::run::plugins;
 use crate::run::{self, Body, Ended, Prepared, Task};
 use crate::setup::agent;
 use crate::shown;
@@ -37,6 +38,7 @@ impl ClaudeArguments {
         again.args(self.options.profile.iter().flat_map(|profile| ["--profile", profile.as_str()]));
         again.args(self.program.iter().flat_map(|program| [OsStr::new("--program"), program.as_os_str()]));
         again.args(self.options.dry_run.then_some("--dry-run"));
+        again.args(self.options.no_plugins.then_some("--no-plugins"));
         again.args(self.options.relay.then_some("--relay")).args(self.options.no_relay.then_some("--no-relay"));
         again.args(self.arguments);
         Err(again.exec()).into_diagnostic().wrap_err("cannot start the launcher after set-up")
@@ -123,6 +125,11 @@ impl Options {
         let task = task(&facts, &project, &loaded, member.is_some())?;
         let seat = member.as_ref().map(|member| member.seat.clone());
         let prepared = Prepared::new(facts, project, loaded, task)?.with_seat(seat);
+        // Only a run opens a session there, and a plan that is shown has none to show.
+        let plugins = (!self.dry_run && !self.no_plugins)
+            .then(|| plugins::open(&prepared.facts, &prepared.project, prepared.session()))
+            .flatten();
+        let prepared = prepared.with_kit(plugins.as_ref().map(|plugins| plugins.kit.clone()));
         if self.dry_run {
             let plan = prepared.plan(&prepared.guards()?, &prepared.home())?;
             output::print_json(&plan)?;

@@ -21,8 +21,6 @@ pub(super) struct Sockets {
     directory: PathBuf,
     /// Of each tool, who takes its callers.
     listening: BTreeMap<ToolName, JoinHandle<()>>,
-    /// Names in `bin` that are no tool's.
-    programs: Vec<&'static str>,
 }
 
 impl Sockets {
@@ -46,7 +44,7 @@ impl Sockets {
         };
         sockets::directory(&directory, DIRECTORY)?;
         sockets::directory(&directory.join(WRAPPERS), DIRECTORY)?;
-        Ok(Self { directory, listening: BTreeMap::new(), programs: Vec::new() })
+        Ok(Self { directory, listening: BTreeMap::new() })
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -71,10 +69,8 @@ impl Sockets {
     }
 
     /// Makes rcc's program inside appear under a name that is no tool's.
-    pub(super) fn add_program(&mut self, name: &'static str) -> Result<(), SocketError> {
-        self.link(name)?;
-        self.programs.push(name);
-        Ok(())
+    pub(super) fn add_program(&self, name: &str) -> Result<(), SocketError> {
+        self.link(name)
     }
 
     fn link(&self, name: &str) -> Result<(), SocketError> {
@@ -102,15 +98,9 @@ impl Sockets {
 
 impl Drop for Sockets {
     fn drop(&mut self) {
-        for tool in self.listening.keys().cloned().collect::<Vec<_>>() {
-            self.remove(&tool);
-        }
+        self.listening.values().for_each(JoinHandle::abort);
         // What cannot be removed is in nobody's way: its name does not come again.
-        for name in &self.programs {
-            let _ = std::fs::remove_file(self.directory.join(WRAPPERS).join(name));
-        }
-        let _ = std::fs::remove_dir(self.directory.join(WRAPPERS));
-        let _ = std::fs::remove_dir(&self.directory);
+        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 

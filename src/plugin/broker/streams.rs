@@ -24,9 +24,9 @@ pub(super) type End = Arc<AsyncFd<OwnedFd>>;
 pub(super) struct Ours {
     /// Where standard input goes; `None` when it has ended.
     pub stdin: Option<End>,
-    /// Where standard output comes from, or the terminal.
-    pub stdout: End,
-    /// Where standard error comes from, if not from the terminal.
+    /// Where standard output comes from, or the terminal; `None` when nobody reads it any more.
+    pub stdout: Option<End>,
+    /// Where standard error comes from, if not from the terminal; likewise.
     pub stderr: Option<End>,
     /// The terminal.
     pub terminal: Option<End>,
@@ -73,7 +73,7 @@ pub(super) fn open(terminal: Option<&Terminal>) -> io::Result<(Ours, Theirs)> {
         (None, Some(master)) => (master.clone(), from_stderr),
         (None, None) => return Err(io::ErrorKind::NotFound.into()),
     };
-    Ok((Ours { stdin: Some(to), stdout: first, stderr: second, terminal: master }, [stdin, stdout, stderr]))
+    Ok((Ours { stdin: Some(to), stdout: Some(first), stderr: second, terminal: master }, [stdin, stdout, stderr]))
 }
 
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -100,7 +100,8 @@ pub(super) fn resize(terminal: impl AsFd, rows: u16, columns: u16) -> io::Result
 
 fn end(fd: OwnedFd) -> io::Result<End> {
     fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
-    Ok(Arc::new(AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE)?))
+    // SAFETY: an OwnedFd is the same open descriptor for as long as it lives.
+    Ok(Arc::new(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE) }?))
 }
 
 /// Waits for a piece of output; 0 at its end.
@@ -129,6 +130,11 @@ pub(super) fn read_rest(from: &End, buffer: &mut [u8]) -> io::Result<Option<usiz
 /// A terminal whose other end nobody has open any more says EIO (tty_ioctl(4), pty(7)).
 fn ended(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::IO.raw_os_error())
+}
+
+/// Bytes that a pipe holds, which its reader has not taken.
+pub(super) fn left(to: &End) -> Option<u64> {
+    rustix::io::ioctl_fionread(to.get_ref()).ok()
 }
 
 /// Writes all of it. An error if the tool reads no more.
@@ -162,8 +168,9 @@ mod tests {
         assert_eq!(text, "in");
         let mut buffer = [0; 16];
         File::from(stdout).write_all(b"out").unwrap();
-        assert_eq!(read(&ours.stdout, &mut buffer).await.unwrap(), 3);
-        assert_eq!(read(&ours.stdout, &mut buffer).await.unwrap(), 0);
+        let output = ours.stdout.unwrap();
+        assert_eq!(read(&output, &mut buffer).await.unwrap(), 3);
+        assert_eq!(read(&output, &mut buffer).await.unwrap(), 0);
         let error = ours.stderr.unwrap();
         assert_eq!(read_rest(&error, &mut buffer).unwrap(), None);
         drop(stderr);
@@ -183,10 +190,11 @@ mod tests {
         assert_eq!(rustix::termios::tcgetwinsize(&stdin).unwrap().ws_col, 2);
         let mut buffer = [0; 16];
         File::from(stdout).write_all(b"x\n").unwrap();
-        let count = read(&ours.stdout, &mut buffer).await.unwrap();
+        let output = ours.stdout.unwrap();
+        let count = read(&output, &mut buffer).await.unwrap();
         assert_eq!(&buffer[..count], b"x\r\n");
         drop((stdin, stderr));
-        assert_eq!(read(&ours.stdout, &mut buffer).await.unwrap(), 0);
+        assert_eq!(read(&output, &mut buffer).await.unwrap(), 0);
     }
 
     #[tokio::test]

@@ -237,10 +237,29 @@ pub struct Running {
     over: bool,
 }
 
+/// Signals to a call that somebody else waits for.
+#[derive(Clone, Debug)]
+pub struct Signals {
+    link: Arc<Link>,
+    number: u64,
+}
+
+impl Signals {
+    /// Sends a signal to the program's process group.
+    pub fn send(&self, signal: i32) {
+        let _ = self.link.ask(&Request::Signal { number: self.number, signal });
+    }
+}
+
 impl Running {
+    /// For who has signals to send.
+    pub fn signals(&self) -> Signals {
+        Signals { link: self.link.clone(), number: self.number }
+    }
+
     /// Sends a signal to the program's process group.
     pub fn signal(&self, signal: i32) {
-        let _ = self.link.ask(&Request::Signal { number: self.number, signal });
+        self.signals().send(signal);
     }
 
     /// Kills the program and its process group.

@@ -8,6 +8,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -95,6 +96,15 @@ impl Client {
         self.0.hear()
     }
 
+    /// Says something else and waits for the answer: at the broker's own socket.
+    ///
+    /// # Errors
+    /// If none came, or one that is not understood.
+    pub fn ask<T: DeserializeOwned>(&mut self, said: &impl Serialize) -> Result<T, ClientError> {
+        self.0.say(said)?;
+        self.0.hear()
+    }
+
     /// Asks for the streaming form.
     ///
     /// # Errors
@@ -105,6 +115,13 @@ impl Client {
             Greeting::Welcome(welcome) => Ok((welcome, Streaming(self.0))),
             Greeting::Refused(response) => Err(ClientError::Refused(Box::new(response))),
         }
+    }
+}
+
+impl AsFd for Client {
+    /// Readable when the broker says something, or has gone.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.stream.as_fd()
     }
 }
 

@@ -54,7 +54,8 @@ fn a_tool_ends_by_the_signal_that_it_was_sent(world: &World) {
         running.signal(libc::SIGTERM);
         let ended = running.ended().await.unwrap();
         assert_eq!((ended, ended.exit_code()), (Ended { code: None, signal: Some(libc::SIGTERM) }, 143));
-        let (mut running, mut text) = start(&chamber, shell("trap 'echo caught; exit 3' INT; echo; sleep 100 & wait", None)).await;
+        let (mut running, mut text) =
+            start(&chamber, shell("trap 'echo caught; exit 3' INT; echo; sleep 100 & wait", None)).await;
         text.read_exact(&mut [0]).unwrap();
         running.signal(libc::SIGINT);
         assert_eq!(running.ended().await.unwrap().code, Some(3));
@@ -67,7 +68,8 @@ fn what_a_tool_leaves_in_the_background_ends_with_it(world: &World) {
         // The sleeper has the output open: its end is the pipe's.
         let (ended, text) = output(&chamber, shell("sleep 1000 & echo $!", None)).await;
         assert_eq!(ended.code, Some(0));
-        let (_, still) = output(&chamber, shell(&format!("test -d /proc/{} && echo there || echo gone", text.trim()), None)).await;
+        let (_, still) =
+            output(&chamber, shell(&format!("test -d /proc/{} && echo there || echo gone", text.trim()), None)).await;
         assert_eq!(still, "gone\n");
     });
 }
@@ -217,7 +219,8 @@ fn without_the_project_a_tool_is_at_home(world: &World) {
     world.write("file", "", 0o644);
     world.run(async {
         let chamber = Chamber::start(&world.spec(ProjectAccess::None), &[]).await.unwrap();
-        let script = format!("pwd; ls -A; ls {} 2>&1 | grep -c 'No such file'; echo kept > kept", world.project.display());
+        let script =
+            format!("pwd; ls -A; ls {} 2>&1 | grep -c 'No such file'; echo kept > kept", world.project.display());
         let home = world.project.parent().unwrap().parent().unwrap();
         assert_eq!(output(&chamber, shell(&script, None)).await.1, format!("{}\n1\n", home.display()));
         assert_eq!(output(&chamber, shell("cat kept", None)).await.1, "kept\n");
@@ -234,7 +237,8 @@ fn what_is_bound_and_generated_is_there(world: &World) {
     spec.files = vec![GeneratedFile { path: "/etc/gitconfig".into(), text: "[user]\n".into() }];
     world.run(async {
         let chamber = Chamber::start(&spec, &[]).await.unwrap();
-        let script = "cat /etc/gitconfig; cd /run/rcc/mirror; printf '#!/bin/sh\\necho run' > it; chmod +x it; ./it; true";
+        let script =
+            "cat /etc/gitconfig; cd /run/rcc/mirror; printf '#!/bin/sh\\necho run' > it; chmod +x it; ./it; true";
         let text = output(&chamber, shell(script, None)).await.1;
         assert!(text.starts_with("[user]\n") && text.contains("Permission denied"), "{text}");
     });

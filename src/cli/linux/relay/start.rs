@@ -1,9 +1,9 @@
 //! `rcc relay start`.
 
-use super::super::detached::Detached;
 use super::Ground;
 use super::state;
 use crate::config::{self, ConfigError, LoadedPolicy};
+use crate::detached::Detached;
 use crate::facts;
 use crate::output;
 use crate::relay::client::{self, Client};

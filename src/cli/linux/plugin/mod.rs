@@ -1,0 +1,29 @@
+//! `rcc plugin`.
+
+mod broker;
+mod chamber;
+mod logs;
+mod present;
+mod state;
+
+use crate::cli::plugin::PluginCommand;
+use crate::facts::Facts;
+use miette::IntoDiagnostic;
+use std::process::ExitCode;
+
+impl PluginCommand {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        let facts = Facts::gather().into_diagnostic()?;
+        match self {
+            Self::List { json } => state::list(&facts, json),
+            Self::Status { json } => state::status(&facts, json),
+            Self::Start(arguments) => match arguments.tool {
+                Some(tool) => state::switch(&facts, tool, true),
+                None => broker::start(&facts, arguments.detach, arguments.passing),
+            },
+            Self::Stop { tool: Some(tool) } => state::switch(&facts, tool, false),
+            Self::Stop { tool: None } => broker::stop(&facts),
+            Self::Logs(arguments) => logs::run(&facts, &arguments),
+        }
+    }
+}

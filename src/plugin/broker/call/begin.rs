@@ -1,0 +1,158 @@
+//! From a request to a running tool, or to a refusal: everything that is decided is decided here.
+
+use super::underway::Underway;
+use super::{Refusal, Station};
+use crate::plugin::broker::desk::Desk;
+use crate::plugin::broker::{spec, streams};
+use crate::plugin::chamber::ChamberError;
+use crate::plugin::credential::Secret;
+use crate::plugin::event::{Call, Event};
+use crate::plugin::manifest::grammar::decide;
+use crate::plugin::manifest::{Kind, Manifest, ProjectAccess};
+use crate::plugin::wire::{Mode, Request, Service, Terminal};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::time::timeout;
+
+/// What a client wants.
+#[derive(Debug)]
+pub(in crate::plugin::broker) enum Wanted {
+    /// The tool.
+    Exec { request: Request, terminal: Option<Terminal> },
+    /// A remote of git's.
+    Connect { service: Service, url: String, mode: Mode },
+}
+
+/// What became of it.
+pub(super) enum Begun {
+    /// It runs.
+    Running(Box<Underway>),
+    /// Not in this form.
+    Fallback,
+}
+
+impl Wanted {
+    /// As it is recorded.
+    fn recorded(&self) -> (Vec<String>, &str) {
+        match self {
+            Self::Exec { request, .. } => (request.args.clone(), &request.cwd),
+            Self::Connect { service, url, .. } => (vec![service.as_str().to_owned(), url.clone()], ""),
+        }
+    }
+
+    fn terminal(&self) -> Option<&Terminal> {
+        match self {
+            Self::Exec { terminal, .. } => terminal.as_ref(),
+            Self::Connect { .. } => None,
+        }
+    }
+}
+
+/// Decides, records, and starts.
+///
+/// # Errors
+/// Why it does not run. A refusal is on record, too.
+pub(super) async fn begin(desk: &Rc<Desk>, station: &Station, wanted: Wanted) -> Result<Begun, Refusal> {
+    let number = desk.next_call();
+    let (args, cwd) = wanted.recorded();
+    let call = Call::new(number, &station.session, &station.tool, &args, cwd);
+    let begun = attempt(desk, station, &wanted, &call).await;
+    desk.count(&station.tool, begun.is_err());
+    if let Err(refusal) = &begun {
+        // Nothing came of it, so nothing waits for the disk.
+        desk.audit.note(Event::Refused { call, why: refusal.why.clone() });
+    }
+    begun
+}
+
+async fn attempt(desk: &Rc<Desk>, station: &Station, wanted: &Wanted, call: &Call) -> Result<Begun, Refusal> {
+    let started = Instant::now();
+    let Some(manifest) = desk.manifest(&station.tool) else {
+        let why = format!("there is no plugin '{}' any more: its manifest was removed", station.tool);
+        return Err(Refusal { exit_code: 127, why });
+    };
+    if desk.is_disabled(&station.tool) {
+        let why = format!("the plugin '{0}' is stopped; on the host, `rcc plugin start {0}` starts it", station.tool);
+        return Err(Refusal::new(why));
+    }
+    let project = desk.project(&station.session).ok_or_else(|| Refusal::new("the session has ended"))?;
+    if let Some(fallback) = allow(&manifest, wanted, &project)? {
+        return Ok(fallback);
+    }
+    let room = desk.room(&station.session, &manifest).ok_or_else(|| Refusal::new("the session has ended"))?;
+    let ended =
+        |_| Refusal::new(format!("the plugin '{}' was stopped, or its manifest changed: try again", station.tool));
+    let place = match timeout(manifest.timeout, room.place()).await {
+        Ok(place) => place.map_err(ended)?,
+        Err(_) => {
+            let why = format!("{} other calls of '{}' run, and none has ended", manifest.concurrency, station.tool);
+            return Err(Refusal { exit_code: 124, why });
+        }
+    };
+    let credentials = desk.vault().of(&manifest).await.map_err(Refusal::new)?;
+    let redactor = desk.vault().redactor().map_err(|error| Refusal::new(error.to_string()))?;
+    let recorded = desk.audit.record(Event::Called(call.clone())).await;
+    recorded.map_err(|error| Refusal::new(error.to_string()))?;
+    let chamber = room.chamber(|| spec::chamber(desk, station, &project, &manifest, &credentials)).await;
+    let chamber = chamber.map_err(refused)?;
+    let (ours, theirs) = streams::open(wanted.terminal())
+        .map_err(|error| Refusal::new(format!("cannot make the streams of a call: {error}")))?;
+    let prepared = spec::command(desk, &manifest, wanted, call, theirs).map_err(Refusal::new)?;
+    let running = chamber.run(prepared.command).await.map_err(refused)?;
+    Ok(Begun::Running(Box::new(Underway {
+        desk: desk.clone(),
+        call: call.call,
+        station: station.clone(),
+        deadline: started + manifest.timeout,
+        manifest,
+        ours,
+        running,
+        redactors: [redactor.another(), redactor],
+        decisions: prepared.decisions,
+        started,
+        counted: [0; 2],
+        _place: place,
+        _chamber: chamber,
+    })))
+}
+
+fn refused(error: ChamberError) -> Refusal {
+    match error {
+        ChamberError::Refused { exit_code, error } => Refusal { exit_code, why: error },
+        error => Refusal::new(error.to_string()),
+    }
+}
+
+/// What the manifest says of it. Something to answer at once, if there is.
+fn allow(manifest: &Manifest, wanted: &Wanted, project: &Path) -> Result<Option<Begun>, Refusal> {
+    match (&manifest.kind, wanted) {
+        (Kind::Exec(exec), Wanted::Exec { request, .. }) => {
+            let refused = |refusal| Refusal::new(format!("{} is not allowed here: {refusal}", manifest.tool));
+            decide(&exec.grammar, &request.args).map_err(refused)?;
+            // The executor looks again, at the file itself: this is for a text that says it.
+            if exec.project != ProjectAccess::None && !Path::new(&request.cwd).starts_with(project) {
+                let why =
+                    format!("{} runs in the project, {}, and not in {}", manifest.tool, project.display(), request.cwd);
+                return Err(Refusal::new(why));
+            }
+            Ok(None)
+        }
+        (Kind::Git(git), Wanted::Connect { service, url, mode }) => {
+            let answer = spec::remote(git, *service, url, *mode).map_err(Refusal::new)?;
+            Ok(answer.is_none().then_some(Begun::Fallback))
+        }
+        (Kind::Git(_), Wanted::Exec { .. }) => Err(Refusal::new(
+            "git itself runs in the sandbox, and reaches its remotes through this socket by its remote helper: run `git`",
+        )),
+        (Kind::Http(_), _) => Err(Refusal::new(format!("{} is no program: it takes requests of HTTP", manifest.tool))),
+        (Kind::Exec(_), Wanted::Connect { .. }) => {
+            Err(Refusal::new(format!("{} is a program, and has no remotes of git's", manifest.tool)))
+        }
+    }
+}
+
+/// Credentials by their names.
+pub(in crate::plugin::broker) type Credentials = BTreeMap<String, Arc<Secret>>;

@@ -1,0 +1,101 @@
+//! The simple form: a request, and when the tool has ended its answer with all that it wrote.
+
+use super::begin::{Begun, Wanted, begin};
+use super::underway::{Due, Outcome, Sink};
+use super::{Refusal, Station};
+use crate::plugin::broker::desk::Desk;
+use crate::plugin::wire::stream::{ReadError, Reader, Writer};
+use crate::plugin::wire::{CAPTURED_MAX, First, Request, Response, Tag};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::timeout;
+
+/// How long a client may keep its connection without a request.
+const IDLE: Duration = Duration::from_secs(300);
+/// How long it may take to read an answer.
+const READING: Duration = Duration::from_secs(60);
+
+pub(super) async fn serve(
+    desk: &Rc<Desk>,
+    station: &Station,
+    mut request: Request,
+    mut reader: Reader<OwnedReadHalf>,
+    mut writer: Writer<OwnedWriteHalf>,
+) {
+    loop {
+        // A client that has gone is noticed when it does not take its answer: it may have closed its half only.
+        let response = answer(desk, station, request).await;
+        if !matches!(timeout(READING, writer.message(&response)).await, Ok(Ok(()))) {
+            return;
+        }
+        let next = match timeout(IDLE, reader.message()).await {
+            Ok(Ok(Some(frame))) => First::parse(frame).map_err(|error| error.to_string()),
+            Ok(Ok(None) | Err(ReadError::Io(_))) | Err(_) => return,
+            Ok(Err(error)) => Err(error.to_string()),
+        };
+        let refusal = match next {
+            Ok(First::Exec(next)) => {
+                request = next;
+                continue;
+            }
+            Ok(First::Stream { .. }) => "the streaming form begins a connection".to_owned(),
+            Err(why) => why,
+        };
+        let _ = timeout(READING, writer.message(&Response::refused(126, refusal))).await;
+        return;
+    }
+}
+
+async fn answer(desk: &Rc<Desk>, station: &Station, request: Request) -> Response {
+    let wanted = Wanted::Exec { request, terminal: None };
+    let mut underway = match begin(desk, station, wanted).await {
+        Ok(Begun::Running(underway)) => underway,
+        Ok(Begun::Fallback) => return Response::refused(126, "this needs the streaming form"),
+        Err(Refusal { exit_code, why }) => return Response::refused(exit_code, why),
+    };
+    // There is no input.
+    underway.ours.stdin = None;
+    let mut captured = Captured::default();
+    let outcome = underway.carry(&mut captured).await;
+    underway.finish(&outcome);
+    let Captured { stdout, stderr } = captured;
+    match outcome {
+        Outcome::Ended(ended) => Response::ended(ended.exit_code(), &stdout, &stderr),
+        Outcome::BrokenOff(Refusal { exit_code, why }) => {
+            Response { success: false, error: Some(why), ..Response::ended(exit_code, &stdout, &stderr) }
+        }
+        Outcome::ClientGone => Response::refused(129, "the client has gone"),
+    }
+}
+
+/// All that a tool wrote.
+#[derive(Default)]
+struct Captured {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Sink for Captured {
+    async fn take(&mut self, tag: Tag, bytes: &[u8]) -> Result<(), Refusal> {
+        let whole = if tag == Tag::Output { &mut self.stdout } else { &mut self.stderr };
+        let room = CAPTURED_MAX - whole.len();
+        whole.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if bytes.len() <= room {
+            return Ok(());
+        }
+        let why = format!(
+            "broken off: the simple form returns at most {CAPTURED_MAX} bytes of each output; the \
+                           streaming form has no such limit"
+        );
+        Err(Refusal { exit_code: 125, why })
+    }
+
+    async fn due(&mut self) -> Due {
+        std::future::pending().await
+    }
+
+    async fn say(&mut self) -> Result<(), Refusal> {
+        Ok(())
+    }
+}

@@ -1,0 +1,379 @@
+//! What all tasks of the broker's loop share: the tools in force, their credentials, the sessions.
+
+use super::audit::{Audit, Unrecorded};
+use super::room::Room;
+use super::sessions::Sockets;
+use super::vault::Vault;
+use super::{call, git_files, sessions, spec};
+use crate::plugin::control::{SessionStatus, Status, ToolStatus};
+use crate::plugin::event::Event;
+use crate::plugin::manifest::catalogue::Catalogue;
+use crate::plugin::manifest::{Git, Kind, Manifest, Origin};
+use crate::plugin::name::ToolName;
+use crate::plugin::place::Place;
+use crate::plugin::wire::allowance::Allowance;
+use crate::relay::name::Moment;
+use crate::shown;
+use crate::sockets::SocketError;
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// Bytes of unfinished frames that all clients of one session may have the broker hold.
+const SESSION_BYTES: usize = 64 << 20;
+/// Sessions at a time.
+const SESSIONS_MAX: usize = 256;
+
+/// Whose broker it is.
+#[derive(Clone, Debug)]
+pub(super) struct Own {
+    pub uid: u32,
+    pub user: String,
+    pub started: Moment,
+    /// Whether it ends with the last session.
+    pub passing: bool,
+}
+
+/// What a tool did so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    calls: u64,
+    refused: u64,
+}
+
+/// A session.
+struct Session {
+    project: PathBuf,
+    opened: Moment,
+    sockets: Sockets,
+    rooms: BTreeMap<ToolName, Rc<Room>>,
+    allowance: Allowance,
+}
+
+/// A session was not opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotOpened {
+    #[error("a session of the name {0} is open already")]
+    Twice(String),
+    #[error("{SESSIONS_MAX} sessions are open, and more are not taken")]
+    TooMany,
+    #[error("{0:?} is no session's name: letters, digits and '-'")]
+    Name(String),
+    #[error("{}, the project, is not an absolute path without symbolic links", shown::terminal(.0))]
+    Project(PathBuf),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    #[error(transparent)]
+    Unrecorded(#[from] Unrecorded),
+}
+
+/// The broker's state.
+pub(super) struct Desk {
+    pub place: Place,
+    pub own: Own,
+    pub audit: Audit,
+    catalogue: RefCell<Catalogue>,
+    vault: Vault,
+    disabled: RefCell<BTreeSet<ToolName>>,
+    sessions: RefCell<BTreeMap<String, Session>>,
+    tallies: RefCell<BTreeMap<ToolName, Tally>>,
+    calls: Cell<u64>,
+    stop: Notify,
+}
+
+impl Desk {
+    pub(super) fn new(place: Place, own: Own, audit: Audit, catalogue: Catalogue, vault: Vault) -> Self {
+        Self {
+            place,
+            own,
+            audit,
+            catalogue: catalogue.into(),
+            vault,
+            disabled: RefCell::default(),
+            sessions: RefCell::default(),
+            tallies: RefCell::default(),
+            calls: Cell::new(0),
+            stop: Notify::new(),
+        }
+    }
+
+    pub(super) fn catalogue(&self) -> Ref<'_, Catalogue> {
+        self.catalogue.borrow()
+    }
+
+    pub(super) fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// Takes what changed among the manifests: sockets come and go, and a tool whose manifest changed gets a new
+    /// sandbox with its next call.
+    pub(super) fn refresh(self: &Rc<Self>) {
+        let changes = match self.catalogue.borrow_mut().refresh() {
+            Ok(changes) => changes,
+            Err(error) => return tracing::error!("cannot follow the manifests: {error}"),
+        };
+        if changes.is_empty() {
+            return;
+        }
+        for problem in &changes.problems {
+            tracing::warn!("{problem}");
+        }
+        for tool in changes.added.iter().chain(&changes.changed) {
+            self.note_in_force(tool);
+        }
+        for tool in &changes.removed {
+            self.audit.note(Event::Removed { tool: tool.clone() });
+        }
+        for tool in changes.changed.iter().chain(&changes.removed) {
+            self.end_rooms(tool);
+        }
+        let open: Vec<String> = self.sessions.borrow().keys().cloned().collect();
+        for session in open {
+            if let Err(error) = self.listen(&session) {
+                tracing::error!("{error}");
+            }
+        }
+    }
+
+    /// Records which manifests hold.
+    pub(super) fn note_all_in_force(&self) {
+        let tools: Vec<ToolName> = self.catalogue().tools().keys().cloned().collect();
+        tools.iter().for_each(|tool| self.note_in_force(tool));
+    }
+
+    fn note_in_force(&self, tool: &ToolName) {
+        if let Some(manifest) = self.catalogue().tools().get(tool) {
+            self.audit.note(Event::InForce { tool: tool.clone(), manifest: format!("{manifest:?}") });
+        }
+    }
+
+    /// Opens a session: its directory.
+    pub(super) async fn open(
+        self: &Rc<Self>,
+        session: &str,
+        project: PathBuf,
+        before: Option<&Path>,
+    ) -> Result<PathBuf, NotOpened> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if !(1..=64).contains(&session.len()) || !session.bytes().all(plain) {
+            return Err(NotOpened::Name(session.to_owned()));
+        }
+        if !project.is_absolute() || std::fs::canonicalize(&project).ok().as_deref() != Some(&project) {
+            return Err(NotOpened::Project(project));
+        }
+        self.has_room_for(session)?;
+        self.audit.record(Event::Opened { session: session.to_owned(), project: project.clone() }).await?;
+        // Others may have come while the disk was waited for.
+        self.has_room_for(session)?;
+        let sockets = Sockets::new(&self.place, session, before)?;
+        let directory = sockets.directory().to_owned();
+        let opened = Session {
+            project,
+            opened: Moment::now(),
+            sockets,
+            rooms: BTreeMap::new(),
+            allowance: Allowance::of(SESSION_BYTES),
+        };
+        self.sessions.borrow_mut().insert(session.to_owned(), opened);
+        self.listen(session).inspect_err(|_| self.close(session))?;
+        Ok(directory)
+    }
+
+    fn has_room_for(&self, session: &str) -> Result<(), NotOpened> {
+        let sessions = self.sessions.borrow();
+        match sessions.contains_key(session) {
+            true => Err(NotOpened::Twice(session.to_owned())),
+            false if sessions.len() >= SESSIONS_MAX => Err(NotOpened::TooMany),
+            false => Ok(()),
+        }
+    }
+
+    /// Ends a session and all that runs for it.
+    pub(super) fn close(&self, session: &str) {
+        if self.sessions.borrow_mut().remove(session).is_some() {
+            self.audit.note(Event::Closed { session: session.to_owned() });
+        }
+        if self.own.passing && self.sessions.borrow().is_empty() {
+            self.stop();
+        }
+    }
+
+    /// Brings a session's sockets in line with the tools in force.
+    fn listen(self: &Rc<Self>, session: &str) -> Result<(), SocketError> {
+        let catalogue = self.catalogue.borrow();
+        let mut sessions = self.sessions.borrow_mut();
+        let Some(open) = sessions.get_mut(session) else { return Ok(()) };
+        let gone: Vec<ToolName> =
+            open.sockets.tools().filter(|tool| !catalogue.tools().contains_key(*tool)).cloned().collect();
+        gone.iter().for_each(|tool| open.sockets.remove(tool));
+        git_files::write(open.sockets.directory(), git(&catalogue))?;
+        for (tool, manifest) in catalogue.tools() {
+            if open.sockets.tools().any(|known| known == tool) {
+                continue;
+            }
+            let (desk, name, of) = (self.clone(), session.to_owned(), tool.clone());
+            let wrapper = matches!(manifest.kind, Kind::Exec(_));
+            open.sockets
+                .add(tool, wrapper, |listener| tokio::task::spawn_local(call::accept(desk, name, of, listener)))?;
+            if matches!(manifest.kind, Kind::Git(_)) {
+                open.sockets.add_program(spec::REMOTE_HELPER)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What clients of a session may have the broker hold.
+    pub(super) fn allowance(&self, session: &str) -> Option<Allowance> {
+        self.sessions.borrow().get(session).map(|session| session.allowance.clone())
+    }
+
+    /// The project of a session.
+    pub(super) fn project(&self, session: &str) -> Option<PathBuf> {
+        self.sessions.borrow().get(session).map(|session| session.project.clone())
+    }
+
+    /// The manifest that holds for a tool.
+    pub(super) fn manifest(&self, tool: &ToolName) -> Option<Arc<Manifest>> {
+        self.catalogue().tools().get(tool).cloned()
+    }
+
+    /// Where a session's tool runs; made with the first call.
+    pub(super) fn room(&self, session: &str, manifest: &Arc<Manifest>) -> Option<Rc<Room>> {
+        let mut sessions = self.sessions.borrow_mut();
+        let open = sessions.get_mut(session)?;
+        let room = open.rooms.entry(manifest.tool.clone());
+        Some(room.or_insert_with(|| Rc::new(Room::new(manifest.clone()))).clone())
+    }
+
+    fn end_rooms(&self, tool: &ToolName) {
+        for session in self.sessions.borrow_mut().values_mut() {
+            if let Some(room) = session.rooms.remove(tool) {
+                room.end();
+            }
+        }
+    }
+
+    /// Ends sandboxes that nobody has used for a while.
+    pub(super) fn end_idle_rooms(&self) {
+        for session in self.sessions.borrow_mut().values_mut() {
+            session.rooms.retain(|_, room| !room.is_idle());
+        }
+    }
+
+    /// Whether the user has disabled a tool.
+    pub(super) fn is_disabled(&self, tool: &ToolName) -> bool {
+        self.disabled.borrow().contains(tool)
+    }
+
+    /// Disables or enables a tool, at once.
+    pub(super) async fn switch(&self, tool: &ToolName, enabled: bool) -> Result<(), Unrecorded> {
+        self.audit.record(Event::Switched { tool: tool.clone(), enabled }).await?;
+        if enabled {
+            self.disabled.borrow_mut().remove(tool);
+        } else {
+            self.disabled.borrow_mut().insert(tool.clone());
+            self.end_rooms(tool);
+        }
+        Ok(())
+    }
+
+    /// A number for a call.
+    pub(super) fn next_call(&self) -> u64 {
+        self.calls.set(self.calls.get() + 1);
+        self.calls.get()
+    }
+
+    /// Counts a call.
+    pub(super) fn count(&self, tool: &ToolName, refused: bool) {
+        let mut tallies = self.tallies.borrow_mut();
+        let tally = tallies.entry(tool.clone()).or_default();
+        tally.calls += 1;
+        tally.refused += u64::from(refused);
+    }
+
+    /// How things are.
+    pub(super) fn status(&self) -> Status {
+        let catalogue = self.catalogue();
+        let sessions = self.sessions.borrow();
+        let tools = catalogue.tools().values().map(|manifest| self.tool_status(manifest, &sessions)).collect();
+        let session = |(name, session): (&String, &Session)| SessionStatus {
+            session: name.clone(),
+            project: session.project.clone(),
+            opened: session.opened,
+            sandboxes: session.rooms.iter().filter(|(_, room)| room.stands()).map(|(tool, _)| tool.clone()).collect(),
+        };
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started: self.own.started,
+            passing: self.own.passing,
+            tools,
+            sessions: sessions.iter().map(session).collect(),
+            problems: catalogue.problems().iter().map(ToString::to_string).collect(),
+            audit: self.place.audit(),
+        }
+    }
+
+    fn tool_status(&self, manifest: &Manifest, sessions: &BTreeMap<String, Session>) -> ToolStatus {
+        let tally = self.tallies.borrow().get(&manifest.tool).copied().unwrap_or_default();
+        let running = |session: &Session| session.rooms.get(&manifest.tool).map_or(0, |room| room.running());
+        let kind = match manifest.kind {
+            Kind::Exec(_) => "exec",
+            Kind::Git(_) => "git",
+            Kind::Http(_) => "http",
+        };
+        let disabled = self.is_disabled(&manifest.tool).then(|| "disabled".to_owned());
+        ToolStatus {
+            tool: manifest.tool.clone(),
+            kind: kind.to_owned(),
+            summary: manifest.summary.clone(),
+            origin: match manifest.origin {
+                Origin::Admin => "root's".to_owned(),
+                Origin::User => "yours".to_owned(),
+            },
+            unusable: disabled.or_else(|| self.vault.missing(manifest)),
+            running: sessions.values().map(running).sum(),
+            calls: tally.calls,
+            refused: tally.refused,
+        }
+    }
+
+    /// Ends a broker that no session came to.
+    pub(super) fn stop_if_empty(&self) {
+        if self.sessions.borrow().is_empty() {
+            self.stop();
+        }
+    }
+
+    /// Removes the directories of sessions that are no more.
+    pub(super) fn sweep(&self) {
+        let sessions = self.sessions.borrow();
+        sessions::sweep(&self.place, |path| sessions.values().any(|session| session.sockets.directory() == path));
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.notify_one();
+    }
+
+    pub(super) async fn stopped(&self) {
+        self.stop.notified().await;
+    }
+
+    /// Ends all sessions, and writes what is to be recorded.
+    pub(super) fn finish(self) {
+        let open: Vec<String> = self.sessions.borrow().keys().cloned().collect();
+        open.iter().for_each(|session| self.close(session));
+        self.audit.finish();
+    }
+}
+
+/// The plugin for git's remotes.
+fn git(catalogue: &Catalogue) -> Option<&Git> {
+    catalogue.tools().values().find_map(|manifest| match &manifest.kind {
+        Kind::Git(git) => Some(git),
+        _ => None,
+    })
+}

@@ -1,0 +1,247 @@
+//! From a manifest to a sandbox and to what runs in it.
+
+use super::call::Station;
+use super::call::begin::{Credentials, Wanted};
+use super::decisions::Decisions;
+use super::desk::Desk;
+use super::streams::Theirs;
+use crate::plugin::chamber::{Bind, BindAccess, CREDENTIALS, Command, Delivery, GeneratedFile, Spec};
+use crate::plugin::credential::Secret;
+use crate::plugin::event::Call;
+use crate::plugin::git::remote::{self, Upstream};
+use crate::plugin::git::task::{self, Access, Task};
+use crate::plugin::manifest::{Exec, Git, GitAccess, GitHost, Kind, Manifest, ProjectAccess};
+use crate::plugin::wire::{Mode, Request, Service};
+use crate::session;
+use crate::settings::Limits;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The name under which git looks for who speaks with `rcc::` remotes.
+pub(super) const REMOTE_HELPER: &str = "git-remote-rcc";
+/// Where the sandbox of a git plugin has the mirrors.
+const MIRRORS: &str = "/run/rcc/mirrors";
+/// Where it has the files of its hosts that are no secrets.
+const HOSTS: &str = "/run/rcc/hosts";
+/// The file of all tokens, in the form of git-credential-store(1).
+const STORE: &str = "store";
+
+/// Something to run.
+pub(super) struct Prepared {
+    pub command: Command,
+    /// Where the plugin tells what it decides.
+    pub decisions: Option<Decisions>,
+}
+
+/// The sandbox of a tool, and what it is given.
+///
+/// # Errors
+/// If a file that the manifest names cannot be read, or a credential not be prepared.
+pub(super) fn chamber(
+    desk: &Desk,
+    station: &Station,
+    project: &Path,
+    manifest: &Manifest,
+    credentials: &Credentials,
+) -> Result<(Spec, Vec<Delivery>), String> {
+    let home = desk.place.home(&project_key(project), &manifest.tool);
+    let base = Spec {
+        session: station.session.clone(),
+        tool: manifest.tool.clone(),
+        root: project.to_owned(),
+        project: ProjectAccess::None,
+        profile: manifest.profile.clone(),
+        program: own_program()?,
+        executes: None,
+        home,
+        binds: Vec::new(),
+        files: Vec::new(),
+        credentials: false,
+        limits: Limits::default(),
+    };
+    match &manifest.kind {
+        Kind::Exec(exec) => {
+            let deliver = |(name, secret): (&String, &Arc<Secret>)| Delivery {
+                name: name.clone(),
+                secret: secret.clone(),
+                file: None,
+            };
+            let (program, executes) = (exec.program.clone(), exec.executes.clone());
+            Ok((Spec { project: exec.project, program, executes, ..base }, credentials.iter().map(deliver).collect()))
+        }
+        Kind::Git(git) => {
+            let mirrors = desk.place.mirrors();
+            crate::sockets::directory(&mirrors, 0o700).map_err(|error| error.to_string())?;
+            let binds = vec![Bind { source: mirrors, target: MIRRORS.into(), access: BindAccess::Inert }];
+            Ok((Spec { binds, files: host_files(git)?, credentials: true, ..base }, for_git(git, credentials)?))
+        }
+        Kind::Http(_) => Err(format!("{} takes requests of HTTP, and runs nothing", manifest.tool)),
+    }
+}
+
+/// A name for a project that is a plain file name: its own, and something of its path.
+fn project_key(project: &Path) -> String {
+    let digest = Sha256::digest(project.as_os_str().as_encoded_bytes());
+    let mut key = session::project_name(project);
+    key.push('-');
+    for byte in digest.iter().take(8) {
+        let _ = write!(key, "{byte:02x}");
+    }
+    key
+}
+
+fn own_program() -> Result<PathBuf, String> {
+    let own = std::env::current_exe().and_then(std::fs::canonicalize);
+    own.map_err(|error| format!("cannot find rcc's own program: {error}"))
+}
+
+/// What the plugin's program is to do.
+///
+/// # Errors
+/// If it cannot be prepared.
+pub(super) fn command(
+    desk: &Desk,
+    manifest: &Manifest,
+    wanted: &Wanted,
+    call: &Call,
+    streams: Theirs,
+) -> Result<Prepared, String> {
+    match (&manifest.kind, wanted) {
+        (Kind::Exec(exec), Wanted::Exec { request, terminal }) => {
+            let command = exec_command(manifest, exec, request, terminal.is_some(), streams);
+            Ok(Prepared { command, decisions: None })
+        }
+        (Kind::Git(git), Wanted::Connect { service, url, mode }) => {
+            let (host, upstream) = remote::resolve(url, &git.hosts).map_err(|refusal| refusal.to_string())?;
+            let failed = |error| format!("cannot prepare for what the plugin decides: {error}");
+            let decisions = Decisions::new(&desk.place.mirrors(), call.call).map_err(failed)?;
+            let task = Task {
+                service: *service,
+                mode: *mode,
+                upstream,
+                access: access(git, host),
+                rules: git.rules.clone(),
+                mirrors: MIRRORS.into(),
+                decisions: Path::new(MIRRORS).join(decisions.name()),
+            };
+            Ok(Prepared { command: git_command(&task, streams)?, decisions: Some(decisions) })
+        }
+        _ => Err(format!("{} cannot do that", manifest.tool)),
+    }
+}
+
+fn exec_command(manifest: &Manifest, exec: &Exec, request: &Request, terminal: bool, streams: Theirs) -> Command {
+    let passed = request.env.iter().filter(|(name, _)| takes(exec, name));
+    let mut environment: BTreeMap<String, String> = passed.map(|(name, value)| (name.clone(), value.clone())).collect();
+    environment.extend(exec.set.clone());
+    let named = manifest.credentials.iter().filter_map(|credential| Some((credential.variable.clone()?, credential)));
+    Command {
+        program: exec.program.clone(),
+        argv: std::iter::once(manifest.tool.to_string()).chain(request.args.iter().cloned()).collect(),
+        environment,
+        secret_environment: named.map(|(variable, credential)| (variable, credential.name.clone())).collect(),
+        directory: (exec.project != ProjectAccess::None).then(|| PathBuf::from(&request.cwd)),
+        terminal,
+        streams,
+    }
+}
+
+/// Whether a client may give this variable: a name that ends in `*` stands for all that begin so.
+fn takes(exec: &Exec, variable: &str) -> bool {
+    exec.pass.iter().any(|name| match name.strip_suffix('*') {
+        Some(beginning) => variable.starts_with(beginning),
+        None => variable == name,
+    })
+}
+
+/// Whether the remote is reached in this form; an error is a refusal, `None` asks for the other form.
+pub(super) fn remote(git: &Git, service: Service, url: &str, mode: Mode) -> Result<Option<Upstream>, String> {
+    let (host, upstream) = remote::resolve(url, &git.hosts).map_err(|refusal| refusal.to_string())?;
+    Ok((!task::falls_back(service, mode, &host.access)).then_some(upstream))
+}
+
+fn git_command(task: &Task, streams: Theirs) -> Result<Command, String> {
+    let program = own_program()?;
+    let mut argv = vec!["rcc".to_owned()];
+    argv.extend(["guest", "git-serve"].map(str::to_owned));
+    argv.push(serde_json::to_string(task).map_err(|error| error.to_string())?);
+    Ok(Command {
+        program,
+        argv,
+        environment: BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]),
+        secret_environment: BTreeMap::new(),
+        directory: None,
+        terminal: false,
+        streams,
+    })
+}
+
+/// Where a host's files are in the sandbox.
+fn access(git: &Git, host: &GitHost) -> Access {
+    let index = git.hosts.iter().position(|known| known == host).unwrap_or(0);
+    match &host.access {
+        GitAccess::Https { ca, .. } => Access::Https {
+            store: Path::new(CREDENTIALS).join(STORE),
+            ca: ca.as_ref().map(|_| Path::new(HOSTS).join(format!("{index}.pem"))),
+        },
+        GitAccess::Ssh { credential, .. } => Access::Ssh {
+            key: Path::new(CREDENTIALS).join(key_file(credential)),
+            known_hosts: Path::new(HOSTS).join(format!("{index}.known_hosts")),
+        },
+    }
+}
+
+fn key_file(credential: &str) -> String {
+    format!("key-{credential}")
+}
+
+fn host_files(git: &Git) -> Result<Vec<GeneratedFile>, String> {
+    let mut files = Vec::new();
+    for (index, host) in git.hosts.iter().enumerate() {
+        let (source, suffix) = match &host.access {
+            GitAccess::Https { ca: Some(ca), .. } => (ca, "pem"),
+            GitAccess::Ssh { known_hosts, .. } => (known_hosts, "known_hosts"),
+            GitAccess::Https { ca: None, .. } => continue,
+        };
+        let text = std::fs::read_to_string(source);
+        let text = text.map_err(|error| format!("cannot read {} for {}: {error}", source.display(), host.name))?;
+        files.push(GeneratedFile { path: Path::new(HOSTS).join(format!("{index}.{suffix}")), text });
+    }
+    Ok(files)
+}
+
+/// The tokens in one file, as git reads them, and each key in one of its own, as ssh does.
+fn for_git(git: &Git, credentials: &Credentials) -> Result<Vec<Delivery>, String> {
+    let known = |name: &str| credentials.get(name).ok_or_else(|| format!("there is no credential '{name}'"));
+    let mut deliveries = Vec::new();
+    // Overwritten where it grows out of: it is made with room for all.
+    let mut store = Vec::with_capacity(git.hosts.len() * (4 * crate::plugin::credential::SECRET_MAX));
+    for host in &git.hosts {
+        match &host.access {
+            GitAccess::Https { user, credential, .. } => {
+                let mut line = task::stored(&host.name, user, known(credential)?.expose());
+                store.extend_from_slice(&line);
+                crate::plugin::credential::wipe(&mut line);
+            }
+            GitAccess::Ssh { credential, .. } => {
+                // Its last line has an end.
+                let mut key = Vec::with_capacity(crate::plugin::credential::SECRET_MAX + 1);
+                key.extend_from_slice(known(credential)?.expose());
+                key.push(b'\n');
+                deliveries.push(delivery(credential, &mut key, key_file(credential))?);
+            }
+        }
+    }
+    if !store.is_empty() {
+        deliveries.push(delivery(STORE, &mut store, STORE.to_owned())?);
+    }
+    Ok(deliveries)
+}
+
+fn delivery(name: &str, bytes: &mut Vec<u8>, file: String) -> Result<Delivery, String> {
+    let secret = Secret::take(bytes).map_err(|error| format!("the credential '{name}' cannot be given on: {error}"))?;
+    Ok(Delivery { name: name.to_owned(), secret: Arc::new(secret), file: Some(file) })
+}
