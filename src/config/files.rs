@@ -262,7 +262,7 @@ fn owned(path: &Path, found: &Metadata, owner: u32) -> Result<(), FileError> {
 
 /// What an absolute path leads through: each symlink on the way, and the end. Their directories
 /// are real paths; what does not exist is taken as it is written.
-fn trail(path: &Path) -> Result<Vec<PathBuf>, FileError> {
+pub(super) fn trail(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     let names = |path: &Path| -> Vec<OsString> {
         let named = |part: &Component<'_>| matches!(part, Component::Normal(_) | Component::ParentDir);
         path.components().filter(named).map(|part| part.as_os_str().to_owned()).collect()

@@ -33,7 +33,7 @@ pub use exceptions::BadAddress;
 pub use excludes::DEFAULT_EXCLUDES;
 pub use files::FileError;
 pub use groups::{BadGroup, Group};
-pub use plugin::{LoadedManifest, MANIFEST_MAX, Owner, check_manifest, load_manifest, read_manifest};
+pub use plugin::{LoadedManifest, MANIFEST_MAX, Owner, check_manifest, load_manifest, read_manifest, symlinks_on};
 pub use problem::{Problem, printable};
 pub use profiles::{ListedOrigin, Origins};
 pub use relay::{BadParty, BadPrefix, BadServer, LoadedPolicy};

@@ -82,6 +82,13 @@ pub fn read_manifest(path: &Path, text: &str, owner: Owner<'_>) -> Result<Loaded
     read(&Document { path: path.to_owned(), text: text.to_owned() }, &Reader::new(owner))
 }
 
+/// Each symlink on an absolute path's way, where it really is: what decides which file the path means.
+pub fn symlinks_on(path: &Path) -> Vec<PathBuf> {
+    let mut places = files::trail(path).unwrap_or_default();
+    places.pop();
+    places
+}
+
 /// What a manifest is read with.
 struct Reader<'a> {
     owner: Owner<'a>,

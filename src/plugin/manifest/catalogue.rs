@@ -1,1 +1,0 @@
-//! The manifests in force.
