@@ -18,7 +18,8 @@ mod setup;
 mod verify;
 mod wiring;
 
-use crate::guest::tool;
+use crate::guest::{git, tool};
+use crate::plugin::git::inside::REMOTE_HELPER;
 use miette::IntoDiagnostic;
 use std::process::ExitCode;
 
@@ -35,7 +36,12 @@ pub(super) fn watch() -> miette::Result<()> {
 pub(super) fn start() -> Option<ExitCode> {
     let mut arguments = std::env::args_os();
     if let Some(tool) = tool::called(arguments.next().as_ref()) {
-        return Some(tool::run(tool, arguments));
+        return Some(match tool.as_str() {
+            REMOTE_HELPER => {
+                git::remote::run(&arguments.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>())
+            }
+            _ => tool::run(tool, arguments),
+        });
     }
     crate::runtime::embedded::process::notice_children();
     None

@@ -22,6 +22,7 @@ pub use request::RequestError;
 
 use crate::output::tell_line;
 use crate::plugin::name::ToolName;
+use crate::plugin::place::INSIDE_WRAPPERS;
 use crate::plugin::wire::Control;
 use crate::plugin::wire::client::{Client, ClientError, Streaming};
 use crate::plugin::wire::{Request, Welcome};
@@ -37,8 +38,6 @@ use std::time::Duration;
 
 /// Where the sockets of a sandbox's plugins are.
 pub const PLUGINS: &str = "/run/rcc/plugins";
-/// Where the wrappers are.
-const WRAPPERS: &str = "/run/rcc/bin";
 /// Another directory of sockets, and whatever name this program has, it is a wrapper then.
 const PLUGINS_VARIABLE: &str = "RCC_PLUGINS";
 /// The program's own name.
@@ -114,7 +113,7 @@ pub fn called(started_as: Option<&OsString>) -> Option<ToolName> {
     let tool: ToolName = Path::new(started_as?).file_name()?.to_str()?.parse().ok()?;
     let is_wrapper = || {
         std::env::var_os(PLUGINS_VARIABLE).is_some()
-            || std::fs::symlink_metadata(Path::new(WRAPPERS).join(tool.as_str())).is_ok()
+            || std::fs::symlink_metadata(Path::new(INSIDE_WRAPPERS).join(tool.as_str())).is_ok()
     };
     (tool.as_str() != OWN_NAME && is_wrapper()).then_some(tool)
 }

@@ -130,12 +130,11 @@ fn refused(error: ChamberError) -> Refusal {
 fn allow(manifest: &Manifest, wanted: &Wanted, project: &Path) -> Result<Option<Begun>, Refusal> {
     match (&manifest.kind, wanted) {
         (Kind::Exec(exec), Wanted::Exec { request, .. }) => {
-            let refused = |refusal| Refusal::new(format!("{} is not allowed here: {refusal}", manifest.tool));
+            let refused = |refusal| Refusal::new(format!("not allowed: {refusal}"));
             decide(&exec.grammar, &request.args).map_err(refused)?;
             // The executor looks again, at the file itself: this is for a text that says it.
             if exec.project != ProjectAccess::None && !Path::new(&request.cwd).starts_with(project) {
-                let why =
-                    format!("{} runs in the project, {}, and not in {}", manifest.tool, project.display(), request.cwd);
+                let why = format!("it runs in the project, {}, and not in {}", project.display(), request.cwd);
                 return Err(Refusal::new(why));
             }
             Ok(None)

@@ -46,9 +46,10 @@ impl Fault {
     /// The file or directory.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Manifest { path, .. } | Self::Ignored { path } | Self::Directory { path, .. } | Self::TooMany { path } => {
-                path
-            }
+            Self::Manifest { path, .. }
+            | Self::Ignored { path }
+            | Self::Directory { path, .. }
+            | Self::TooMany { path } => path,
         }
     }
 }

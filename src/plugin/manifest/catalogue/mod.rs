@@ -184,7 +184,8 @@ impl Catalogue {
             is_wrong || found.is_ok_and(|found| found.is_symlink() || found.nlink() > 1)
         };
         names.extend(of(&pending.hints).into_iter().filter(whole));
-        let known = directory.entries.iter().filter(|(_, entry)| pending.everything || (pending.links && entry.is_link));
+        let known =
+            directory.entries.iter().filter(|(_, entry)| pending.everything || (pending.links && entry.is_link));
         names.extend(known.map(|(name, _)| name.clone()));
         if pending.everything {
             let (listed, fault) = list(path);

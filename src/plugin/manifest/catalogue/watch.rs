@@ -64,7 +64,15 @@ impl Watch {
         for (at, fd) in [&inotify, &timer].into_iter().enumerate() {
             epoll::add(&epoll, fd, epoll::EventData::new_u64(at as u64), epoll::EventFlags::IN)?;
         }
-        Ok(Self { epoll, inotify, timer, roles: BTreeMap::new(), links: BTreeSet::new(), pending: Pending::default(), armed: false })
+        Ok(Self {
+            epoll,
+            inotify,
+            timer,
+            roles: BTreeMap::new(),
+            links: BTreeSet::new(),
+            pending: Pending::default(),
+            armed: false,
+        })
     }
 
     /// Watches a directory of manifests and what is above it. One that is not there is waited for.
@@ -145,7 +153,13 @@ impl Watch {
 }
 
 /// What an event may mean.
-fn note(pending: &mut Pending, roles: &BTreeSet<Role>, links: &BTreeSet<String>, events: ReadFlags, name: Option<&str>) {
+fn note(
+    pending: &mut Pending,
+    roles: &BTreeSet<Role>,
+    links: &BTreeSet<String>,
+    events: ReadFlags,
+    name: Option<&str>,
+) {
     let gone = ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::UNMOUNT | ReadFlags::QUEUE_OVERFLOW;
     pending.everything |= events.intersects(gone);
     for role in roles {
@@ -157,7 +171,9 @@ fn note(pending: &mut Pending, roles: &BTreeSet<Role>, links: &BTreeSet<String>,
                 if events.intersects(ReadFlags::ATTRIB | ReadFlags::CREATE) {
                     pending.hints.insert(file.clone());
                 }
-                if events.intersects(ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_FROM | ReadFlags::MOVED_TO | ReadFlags::DELETE) {
+                if events.intersects(
+                    ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_FROM | ReadFlags::MOVED_TO | ReadFlags::DELETE,
+                ) {
                     pending.files.insert(file);
                 }
             }
