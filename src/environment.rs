@@ -25,7 +25,7 @@ const PASSED: [&str; 13] = [
 ];
 
 /// The system's directories for programs, as on the host.
-const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin:/run/current-system/sw/bin";
+pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin:/run/current-system/sw/bin";
 
 /// Puts the environment together. Later sources win: what rcc sets, what the agent needs, what
 /// the user's configuration passes and sets.

@@ -32,6 +32,8 @@ const SESSIONS_MAX: usize = 256;
 pub(super) struct Own {
     pub uid: u32,
     pub user: String,
+    /// Where the user's home is, and that of the tools inside.
+    pub home: String,
     pub started: Moment,
     /// Whether it ends with the last session.
     pub passing: bool,

@@ -51,6 +51,8 @@ const FIRST_SESSION: Duration = Duration::from_secs(60);
 pub struct Start {
     /// Where its files are.
     pub place: Place,
+    /// The user's home.
+    pub home: PathBuf,
     /// The manifests.
     pub catalogue: Catalogue,
     /// Credentials of the environment, which are not there any more.
@@ -103,7 +105,7 @@ pub fn run(start: Start) -> Result<(), BrokerError> {
 }
 
 fn serve(start: Start, inherited: Vec<OwnedFd>) -> Result<(), BrokerError> {
-    let Start { place, catalogue, taken, passing } = start;
+    let Start { place, home, catalogue, taken, passing } = start;
     for directory in [&place.run, &place.state, &place.sessions()] {
         sockets::directory(directory, 0o700)?;
     }
@@ -115,7 +117,8 @@ fn serve(start: Start, inherited: Vec<OwnedFd>) -> Result<(), BrokerError> {
     }
     let uid = rustix::process::geteuid().as_raw();
     let user = facts::login_name(uid).unwrap_or_else(|| uid.to_string());
-    let own = Own { uid, user, started: Moment::now(), passing };
+    let home = home.to_string_lossy().into_owned();
+    let own = Own { uid, user, home, started: Moment::now(), passing };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(host("start the loop"))?;
     let socket = place.socket();
     let desk = Rc::new(Desk::new(place, own, audit, catalogue, Vault::new(taken)));

@@ -5,6 +5,7 @@ use super::call::begin::{Credentials, Wanted};
 use super::decisions::Decisions;
 use super::desk::Desk;
 use super::streams::Theirs;
+use crate::environment::PATH;
 use crate::plugin::chamber::{Bind, BindAccess, CREDENTIALS, Command, Delivery, GeneratedFile, Spec};
 use crate::plugin::credential::Secret;
 use crate::plugin::event::Call;
@@ -111,7 +112,7 @@ pub(super) fn command(
 ) -> Result<Prepared, String> {
     match (&manifest.kind, wanted) {
         (Kind::Exec(exec), Wanted::Exec { request, terminal }) => {
-            let command = exec_command(manifest, exec, request, terminal.is_some(), streams);
+            let command = exec_command(desk, manifest, exec, request, terminal.is_some(), streams);
             Ok(Prepared { command, decisions: None })
         }
         (Kind::Git(git), Wanted::Connect { service, url, mode }) => {
@@ -127,15 +128,23 @@ pub(super) fn command(
                 mirrors: MIRRORS.into(),
                 decisions: Path::new(MIRRORS).join(decisions.name()),
             };
-            Ok(Prepared { command: git_command(&task, streams)?, decisions: Some(decisions) })
+            Ok(Prepared { command: git_command(desk, &task, streams)?, decisions: Some(decisions) })
         }
         _ => Err(format!("{} cannot do that", manifest.tool)),
     }
 }
 
-fn exec_command(manifest: &Manifest, exec: &Exec, request: &Request, terminal: bool, streams: Theirs) -> Command {
+fn exec_command(
+    desk: &Desk,
+    manifest: &Manifest,
+    exec: &Exec,
+    request: &Request,
+    terminal: bool,
+    streams: Theirs,
+) -> Command {
     let passed = request.env.iter().filter(|(name, _)| takes(exec, name));
-    let mut environment: BTreeMap<String, String> = passed.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut environment = base_environment(desk);
+    environment.extend(passed.map(|(name, value)| (name.clone(), value.clone())));
     environment.extend(exec.set.clone());
     let named = manifest.credentials.iter().filter_map(|credential| Some((credential.variable.clone()?, credential)));
     Command {
@@ -147,6 +156,14 @@ fn exec_command(manifest: &Manifest, exec: &Exec, request: &Request, terminal: b
         terminal,
         streams,
     }
+}
+
+/// What every program expects to find.
+fn base_environment(desk: &Desk) -> BTreeMap<String, String> {
+    let own = &desk.own;
+    let base =
+        [("HOME", &*own.home), ("LOGNAME", &own.user), ("PATH", PATH), ("SHELL", "/bin/sh"), ("USER", &own.user)];
+    base.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 /// Whether a client may give this variable: a name that ends in `*` stands for all that begin so.
@@ -163,7 +180,7 @@ pub(super) fn remote(git: &Git, service: Service, url: &str, mode: Mode) -> Resu
     Ok((!task::falls_back(service, mode, &host.access)).then_some(upstream))
 }
 
-fn git_command(task: &Task, streams: Theirs) -> Result<Command, String> {
+fn git_command(desk: &Desk, task: &Task, streams: Theirs) -> Result<Command, String> {
     let program = own_program()?;
     let mut argv = vec!["rcc".to_owned()];
     argv.extend(["guest", "git-serve"].map(str::to_owned));
@@ -171,7 +188,7 @@ fn git_command(task: &Task, streams: Theirs) -> Result<Command, String> {
     Ok(Command {
         program,
         argv,
-        environment: BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]),
+        environment: base_environment(desk),
         secret_environment: BTreeMap::new(),
         directory: None,
         terminal: false,

@@ -43,7 +43,8 @@ pub(super) fn start(facts: &Facts, detach: bool, passing: bool) -> miette::Resul
     });
     // While there is one thread.
     let taken = take_environment(&variables.collect::<BTreeSet<_>>()).into_diagnostic()?;
-    broker::run(Start { place, catalogue, taken, passing })?;
+    let home = facts.user.home.clone();
+    broker::run(Start { place, home, catalogue, taken, passing })?;
     Ok(ExitCode::SUCCESS)
 }
 
