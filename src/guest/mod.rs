@@ -20,9 +20,9 @@ pub mod ledger;
 pub mod mcp;
 pub mod post;
 pub mod present;
-pub mod tool;
 #[cfg(test)]
 mod tests;
+pub mod tool;
 mod tools;
 
 pub use crate::relay::seat::INSIDE_PROGRAM as PROGRAM;

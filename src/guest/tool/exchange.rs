@@ -166,7 +166,9 @@ impl Exchange {
         if !events.is_empty() {
             interests.push((Token::Socket, socket.as_fd(), events));
         }
-        if let Some(output) = self.waiting.as_ref().and_then(|waiting| self.outputs[waiting.stream as usize].waits_for()) {
+        if let Some(output) =
+            self.waiting.as_ref().and_then(|waiting| self.outputs[waiting.stream as usize].waits_for())
+        {
             interests.push((Token::Output, output, PollFlags::OUT));
         }
         if self.tty.as_ref().is_some_and(Tty::is_others) {

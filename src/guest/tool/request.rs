@@ -61,9 +61,7 @@ pub(super) fn make(
 }
 
 fn bounded(args: &[String], env: &BTreeMap<String, String>) -> Result<(), RequestError> {
-    for (what, count, limit) in
-        [("arguments", args.len(), ARGUMENTS_MAX), ("variables", env.len(), VARIABLES_MAX)]
-    {
+    for (what, count, limit) in [("arguments", args.len(), ARGUMENTS_MAX), ("variables", env.len(), VARIABLES_MAX)] {
         if count > limit {
             return Err(RequestError::TooMany { what, limit });
         }

@@ -25,7 +25,9 @@ pub mod stream;
 mod words;
 
 pub use frames::Tag;
-pub use message::{Control, Event, First, Greeting, Mode, Request, Response, Service, Signal, Stream, Terminal, Welcome};
+pub use message::{
+    Control, Event, First, Greeting, Mode, Request, Response, Service, Signal, Stream, Terminal, Welcome,
+};
 pub use words::Malformed;
 
 /// The longest frame from a client, in bytes; in the streaming form, of a [`Control`] with its tag.
