@@ -15,6 +15,7 @@
 
 pub mod chamber;
 pub mod credential;
+pub mod http;
 pub mod manifest;
 pub mod name;
 pub mod wire;
