@@ -25,6 +25,7 @@ pub mod event;
 pub mod git;
 #[cfg(target_os = "linux")]
 pub mod kit;
+pub mod http;
 pub mod manifest;
 pub mod name;
 pub mod place;

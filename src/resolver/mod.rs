@@ -16,6 +16,7 @@
 //! filtered each time that it is given. What no rule names does not exist (NXDOMAIN; glibc waits on
 //! REFUSED); a name whose addresses all lie in denied space exists without any.
 
+mod addresses;
 pub mod alive;
 mod answer;
 mod asker;
@@ -42,6 +43,7 @@ mod upstream;
 #[doc(hidden)]
 pub mod wire;
 
+pub use addresses::addresses;
 pub use decision::{Asker, Decision, Denial, Rules, Scope, View};
 pub use granting::Opener;
 pub use seen::{Denied, NameDenial};
