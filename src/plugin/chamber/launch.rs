@@ -166,7 +166,7 @@ fn prepare(spec: Spec) -> Result<(Prepared, Place), LaunchError> {
     // Root's policy says whether it exists, not the project's file: what holds the agent does not hold its tools.
     loaded.settings.profile = spec.profile.clone();
     loaded.settings.limits = limits(&spec.limits, &loaded.settings.limits);
-    let access = access(spec.project);
+    let access = access(&spec);
     let place = Place { project: access.map(|_| spec.root.clone()), home: facts.user.home.clone() };
     let programs: Vec<PathBuf> =
         std::iter::once(&spec.program).chain(spec.executes.iter().flatten()).cloned().collect();
@@ -230,12 +230,13 @@ fn limits(asked: &Limits, configured: &Limits) -> Limits {
     }
 }
 
-fn access(project: ProjectAccess) -> Option<Access> {
-    match project {
+fn access(spec: &Spec) -> Option<Access> {
+    match spec.project {
         ProjectAccess::None => None,
         ProjectAccess::ReadOnly => Some(Access::Inert),
-        ProjectAccess::Inert => Some(Access::WritableNoexec),
-        ProjectAccess::Writable => Some(Access::Writable),
+        ProjectAccess::Writable if spec.executes.is_none() => Some(Access::Writable),
+        // Where only some programs can be executed, none of the project's is among them.
+        ProjectAccess::Writable | ProjectAccess::Inert => Some(Access::WritableNoexec),
     }
 }
 

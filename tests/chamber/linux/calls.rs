@@ -7,8 +7,9 @@ use rcc::plugin::manifest::ProjectAccess;
 use rcc::policy::ProfileName;
 use std::fs;
 use std::io::{Read, Write, pipe};
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 tests![
@@ -17,6 +18,7 @@ tests![
     what_a_tool_leaves_in_the_background_ends_with_it,
     a_call_that_is_dropped_is_killed,
     a_chamber_that_is_dropped_takes_everything_with_it,
+    a_broker_that_is_killed_takes_its_chambers_with_it,
     a_chamber_that_dies_is_noticed,
     a_program_that_is_not_there_is_told_of,
     many_calls_run_at_once,
@@ -54,7 +56,8 @@ fn a_tool_ends_by_the_signal_that_it_was_sent(world: &World) {
         running.signal(libc::SIGTERM);
         let ended = running.ended().await.unwrap();
         assert_eq!((ended, ended.exit_code()), (Ended { code: None, signal: Some(libc::SIGTERM) }, 143));
-        let (mut running, mut text) = start(&chamber, shell("trap 'echo caught; exit 3' INT; echo; sleep 100 & wait", None)).await;
+        let (mut running, mut text) =
+            start(&chamber, shell("trap 'echo caught; exit 3' INT; echo; sleep 100 & wait", None)).await;
         text.read_exact(&mut [0]).unwrap();
         running.signal(libc::SIGINT);
         assert_eq!(running.ended().await.unwrap().code, Some(3));
@@ -67,7 +70,8 @@ fn what_a_tool_leaves_in_the_background_ends_with_it(world: &World) {
         // The sleeper has the output open: its end is the pipe's.
         let (ended, text) = output(&chamber, shell("sleep 1000 & echo $!", None)).await;
         assert_eq!(ended.code, Some(0));
-        let (_, still) = output(&chamber, shell(&format!("test -d /proc/{} && echo there || echo gone", text.trim()), None)).await;
+        let (_, still) =
+            output(&chamber, shell(&format!("test -d /proc/{} && echo there || echo gone", text.trim()), None)).await;
         assert_eq!(still, "gone\n");
     });
 }
@@ -102,6 +106,34 @@ fn a_chamber_that_is_dropped_takes_everything_with_it(world: &World) {
         text
     });
     assert_eq!(text.read(&mut [0]).unwrap(), 0);
+}
+
+/// This program as a broker with one chamber, in which a tool holds its standard output.
+pub const BROKER: &str = "broker";
+
+pub fn broker(top: &Path) -> ExitCode {
+    let world = World::at(top);
+    world.run(async {
+        let chamber = Chamber::start(&world.spec(ProjectAccess::None), &[]).await.unwrap();
+        let mut call = shell("echo begun; setsid sleep 1000", None);
+        call.command.streams[1] = std::io::stdout().as_fd().try_clone_to_owned().unwrap();
+        let mut running = chamber.run(call.command).await.unwrap();
+        // For ever: somebody kills it.
+        let _ = running.ended().await;
+    });
+    ExitCode::FAILURE
+}
+
+fn a_broker_that_is_killed_takes_its_chambers_with_it(world: &World) {
+    let mut broker = Command::new("/proc/self/exe").arg(BROKER).arg(&world.top).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = broker.stdout.take().unwrap();
+    let mut begun = [0; 6];
+    output.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"begun\n");
+    broker.kill().unwrap();
+    broker.wait().unwrap();
+    // The tool held it, too.
+    assert_eq!(output.read(&mut begun).unwrap(), 0);
 }
 
 fn a_chamber_that_dies_is_noticed(world: &World) {
@@ -217,7 +249,8 @@ fn without_the_project_a_tool_is_at_home(world: &World) {
     world.write("file", "", 0o644);
     world.run(async {
         let chamber = Chamber::start(&world.spec(ProjectAccess::None), &[]).await.unwrap();
-        let script = format!("pwd; ls -A; ls {} 2>&1 | grep -c 'No such file'; echo kept > kept", world.project.display());
+        let script =
+            format!("pwd; ls -A; ls {} 2>&1 | grep -c 'No such file'; echo kept > kept", world.project.display());
         let home = world.project.parent().unwrap().parent().unwrap();
         assert_eq!(output(&chamber, shell(&script, None)).await.1, format!("{}\n1\n", home.display()));
         assert_eq!(output(&chamber, shell("cat kept", None)).await.1, "kept\n");
@@ -234,7 +267,8 @@ fn what_is_bound_and_generated_is_there(world: &World) {
     spec.files = vec![GeneratedFile { path: "/etc/gitconfig".into(), text: "[user]\n".into() }];
     world.run(async {
         let chamber = Chamber::start(&spec, &[]).await.unwrap();
-        let script = "cat /etc/gitconfig; cd /run/rcc/mirror; printf '#!/bin/sh\\necho run' > it; chmod +x it; ./it; true";
+        let script =
+            "cat /etc/gitconfig; cd /run/rcc/mirror; printf '#!/bin/sh\\necho run' > it; chmod +x it; ./it; true";
         let text = output(&chamber, shell(script, None)).await.1;
         assert!(text.starts_with("[user]\n") && text.contains("Permission denied"), "{text}");
     });
