@@ -225,6 +225,7 @@ impl Prepared {
             host: &self.host,
             project: &self.project,
             guards,
+            noexec: self.executes().is_some(),
             access: self.access().unwrap_or(Access::Inert),
             masks: &self.scan.masks,
             mounts: &self.settings.mounts,

@@ -24,7 +24,7 @@ impl View {
     /// Where the agent may write, as far as the mounts decide.
     pub fn writable(&self) -> Vec<PathBuf> {
         let writable = |what: &What| match what {
-            What::Tmpfs { .. } | What::Ramfs { .. } | What::Devices => true,
+            What::Tmpfs { .. } | What::Ramfs { .. } | What::Devices { .. } => true,
             What::Bind { access, .. } | What::Tree(Tree { access, .. }) => access.is_writable(),
             What::Directory | What::Symlink { .. } | What::File { .. } | What::Processes { .. } => false,
         };
@@ -64,6 +64,9 @@ pub enum What {
     Tmpfs {
         /// Permission bits of its top directory.
         mode: u32,
+        /// Nothing in it can be executed.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        noexec: bool,
     },
     /// Likewise, and never swapped: for credentials. Nothing in it can be executed.
     Ramfs {
@@ -81,7 +84,11 @@ pub enum What {
     /// A directory of the host that agents write, with parts that they must not.
     Tree(Tree),
     /// A `/dev` with null, zero, full, random, urandom, tty, pts, shm and mqueue.
-    Devices,
+    Devices {
+        /// Nothing in its shm can be executed, as nothing else in it can.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        noexec: bool,
+    },
     /// A `/proc` of the sandbox's own processes.
     Processes {
         /// Entries that are read-only; they matter where the agent is the host's uid 0, whom

@@ -39,6 +39,8 @@ pub struct ViewRequest<'a> {
     pub own: &'a [Mount],
     /// What the network allows ([`crate::statement::document`]).
     pub statement: &'a str,
+    /// Whether nothing that can be written may be executed: neither the home nor what is temporary.
+    pub noexec: bool,
     /// The name of the sandbox: a label of letters, digits and '-'.
     pub hostname: &'a str,
 }
@@ -96,11 +98,11 @@ const DANGEROUS: [&str; 6] = ["/dev", "/proc", "/run", "/sys", "/tmp/.X11-unix",
 /// An extra mount or a program names something that must not be visible, or a place that is taken.
 pub fn plan(request: ViewRequest<'_>) -> Result<View, ViewError> {
     check_home(&request.facts.user.home)?;
-    let mut mounts = Vec::new();
+    let (mut mounts, noexec) = (Vec::new(), request.noexec);
     system(&request, &mut mounts);
     etc(&request, &mut mounts);
     for (target, mode) in [("/tmp", 0o1777), ("/var/tmp", 0o1777)] {
-        mounts.push(mount(target, What::Tmpfs { mode }));
+        mounts.push(mount(target, What::Tmpfs { mode, noexec }));
     }
     for target in ["/var/cache", "/var/log", "/var/lib", "/run/rcc", "/sys"] {
         mounts.push(mount(target, What::Directory));
@@ -109,10 +111,11 @@ pub fn plan(request: ViewRequest<'_>) -> Result<View, ViewError> {
     mounts.extend_from_slice(request.own);
     mounts.push(mount("/var/run", What::Symlink { to: "/run".into() }));
     let runtime = Path::new("/run/user").join(request.facts.user.uid.to_string());
-    mounts.push(mount(runtime, What::Tmpfs { mode: 0o700 }));
-    mounts.push(mount("/dev", What::Devices));
+    mounts.push(mount(runtime, What::Tmpfs { mode: 0o700, noexec }));
+    mounts.push(mount("/dev", What::Devices { noexec }));
     let home = &request.facts.user.home;
-    mounts.push(mount(home, What::Bind { source: request.home.into(), access: Access::Writable }));
+    let access = if noexec { Access::WritableNoexec } else { Access::Writable };
+    mounts.push(mount(home, What::Bind { source: request.home.into(), access }));
     for program in request.programs {
         mounts.extend(visible_program(&request, program)?);
     }

@@ -182,3 +182,20 @@ fn where_programs_are_named_nothing_else_can_be_executed() {
         });
     }
 }
+
+#[test]
+fn without_landlock_a_list_of_programs_is_refused() {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+    let missing = SeccompAction::Errno(libc::ENOSYS as u32);
+    let architecture = std::env::consts::ARCH.try_into().unwrap();
+    let rules = [(libc::SYS_landlock_create_ruleset, vec![])].into();
+    let filter: BpfProgram =
+        SeccompFilter::new(rules, SeccompAction::Allow, missing, architecture).unwrap().try_into().unwrap();
+    in_child(|| {
+        seccompiler::apply_filter(&filter).map_err(text)?;
+        holds("nothing to hold", matches!(restrict(&[], None), Ok(LandlockStatus::Missing { .. })))?;
+        let error = restrict(&[], Some(&[])).err().ok_or("a list that nobody keeps was taken")?.to_string();
+        holds(&error, error.contains("needs Landlock"))
+    })
+    .unwrap();
+}

@@ -112,6 +112,7 @@ impl World {
             project: &project,
             guards: &handover.guards,
             access: Access::Writable,
+            noexec: false,
             masks: &scan.masks,
             mounts: &self.mounts,
             programs: &[],

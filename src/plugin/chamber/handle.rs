@@ -191,7 +191,7 @@ impl Chamber {
     pub async fn deliver(&self, delivery: &Delivery) -> Result<(), ChamberError> {
         let (number, answer) = self.link.number()?;
         let request = Request::Secret { number, name: delivery.name.clone() };
-        let frame = frame::encode(&request, delivery.secret.expose().len()).map_err(message)?;
+        let frame = self.link.frame(number, &request, delivery.secret.expose().len())?;
         self.link.send(Outgoing { frame, secret: Some(delivery.secret.clone()), streams: Vec::new() });
         self.link.answer(answer).await?;
         let Some(file) = delivery.file.clone() else { return Ok(()) };
@@ -208,7 +208,7 @@ impl Chamber {
         let Command { program, argv, environment, secret_environment, directory, terminal, streams } = command;
         let (number, answer) = self.link.number()?;
         let start = Start { number, program, argv, environment, secret_environment, directory, terminal };
-        let frame = frame::encode(&Request::Start(start), 0).map_err(message)?;
+        let frame = self.link.frame(number, &Request::Start(start), 0)?;
         let (tell, end) = oneshot::channel();
         self.link.state().ends.insert(number, tell);
         let running = Running { link: self.link.clone(), number, end, over: false };
@@ -304,6 +304,14 @@ impl Link {
         let (number, (tell, answer)) = (state.last, oneshot::channel());
         state.answers.insert(number, tell);
         Ok((number, answer))
+    }
+
+    /// A request of this number; nobody waits for its answer where it cannot be sent.
+    fn frame(&self, number: u64, request: &Request, rest: usize) -> Result<Vec<u8>, ChamberError> {
+        frame::encode(request, rest).map_err(|error| {
+            self.state().answers.remove(&number);
+            message(error)
+        })
     }
 
     async fn answer(&self, answer: oneshot::Receiver<Result<(), ChamberError>>) -> Result<(), ChamberError> {

@@ -11,6 +11,7 @@ use crate::project::{Project, ProjectError};
 use crate::relay::seat::INSIDE_PROGRAM;
 use crate::run::{self, PrepareError, Prepared, Room, RunError, Task};
 use crate::settings::Limits;
+use crate::terminal::Outcome;
 use crate::terminal::stdio::replace_with_null;
 use crate::view::{Access, Mount, What};
 use miette::Diagnostic;
@@ -23,7 +24,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 /// Directories of programs. Where only some may be executed, the others' code cannot be mapped from there either,
-/// which is what a dynamic loader does that is executed by itself.
+/// which is what a dynamic loader does that is executed by itself: Landlock cannot tell that from a program that
+/// names its loader. Programs among libraries, or in a store that has both side by side, remain within its reach.
 const PROGRAM_DIRECTORIES: [&str; 12] = [
     "/usr/bin",
     "/usr/sbin",
@@ -117,6 +119,14 @@ pub fn run(broker: u32) -> Result<(), LaunchError> {
     let spec = read_spec(&socket)?;
     let (prepared, place) = prepare(spec)?;
     let ended = run::serve(&prepared, socket, &|| executor::run(&place))?;
+    match ended.outcome {
+        Outcome::Exited(0) => (),
+        Outcome::Exited(_) => output::tell_line("rcc: the broker and what it talks to did not understand each other"),
+        Outcome::Killed(_) | Outcome::Lost => output::tell_line(
+            "rcc: the sandbox ended before the broker was done with it: something in it, a signal or a lack of memory \
+             ended it",
+        ),
+    }
     for leftover in &ended.leftovers {
         output::tell_line(format_args!("rcc: {leftover}"));
     }
@@ -166,7 +176,7 @@ fn prepare(spec: Spec) -> Result<(Prepared, Place), LaunchError> {
     // Root's policy says whether it exists, not the project's file: what holds the agent does not hold its tools.
     loaded.settings.profile = spec.profile.clone();
     loaded.settings.limits = limits(&spec.limits, &loaded.settings.limits);
-    let access = access(spec.project);
+    let access = access(&spec);
     let place = Place { project: access.map(|_| spec.root.clone()), home: facts.user.home.clone() };
     let programs: Vec<PathBuf> =
         std::iter::once(&spec.program).chain(spec.executes.iter().flatten()).cloned().collect();
@@ -230,12 +240,13 @@ fn limits(asked: &Limits, configured: &Limits) -> Limits {
     }
 }
 
-fn access(project: ProjectAccess) -> Option<Access> {
-    match project {
+fn access(spec: &Spec) -> Option<Access> {
+    match spec.project {
         ProjectAccess::None => None,
         ProjectAccess::ReadOnly => Some(Access::Inert),
-        ProjectAccess::Inert => Some(Access::WritableNoexec),
-        ProjectAccess::Writable => Some(Access::Writable),
+        ProjectAccess::Writable if spec.executes.is_none() => Some(Access::Writable),
+        // Where only some programs can be executed, none of the project's is among them.
+        ProjectAccess::Writable | ProjectAccess::Inert => Some(Access::WritableNoexec),
     }
 }
 
@@ -280,4 +291,87 @@ fn mounts(spec: &Spec, programs: &[PathBuf]) -> Vec<Mount> {
 
 fn bind(target: &Path, source: &Path, access: Access) -> Mount {
     Mount { target: target.to_owned(), what: What::Bind { source: source.to_owned(), access } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::ProfileName;
+
+    fn spec() -> Spec {
+        Spec {
+            session: "app-1a2b".into(),
+            tool: "gh".parse().unwrap(),
+            root: "/home/alice/app".into(),
+            project: ProjectAccess::ReadOnly,
+            profile: ProfileName::public(),
+            program: "/usr/bin/gh".into(),
+            executes: Some(["/usr/bin/git".into()].into()),
+            home: "/home/alice/.local/share/rcc/plugins/gh".into(),
+            binds: Vec::new(),
+            files: Vec::new(),
+            credentials: true,
+            limits: Limits { pids: Some(64), ..Limits::default() },
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut Spec)) -> String {
+        let mut spec = spec();
+        change(&mut spec);
+        check(&spec).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_spec_arrives_as_it_was_sent() {
+        let json = serde_json::to_string(&spec()).unwrap();
+        assert_eq!(serde_json::from_str::<Spec>(&json).unwrap(), spec());
+        let wrong = json.replace("\"public\"", "\"no such name\"");
+        assert!(serde_json::from_str::<Spec>(&wrong).is_err());
+    }
+
+    #[test]
+    fn a_path_that_leads_elsewhere_is_refused() {
+        check(&spec()).unwrap();
+        let file = |path: &str| GeneratedFile { path: path.into(), text: String::new() };
+        let bind = |source: &str, target: &str| Bind {
+            source: source.into(),
+            target: target.into(),
+            access: BindAccess::ReadOnly,
+        };
+        for refusal in [
+            refused(|spec| spec.program = "gh".into()),
+            refused(|spec| spec.root = "/home/alice/../bob".into()),
+            refused(|spec| spec.executes = Some(["bin/git".into()].into())),
+            refused(|spec| spec.binds = vec![bind("/srv/x", "x")]),
+            refused(|spec| spec.binds = vec![bind("srv/x", "/run/rcc/x")]),
+            refused(|spec| spec.files = vec![file("/run/rcc/../x")]),
+        ] {
+            assert!(refusal.contains("is not an absolute path"), "{refusal}");
+        }
+        let inside = refused(|spec| spec.binds = vec![bind("/srv/x", "/home/alice/app/x")]);
+        assert!(inside.contains("lies in the project"), "{inside}");
+        let elsewhere = refused(|spec| spec.files = vec![file("/usr/bin/git")]);
+        assert!(elsewhere.contains("below /run/rcc or /etc"), "{elsewhere}");
+    }
+
+    #[test]
+    fn its_name_is_one_that_the_firewall_believes_and_no_sessions_own() {
+        let long = Spec { session: "x".repeat(99), tool: "a_tool.with-a-very-long-name-12".parse().unwrap(), ..spec() };
+        for spec in [spec(), long] {
+            let name = name(&spec);
+            let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            assert!(name.len() <= NAME_MAX && name.bytes().all(plain) && name.contains("--"), "{name}");
+        }
+        assert!(name(&spec()).starts_with("app-1a2b--gh-"));
+    }
+
+    #[test]
+    fn nothing_of_the_project_can_be_executed_where_programs_are_named() {
+        let of = |project, executes| access(&Spec { project, executes, ..spec() });
+        assert_eq!(of(ProjectAccess::Writable, None), Some(Access::Writable));
+        assert_eq!(of(ProjectAccess::Writable, Some([].into())), Some(Access::WritableNoexec));
+        assert_eq!(of(ProjectAccess::Inert, None), Some(Access::WritableNoexec));
+        assert_eq!(of(ProjectAccess::ReadOnly, None), Some(Access::Inert));
+        assert_eq!(of(ProjectAccess::None, None), None);
+    }
 }

@@ -9,7 +9,7 @@
 //!
 //! The broker has several things to wait for and must not fork, so it starts this program once more, which is
 //! the launcher of an ordinary sandbox: same masks, same guards, same confinement. In the place of an agent
-//! runs the [`executor`], rcc's own code. Standard streams of a call, pipes or a terminal, come as descriptors
+//! runs the executor, rcc's own code. Standard streams of a call, pipes or a terminal, come as descriptors
 //! from the broker; nothing of a tool's output passes through this program.
 
 #[cfg(target_os = "linux")]

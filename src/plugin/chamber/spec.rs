@@ -31,7 +31,7 @@ pub struct Spec {
     pub program: PathBuf,
     /// The only programs that can be executed, beside `program` and rcc itself, likewise; any, if `None`.
     /// Programs that need a dynamic loader have it with them; those that are scripts need their interpreter
-    /// in the list.
+    /// in the list. Nothing that can be written can be executed then, and loaded neither.
     pub executes: Option<BTreeSet<PathBuf>>,
     /// A directory of the host, made (mode 0700) where missing, that appears as the home.
     pub home: PathBuf,

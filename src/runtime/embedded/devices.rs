@@ -24,7 +24,7 @@ const LINKS: [(&str, &str); 5] = [
 /// No set-uid bit and no program counts in `/dev`.
 const PLAIN: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
-pub(super) fn place(onto: &OwnedFd, target: &Path) -> Result<(), RootError> {
+pub(super) fn place(onto: &OwnedFd, target: &Path, noexec: bool) -> Result<(), RootError> {
     let dev = mounts::new_filesystem("tmpfs", &[("mode", "0755")], PLAIN).during("make a tmpfs for", target)?;
     attach(&dev, onto).during("mount a tmpfs on", target)?;
     for name in NODES {
@@ -40,7 +40,8 @@ pub(super) fn place(onto: &OwnedFd, target: &Path) -> Result<(), RootError> {
     }
     let options = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
     inner(&dev, "pts", "devpts", &options, PLAIN)?;
-    inner(&dev, "shm", "tmpfs", &[("mode", "1777")], SAFE)?;
+    let shared = if noexec { SAFE.union(PLAIN) } else { SAFE };
+    inner(&dev, "shm", "tmpfs", &[("mode", "1777")], shared)?;
     match inner(&dev, "mqueue", "mqueue", &[], SAFE.union(PLAIN)) {
         // A kernel without POSIX message queues: nothing is exposed by their absence.
         Ok(()) | Err(RootError::Step { cause: Errno::NODEV, .. }) => {}

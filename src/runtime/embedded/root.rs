@@ -144,20 +144,21 @@ impl Stage {
                 let (parent, name) = self.parent(target)?;
                 mounts::make_file(parent, name, text, 0o444).during("write", target).map(drop)
             }
-            What::Tmpfs { mode } => {
+            What::Tmpfs { mode, noexec } => {
                 let options = [("mode", &*format!("{mode:o}"))];
-                let tmpfs = mounts::new_filesystem("tmpfs", &options, SAFE).during("make a tmpfs for", target)?;
+                let access = if *noexec { Access::WritableNoexec } else { Access::Writable };
+                let tmpfs =
+                    mounts::new_filesystem("tmpfs", &options, attributes(access)).during("make a tmpfs for", target)?;
                 attach(tmpfs, self.directory(target)?).during("mount a tmpfs on", target)
             }
             What::Ramfs { mode } => {
-                let (options, noexec) = ([("mode", &*format!("{mode:o}"))], MountAttrFlags::MOUNT_ATTR_NOEXEC);
-                let ramfs = mounts::new_filesystem("ramfs", &options, SAFE.union(noexec));
-                attach(ramfs.during("make a ramfs for", target)?, self.directory(target)?)
-                    .during("mount a ramfs on", target)
+                let (options, attributes) = ([("mode", &*format!("{mode:o}"))], attributes(Access::WritableNoexec));
+                let ramfs = mounts::new_filesystem("ramfs", &options, attributes).during("make a ramfs for", target)?;
+                attach(ramfs, self.directory(target)?).during("mount a ramfs on", target)
             }
             What::Bind { source, access } => self.bind(source, *access, target),
             What::Tree(tree) => self.tree(tree, target),
-            What::Devices => devices::place(&self.directory(target)?, target),
+            What::Devices { noexec } => devices::place(&self.directory(target)?, target, *noexec),
             What::Processes { read_only, masked } => {
                 let onto = self.directory(target)?;
                 processes::place(self, &onto, target, read_only, masked)

@@ -163,6 +163,11 @@ fn only_named_programs_can_be_executed(world: &World) {
             let denied = ["Permission denied", "Operation not permitted", "cannot open", "failed to map"];
             assert!(denied.iter().any(|words| said.contains(words)), "{command:?}: {said}");
         }
+        let home = std::env::var("HOME").unwrap();
+        for place in ["/tmp", "/var/tmp", "/dev/shm", &home, world.project.to_str().unwrap()] {
+            let (_, said) = output(&chamber, attempt(&["load-copy", loader, "/usr/bin/echo", place])).await;
+            assert!(said.contains("failed to map"), "{place}: {said}");
+        }
         assert_eq!(refusal(&chamber, shell("true", None)).await.0, 126);
     });
 }

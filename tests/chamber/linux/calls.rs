@@ -7,8 +7,9 @@ use rcc::plugin::manifest::ProjectAccess;
 use rcc::policy::ProfileName;
 use std::fs;
 use std::io::{Read, Write, pipe};
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 tests![
@@ -17,6 +18,7 @@ tests![
     what_a_tool_leaves_in_the_background_ends_with_it,
     a_call_that_is_dropped_is_killed,
     a_chamber_that_is_dropped_takes_everything_with_it,
+    a_broker_that_is_killed_takes_its_chambers_with_it,
     a_chamber_that_dies_is_noticed,
     a_program_that_is_not_there_is_told_of,
     many_calls_run_at_once,
@@ -65,19 +67,15 @@ fn a_tool_ends_by_the_signal_that_it_was_sent(world: &World) {
 fn what_a_tool_leaves_in_the_background_ends_with_it(world: &World) {
     world.run(async {
         let chamber = Chamber::start(&world.spec(ProjectAccess::None), &[]).await.unwrap();
-        // The sleeper has the output open: its end is the pipe's.
-        let (ended, text) = output(&chamber, shell("sleep 1000 & echo $!", None)).await;
-        assert_eq!(ended.code, Some(0));
-        let (_, still) =
-            output(&chamber, shell(&format!("test -d /proc/{} && echo there || echo gone", text.trim()), None)).await;
-        assert_eq!(still, "gone\n");
+        let (ended, text) = output(&chamber, shell("(sleep 5; echo survived) & exit 4", None)).await;
+        assert_eq!((ended.code, text.as_str()), (Some(4), ""));
     });
 }
 
 fn a_call_that_is_dropped_is_killed(world: &World) {
     world.run(async {
         let chamber = Chamber::start(&world.spec(ProjectAccess::None), &[]).await.unwrap();
-        let (running, mut text) = start(&chamber, shell("sleep 1000; echo survived", None)).await;
+        let (running, mut text) = start(&chamber, shell("sleep 5; echo survived", None)).await;
         drop(running);
         // The next call is answered after the kill was done.
         output(&chamber, shell("true", None)).await;
@@ -92,7 +90,8 @@ fn a_chamber_that_is_dropped_takes_everything_with_it(world: &World) {
         let chamber = Chamber::start(&world.spec(ProjectAccess::Writable), &[]).await.unwrap();
         assert!(world.project.join(".envrc").exists(), "a placeholder");
         // In a session of its own, where no signal to a group finds it.
-        let (running, text) = start(&chamber, shell("setsid sh -c 'trap \"\" TERM HUP; sleep 1000'", None)).await;
+        let (running, text) =
+            start(&chamber, shell("setsid sh -c 'trap \"\" TERM HUP; sleep 5; echo survived'", None)).await;
         drop(chamber);
         // Its end takes a moment, in which placeholders are taken back.
         let begun = Instant::now();
@@ -104,6 +103,34 @@ fn a_chamber_that_is_dropped_takes_everything_with_it(world: &World) {
         text
     });
     assert_eq!(text.read(&mut [0]).unwrap(), 0);
+}
+
+/// This program as a broker with one chamber, in which a tool holds its standard output.
+pub const BROKER: &str = "broker";
+
+pub fn broker(top: &Path) -> ExitCode {
+    let world = World::at(top);
+    world.run(async {
+        let chamber = Chamber::start(&world.spec(ProjectAccess::None), &[]).await.unwrap();
+        let mut call = shell("echo begun; setsid sh -c 'sleep 5; echo survived'", None);
+        call.command.streams[1] = std::io::stdout().as_fd().try_clone_to_owned().unwrap();
+        let mut running = chamber.run(call.command).await.unwrap();
+        // For ever: somebody kills it.
+        let _ = running.ended().await;
+    });
+    ExitCode::FAILURE
+}
+
+fn a_broker_that_is_killed_takes_its_chambers_with_it(world: &World) {
+    let mut broker = Command::new("/proc/self/exe").arg(BROKER).arg(&world.top).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = broker.stdout.take().unwrap();
+    let mut begun = [0; 6];
+    output.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"begun\n");
+    broker.kill().unwrap();
+    broker.wait().unwrap();
+    // The tool held it, too.
+    assert_eq!(output.read(&mut begun).unwrap(), 0);
 }
 
 fn a_chamber_that_dies_is_noticed(world: &World) {

@@ -33,7 +33,8 @@ fn a_call_costs_little_more_than_the_program(world: &World) {
     });
     let (bare, warm) = (median(bare), median(warm));
     println!("chamber started in {cold:?}; true: {bare:?} by itself, {warm:?} in the chamber (medians of {CALLS})");
-    assert!(warm < bare + Duration::from_millis(20));
+    // Far above what a loaded machine takes, and below what any wait by the clock would.
+    assert!(warm < bare + Duration::from_millis(100));
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

@@ -17,6 +17,7 @@ pub fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("plugin-chamber") => return rcc::cli::main(),
+        Some(calls::BROKER) => return calls::broker(arguments[1].as_ref()),
         Some("attempt") => return programs::attempt(&arguments[1..]),
         _ => (),
     }

@@ -11,6 +11,12 @@ pub fn attempt(arguments: &[String]) -> ExitCode {
             let error = Command::new(program).args(arguments).exec();
             println!("{error}");
         }
+        ["load-copy", loader, program, place] => {
+            let copy = std::path::Path::new(place).join("copy");
+            std::fs::copy(program, &copy).unwrap();
+            let error = Command::new(loader).arg(&copy).arg("executed").exec();
+            println!("{error}");
+        }
         ["ptrace"] => {
             let parent = executor();
             // SAFETY: attaching touches no memory of this process.

@@ -18,21 +18,26 @@ pub const OWN: &str = "/run/rcc/bin/rcc";
 pub const CANARY: &str = "canary-5e1f0c";
 
 pub struct World {
-    _dir: tempfile::TempDir,
-    top: PathBuf,
+    pub top: PathBuf,
     pub project: PathBuf,
+    _dir: Option<tempfile::TempDir>,
 }
 
 impl World {
-    /// The home becomes that of this process, whose chambers have it from there.
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("rcc-chamber-").tempdir_in("/var/tmp").unwrap();
-        let top = fs::canonicalize(dir.path()).unwrap();
+        let world = Self::at(&fs::canonicalize(dir.path()).unwrap());
+        Self { _dir: Some(dir), ..world }
+    }
+
+    /// One that somebody else removes.
+    pub fn at(top: &Path) -> Self {
         let project = top.join("home/work/app");
         fs::create_dir_all(&project).unwrap();
+        // The home becomes that of this process, whose chambers have it from there.
         // SAFETY: no test runs, so this process has one thread.
         unsafe { std::env::set_var("HOME", top.join("home")) };
-        Self { _dir: dir, top, project }
+        Self { top: top.to_owned(), project, _dir: None }
     }
 
     pub fn spec(&self, project: ProjectAccess) -> Spec {

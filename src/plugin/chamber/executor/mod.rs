@@ -8,6 +8,8 @@ mod call;
 mod child;
 mod directory;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 use super::frame::{Reply, Request, Start};
 use super::spec::CREDENTIALS;

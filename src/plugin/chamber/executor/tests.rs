@@ -1,0 +1,144 @@
+//! The executor without a sandbox, in a forked process, and a broker that is not always well-behaved.
+
+use super::{Place, run};
+use crate::plugin::chamber::frame::{self, HEAD, JSON_MAX, Reply, Request, Start};
+use crate::runtime::embedded::process;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::Pid;
+use std::collections::BTreeMap;
+use std::io::{IoSlice, PipeReader, Read, Write, pipe};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+struct Broker {
+    socket: UnixStream,
+    executor: Pid,
+}
+
+impl Broker {
+    fn start() -> Self {
+        let place = Place { project: Some("/usr".into()), home: "/".into() };
+        let (socket, theirs) = UnixStream::pair().unwrap();
+        let executor = process::fork(|| {
+            rustix::stdio::dup2_stdin(&theirs).unwrap();
+            run(&place)
+        });
+        drop(theirs);
+        let mut broker = Self { socket, executor: executor.unwrap() };
+        assert_eq!(broker.hear(), Some(Reply::Ready));
+        broker
+    }
+
+    fn hear(&mut self) -> Option<Reply> {
+        let mut head = [0; HEAD];
+        self.socket.read_exact(&mut head).ok()?;
+        let mut json = vec![0; frame::lengths(head).unwrap().0];
+        self.socket.read_exact(&mut json).unwrap();
+        Some(serde_json::from_slice(&json).unwrap())
+    }
+
+    fn say(&mut self, request: &Request, rest: &[u8], streams: &[BorrowedFd<'_>]) {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !streams.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(streams));
+        }
+        let bytes = [&frame::encode(request, rest.len()).unwrap(), rest].concat();
+        let sent = sendmsg(&self.socket, &[IoSlice::new(&bytes)], &mut control, SendFlags::empty());
+        assert_eq!(sent.unwrap(), bytes.len());
+    }
+
+    /// A shell, and what it prints.
+    fn shell(&mut self, number: u64, script: &str) -> PipeReader {
+        let (output, writer) = pipe().unwrap();
+        let streams = [rustix::stdio::stdin(), writer.as_fd(), writer.as_fd()];
+        self.say(&Request::Start(start(number, script)), b"", &streams);
+        output
+    }
+
+    /// How the executor ends; it says nothing more.
+    fn end(mut self) -> u8 {
+        assert_eq!(self.hear(), None);
+        process::exit_byte(process::wait(self.executor).unwrap())
+    }
+}
+
+fn start(number: u64, script: &str) -> Start {
+    Start {
+        number,
+        program: "/bin/sh".into(),
+        argv: ["sh", "-c", script].map(str::to_owned).into(),
+        environment: BTreeMap::new(),
+        secret_environment: BTreeMap::new(),
+        directory: None,
+        terminal: false,
+    }
+}
+
+#[test]
+fn a_call_is_answered_when_it_runs_and_when_it_has_ended() {
+    let mut broker = Broker::start();
+    let mut output = broker.shell(7, "echo said; exit 3");
+    assert_eq!(broker.hear(), Some(Reply::Done { number: 7 }));
+    assert_eq!(broker.hear(), Some(Reply::Exited { number: 7, code: Some(3), signal: None }));
+    let mut said = String::new();
+    output.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "said\n");
+    broker.socket.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(broker.end(), 0);
+}
+
+#[test]
+fn when_the_broker_goes_its_calls_are_killed() {
+    let mut broker = Broker::start();
+    let mut output = broker.shell(1, "trap '' TERM HUP; echo; (sleep 5; echo survived) & sleep 5; echo survived");
+    output.read_exact(&mut [0]).unwrap();
+    broker.socket.shutdown(std::net::Shutdown::Both).unwrap();
+    assert_eq!(process::exit_byte(process::wait(broker.executor).unwrap()), 0);
+    assert_eq!(output.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn signals_to_calls_that_are_over_go_nowhere() {
+    let mut broker = Broker::start();
+    for request in [Request::Signal { number: 9, signal: libc::SIGKILL }, Request::Kill { number: 0 }] {
+        broker.say(&request, b"", &[]);
+    }
+    broker.shell(1, "exit 0");
+    assert_eq!(broker.hear(), Some(Reply::Done { number: 1 }));
+    assert_eq!(broker.hear(), Some(Reply::Exited { number: 1, code: Some(0), signal: None }));
+}
+
+#[test]
+fn a_credential_that_is_empty_or_cannot_be_in_an_environment_is_refused() {
+    let mut broker = Broker::start();
+    broker.say(&Request::Secret { number: 1, name: "empty".into() }, b"", &[]);
+    assert!(matches!(broker.hear(), Some(Reply::Failed { number: 1, exit_code: 126, .. })));
+    broker.say(&Request::Secret { number: 2, name: "binary".into() }, b"a\0b", &[]);
+    assert_eq!(broker.hear(), Some(Reply::Done { number: 2 }));
+    let secret_environment = BTreeMap::from([("TOKEN".into(), "binary".into())]);
+    let null = std::fs::File::open("/dev/null").unwrap();
+    let call = Start { secret_environment, ..start(3, "exit 0") };
+    broker.say(&Request::Start(call), b"", &[null.as_fd(), null.as_fd(), null.as_fd()]);
+    assert!(matches!(broker.hear(), Some(Reply::Failed { number: 3, exit_code: 126, .. })));
+}
+
+#[test]
+fn a_call_without_its_three_streams_ends_it_all() {
+    let null = std::fs::File::open("/dev/null").unwrap();
+    for count in [0, 2, 4] {
+        let mut broker = Broker::start();
+        broker.say(&Request::Start(start(1, "exit 0")), b"", &vec![null.as_fd(); count]);
+        assert_eq!(broker.end(), 1, "{count}");
+    }
+}
+
+#[test]
+fn a_length_that_nobody_needs_ends_it_all_before_it_is_read() {
+    for lengths in [[JSON_MAX as u32 + 1, 0], [2, u32::MAX]] {
+        let mut broker = Broker::start();
+        broker.socket.write_all(lengths.map(u32::to_be_bytes).as_flattened()).unwrap();
+        assert_eq!(broker.end(), 1, "{lengths:?}");
+    }
+}
