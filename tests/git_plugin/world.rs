@@ -168,10 +168,6 @@ impl World {
         self.git(directory, &["rev-parse", name]).trim().to_owned()
     }
 
-    pub fn set_rules(&self, change: impl FnOnce(&mut PushRules)) {
-        change(&mut self.broker.settings.lock().unwrap().manifest.rules);
-    }
-
     /// The decisions' file.
     pub fn decisions(&self) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(self.path("plugin/decisions")).unwrap_or_default();
