@@ -157,15 +157,16 @@ fn what_the_upstream_became_meanwhile_is_not_overwritten() {
     world.clone_app("app");
     world.commit_on("app", "claude/x", "one");
     world.git("app", &["push", "-q", "origin", "claude/x"]);
-    // The upstream's own hook moves the branch, after it was judged and before it is updated.
-    let upstream = world.path("srv/app");
+    // After the push was judged, and before the upstream says what it has.
     let other = world.outside(&world.path("seed/app"), &["rev-parse", "main"]).stdout;
     let other = String::from_utf8(other).unwrap().trim().to_owned();
-    let hook = format!("#!/bin/sh\nenv -u GIT_QUARANTINE_PATH git update-ref refs/heads/claude/x {other}\n");
-    script(&upstream.join("hooks/pre-receive"), &hook);
-    world.git("app", &["commit", "-q", "--allow-empty", "-m", "two"]);
-    world.git_fails("app", &["push", "--force", "origin", "claude/x"]);
-    assert!(world.refs("app").contains(&format!("refs/heads/claude/x {other}")), "{:?}", world.refs("app"));
+    for branch in ["claude/x", "claude/new"] {
+        std::fs::write(world.path("srv/app/before-push"), format!("refs/heads/{branch} {other}")).unwrap();
+        world.git("app", &["commit", "-q", "--allow-empty", "-m", "two"]);
+        let said = world.git_fails("app", &["push", "--force", "origin", &format!("claude/x:{branch}")]);
+        assert!(said.contains("the upstream has changed meanwhile: fetch first"), "{said}");
+        assert!(world.refs("app").contains(&format!("refs/heads/{branch} {other}")), "{:?}", world.refs("app"));
+    }
 }
 
 #[test]
@@ -186,13 +187,17 @@ fn lies_about_what_a_branch_was_are_found_out() {
     let pack = pack.wait_with_output().unwrap().stdout;
     let zeros = "0".repeat(40);
     // A new branch, by its word, and one that was where its new commit comes from.
-    for old in [zeros, world.id("app", "main")] {
+    for old in [zeros.clone(), world.id("app", "main")] {
         let said = speak(&world, &format!("{old} {other} refs/heads/claude/x\0report-status"), &pack);
         assert!(said.contains("ng refs/heads/claude/x"), "{said}");
         assert!(world.refs("app").contains(&format!("refs/heads/claude/x {had}")));
     }
     let said = speak(&world, &format!("{had} {} refs/heads/claude/x\0report-status", "1".repeat(40)), &pack);
     assert!(said.contains("ng refs/heads/claude/x"), "{said}");
+    for name in ["claude/y:refs/heads/main", "claude/../main", "claude/y*", "claude/y@{1}"] {
+        let said = speak(&world, &format!("{zeros} {other} refs/heads/{name}\0report-status"), &pack);
+        assert!(said.contains("protected by rcc: this is no name of a ref"), "{said}");
+    }
     let said = speak(&world, &format!("{had} {other} ../../evil\0report-status"), &pack);
     assert!(said.contains("ng ../../evil"), "{said}");
     assert_eq!(world.ref_names("app"), ["refs/heads/claude/x", "refs/heads/main"]);

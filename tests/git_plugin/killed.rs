@@ -59,3 +59,15 @@ fn what_killed_processes_leave_and_a_broken_mirror_are_no_obstacle() {
     world.git("app", &["push", "-q", "origin", "claude/a"]);
     assert!(world.refs("app").contains(&format!("refs/heads/claude/a {}", world.id("app", "claude/a"))));
 }
+
+#[test]
+fn pushes_to_one_upstream_at_the_same_time_wait_for_each_other() {
+    let Some(world) = World::new() else { return };
+    world.clone_app("app");
+    world.commit_on("app", "claude/a", "a");
+    let push =
+        |at: u32| world.agent("app", &["push", "-q", "origin", &format!("claude/a:claude/{at}")]).spawn().unwrap();
+    let pushes: Vec<_> = (0..4).map(push).collect();
+    assert!(pushes.into_iter().all(|mut push| push.wait().unwrap().success()));
+    assert_eq!(world.ref_names("app").len(), 5);
+}

@@ -74,6 +74,9 @@ fn serve(stream: &mut Stream, root: &PathBuf, seen: &Mutex<Vec<(String, String, 
         let head = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n";
         return stream.write_all(head.as_bytes());
     }
+    if request.path.ends_with("/info/refs") && request.query == "service=git-receive-pack" {
+        move_before_push(&root.join(request.path.trim_start_matches('/').trim_end_matches("/info/refs")));
+    }
     let mut backend = Command::new("git");
     backend.arg("http-backend").env("GIT_PROJECT_ROOT", root).env("GIT_HTTP_EXPORT_ALL", "1");
     backend.env("PATH_INFO", &request.path).env("QUERY_STRING", &request.query).env("REMOTE_USER", USER);
@@ -102,6 +105,15 @@ fn serve(stream: &mut Stream, root: &PathBuf, seen: &Mutex<Vec<(String, String, 
     io::copy(&mut output, stream)?;
     child.wait()?;
     Ok(())
+}
+
+/// Where a repository's file `before-push` says so (a ref and an object), somebody else was faster.
+fn move_before_push(repository: &Path) {
+    if let Ok(update) = std::fs::read_to_string(repository.join("before-push")) {
+        let (refname, object) = update.split_once(' ').unwrap();
+        let mut git = Command::new("git");
+        assert!(git.args(["update-ref", refname, object]).env("GIT_DIR", repository).status().unwrap().success());
+    }
 }
 
 fn read(stream: &mut Stream) -> io::Result<Request> {

@@ -87,7 +87,6 @@ impl Git {
             .env("GIT_CONFIG_GLOBAL", &self.config)
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_NO_REPLACE_OBJECTS", "1")
-            .env("GIT_PROTOCOL", "version=2")
             .env("LC_ALL", "C")
             .env("TERM", "dumb")
             .stdin(Stdio::null());
