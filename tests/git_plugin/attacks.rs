@@ -183,7 +183,7 @@ fn lies_about_what_a_branch_was_are_found_out() {
         .stdout(Stdio::piped())
         .spawn();
     let mut pack = pack.unwrap();
-    write!(pack.stdin.take().unwrap(), "{other}\n").unwrap();
+    writeln!(pack.stdin.take().unwrap(), "{other}").unwrap();
     let pack = pack.wait_with_output().unwrap().stdout;
     let zeros = "0".repeat(40);
     // A new branch, by its word, and one that was where its new commit comes from.
@@ -194,6 +194,7 @@ fn lies_about_what_a_branch_was_are_found_out() {
     }
     let said = speak(&world, &format!("{had} {} refs/heads/claude/x\0report-status", "1".repeat(40)), &pack);
     assert!(said.contains("ng refs/heads/claude/x"), "{said}");
+    // A path in a commit with this name would be a submodule's, and any commit.
     for name in ["claude/y:refs/heads/main", "claude/../main", "claude/y*", "claude/y@{1}"] {
         let said = speak(&world, &format!("{zeros} {other} refs/heads/{name}\0report-status"), &pack);
         assert!(said.contains("protected by rcc: this is no name of a ref"), "{said}");
@@ -201,6 +202,66 @@ fn lies_about_what_a_branch_was_are_found_out() {
     let said = speak(&world, &format!("{had} {other} ../../evil\0report-status"), &pack);
     assert!(said.contains("ng ../../evil"), "{said}");
     assert_eq!(world.ref_names("app"), ["refs/heads/claude/x", "refs/heads/main"]);
+}
+
+#[test]
+fn a_delta_that_asks_for_gigabytes_gets_none() {
+    let Some(world) = world() else { return };
+    let before = world.refs("app");
+    std::fs::write(world.path("work/base"), vec![0; COPY]).unwrap();
+    let base = world.git("app", &["hash-object", "-w", "../base"]).trim().to_owned();
+    let mut pack = world.agent("app", &["pack-objects", "--stdout", "-q"]);
+    let mut pack = pack.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    writeln!(pack.stdin.take().unwrap(), "{base}").unwrap();
+    let bomb = with_a_bomb(&pack.wait_with_output().unwrap().stdout, &base);
+    std::fs::write(world.path("work/bomb"), &bomb).unwrap();
+    let sum = std::process::Command::new("sha1sum").arg(world.path("work/bomb")).output().unwrap().stdout;
+    let bomb = [bomb, unhex(std::str::from_utf8(&sum[..40]).unwrap())].concat();
+    let line = format!("{} {} refs/heads/claude/x\0report-status", "0".repeat(40), world.id("app", "claude/x"));
+    let said = speak(&world, &line, &bomb);
+    assert!(said.contains("unpack ") && !said.contains("unpack ok"), "{said}");
+    assert_eq!(world.refs("app"), before);
+    // Its memory was at its end, and not its patience.
+    let told = String::from_utf8_lossy(&world.broker.told.lock().unwrap()).into_owned();
+    assert!(told.contains("Out of memory"), "{told}");
+}
+
+/// The most that one instruction of a delta copies.
+const COPY: usize = 0xff_ffff;
+
+/// A pack with one object more, without its checksum: a delta that copies the base 200 times.
+fn with_a_bomb(pack: &[u8], base: &str) -> Vec<u8> {
+    let size = |mut value: usize| {
+        let mut bytes = Vec::new();
+        while value > 0x7f {
+            bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+        bytes
+    };
+    let delta = [size(COPY), size(200 * COPY), [0xf0, 0xff, 0xff, 0xff].repeat(200)].concat();
+    let mut bomb = pack[..pack.len() - 20].to_vec();
+    bomb[11] = 2;
+    // REF_DELTA, and its size (gitformat-pack(5)).
+    bomb.push(0xf0 | delta.len() as u8 & 0xf);
+    bomb.extend(size(delta.len() >> 4));
+    bomb.extend(unhex(base));
+    // One stored block (RFC 1950, RFC 1951).
+    let length = delta.len() as u16;
+    bomb.extend([0x78, 0x01, 0x01]);
+    bomb.extend([length.to_le_bytes(), (!length).to_le_bytes()].concat());
+    let (a, b) = delta.iter().fold((1_u32, 0_u32), |(a, b), byte| {
+        let a = (a + u32::from(*byte)) % 65521;
+        (a, (a + b) % 65521)
+    });
+    bomb.extend(delta);
+    bomb.extend((b << 16 | a).to_be_bytes());
+    bomb
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
 /// Speaks git's protocol by hand, as a client that says what it likes.

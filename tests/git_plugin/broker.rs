@@ -5,7 +5,7 @@ use rcc::plugin::git::task::{Access, Task};
 use rcc::plugin::manifest::{Git, GitAccess};
 use rcc::plugin::wire::allowance::Allowance;
 use rcc::plugin::wire::frames::{self, Decoder, Sender};
-use rcc::plugin::wire::{Control, Event, Tag, Welcome};
+use rcc::plugin::wire::{Control, Event, Mode, Service, Tag, Welcome};
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -60,15 +60,19 @@ impl Broker {
         stream.write_all(&frames::message(Sender::Broker, &welcome).unwrap()).unwrap();
         let Some(control) = control(&mut stream, &mut decoder) else { return };
         let Control::Connect { service, url, mode } = control else { panic!("{control:?}") };
-        let settings = self.settings.lock().unwrap().clone();
-        let resolved = remote::resolve(&url, &settings.manifest.hosts);
-        let (host, upstream) = match resolved {
-            Ok(found) => found,
+        match self.task(service, &url, mode) {
+            Ok(task) => self.run(stream, decoder, &task),
             Err(refusal) => {
                 let refused = Event::Refused { exit_code: 126, error: refusal.to_string() };
-                return self.tell(&mut stream, &frames::control(Sender::Broker, &refused).unwrap());
+                self.tell(&mut stream, &frames::control(Sender::Broker, &refused).unwrap());
             }
-        };
+        }
+    }
+
+    /// What the plugin's program is told.
+    pub fn task(&self, service: Service, url: &str, mode: Mode) -> Result<String, remote::Refusal> {
+        let settings = self.settings.lock().unwrap().clone();
+        let (host, upstream) = remote::resolve(url, &settings.manifest.hosts)?;
         let access = match &host.access {
             GitAccess::Https { ca, .. } => Access::Https { store: settings.directory.join("store"), ca: ca.clone() },
             GitAccess::Ssh { .. } => {
@@ -78,7 +82,7 @@ impl Broker {
         let rules = settings.manifest.rules.clone();
         let (mirrors, decisions) = (settings.directory.join("mirrors"), settings.directory.join("decisions"));
         let task = Task { service, mode, upstream, access, rules, mirrors, decisions };
-        self.run(stream, decoder, &serde_json::to_string(&task).unwrap());
+        Ok(serde_json::to_string(&task).unwrap())
     }
 
     fn run(&self, mut stream: UnixStream, mut decoder: Decoder, task: &str) {

@@ -2,6 +2,9 @@
 
 use crate::server::TOKEN;
 use crate::world::{World, text};
+use rcc::plugin::wire::{Mode, Service};
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 #[test]
 fn a_clone_and_a_fetch_work_as_ever_and_with_the_credential() {
@@ -110,4 +113,25 @@ fn over_ssh_everything_works_with_the_key_alone() {
     std::fs::write(&sshd.known_hosts, format!("{} {other}", known.split(' ').next().unwrap())).unwrap();
     let said = world.git_fails("app", &["fetch"]);
     assert!(said.contains("Host key verification failed"), "{said}");
+}
+
+#[test]
+fn a_client_that_asks_one_thing_at_a_time_is_told_where_each_answer_ends() {
+    let Some(world) = World::new() else { return };
+    let answer = |url: &str, mode| {
+        let task = world.broker.task(Service::UploadPack, url, mode).unwrap();
+        let mut program = Command::new(env!("CARGO_BIN_EXE_rcc"));
+        program.args(["guest", "git-serve", &task]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut program = program.spawn().unwrap();
+        program.stdin.take().unwrap().write_all(b"0014command=ls-refs\n00000000").unwrap();
+        text(&program.wait_with_output().unwrap())
+    };
+    let connected = answer(&world.url("app"), Mode::Connect);
+    assert!(connected.contains("refs/heads/main") && connected.ends_with("\n0000"), "{connected}");
+    let stateless = answer(&world.url("app"), Mode::Stateless);
+    assert!(stateless.contains("refs/heads/main\n00000002"), "{stateless}");
+    std::fs::create_dir(world.path("srv/old")).unwrap();
+    world.add_upstream("old/app", &[]);
+    let old = answer(&world.url("old/app"), Mode::Stateless);
+    assert!(old.contains("ERR rcc: https://localhost") && old.contains("does not speak version 2"), "{old}");
 }

@@ -169,7 +169,6 @@ fn configuration(task: &Task, hooks: &Path) -> String {
         ("receive.unpackLimit", "1"),
         ("safe.directory", "*"),
         ("uploadpack.allowFilter", "true"),
-        ("uploadpack.allowAnySHA1InWant", "true"),
     ]
     .map(|(key, value)| (key, value.to_owned()))
     .into();
