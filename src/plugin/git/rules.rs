@@ -150,6 +150,10 @@ impl Rules {
 
     /// What there is to say against any update of this ref.
     fn of_the_name(&self, refname: &str) -> Option<Cow<'static, str>> {
+        // Git leaves this to whoever updates the ref, and a `:` would make it a ref and another one.
+        if !is_well_formed(refname) {
+            return Some("this is no name of a ref".into());
+        }
         let any = |patterns: &[String], name: &str| patterns.iter().any(|pattern| pattern::matches(pattern, name));
         match Kind::of(refname) {
             None => Some("only branches and tags are pushed".into()),
@@ -192,6 +196,17 @@ impl Rules {
     pub fn pack_max(&self) -> u64 {
         self.text.pack_max
     }
+}
+
+/// Whether a ref can have this name (git-check-ref-format(1)).
+fn is_well_formed(refname: &str) -> bool {
+    let bad = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
+    let component = |text: &str| !text.is_empty() && !text.starts_with('.') && !text.ends_with(".lock");
+    refname.split('/').all(component)
+        && !refname.contains(bad)
+        && !refname.contains("..")
+        && !refname.contains("@{")
+        && !refname.ends_with('.')
 }
 
 fn listed(patterns: &[String]) -> String {

@@ -52,7 +52,7 @@ fn blocked_branches_are_pushed_by_nobody_in_any_case_and_by_any_way() {
     let mut rules = shipped();
     rules.allowed_branches = vec!["*".to_owned()];
     (rules.force, rules.delete) = (true, true);
-    for name in ["main", "Main", "MASTER", "production", "release/1.0", "Release/x", "release/", "ma\u{17f}ter"] {
+    for name in ["main", "Main", "MASTER", "production", "release/1.0", "Release/x", "ma\u{17f}ter"] {
         for (old, new) in [(None, Some(TWO)), (Some(ONE), Some(TWO)), (Some(ONE), None)] {
             refuses(&rules, &update(old, new, &format!("refs/heads/{name}")), &forward(), "nobody pushes to");
         }
@@ -61,7 +61,7 @@ fn blocked_branches_are_pushed_by_nobody_in_any_case_and_by_any_way() {
 
 #[test]
 fn other_branches_are_refused_with_the_list() {
-    for name in ["dev", "claude", "xclaude/x", "Claude/x", "release", ""] {
+    for name in ["dev", "claude", "xclaude/x", "Claude/x", "release"] {
         let asked = update(None, Some(TWO), &format!("refs/heads/{name}"));
         refuses(&shipped(), &asked, &forward(), "none of claude/*, feature/*");
     }
@@ -91,6 +91,33 @@ fn nothing_but_branches_and_tags_is_pushed() {
     ] {
         refuses(&rules, &update(None, Some(TWO), name), &forward(), "only branches and tags");
         refuses(&rules, &update(Some(ONE), None, name), &forward(), "only branches and tags");
+    }
+}
+
+#[test]
+fn what_is_no_name_of_a_ref_is_never_pushed() {
+    let mut rules = shipped();
+    rules.allowed_branches = vec!["*".to_owned()];
+    for name in [
+        "claude/x:refs/heads/main",
+        "claude/x refs/heads/main",
+        "claude/*",
+        "claude/../main",
+        "claude//x",
+        "claude/",
+        "",
+        "claude/.x",
+        "claude/x.lock",
+        "claude/x.lock/y",
+        "claude/x.",
+        "claude/x@{1}",
+        "claude/x^{}",
+        "claude/x~1",
+        "claude/x\\y",
+        "claude/x\n",
+        "claude/x\u{7f}",
+    ] {
+        refuses(&rules, &update(None, Some(TWO), &format!("refs/heads/{name}")), &forward(), "no name of a ref");
     }
 }
 

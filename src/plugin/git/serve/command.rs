@@ -87,7 +87,6 @@ impl Git {
             .env("GIT_CONFIG_GLOBAL", &self.config)
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_NO_REPLACE_OBJECTS", "1")
-            .env("GIT_PROTOCOL", "version=2")
             .env("LC_ALL", "C")
             .env("TERM", "dumb")
             .stdin(Stdio::null());
@@ -170,7 +169,6 @@ fn configuration(task: &Task, hooks: &Path) -> String {
         ("receive.unpackLimit", "1"),
         ("safe.directory", "*"),
         ("uploadpack.allowFilter", "true"),
-        ("uploadpack.allowAnySHA1InWant", "true"),
     ]
     .map(|(key, value)| (key, value.to_owned()))
     .into();

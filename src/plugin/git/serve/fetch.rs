@@ -21,7 +21,10 @@ pub(super) fn serve(git: &Git, task: &Task) -> Result<ExitCode, ServeError> {
             let mut ssh = git.program("ssh");
             ssh.args(ssh_options(&task.access, &task.upstream)).args(["-l", user, "--", host]);
             ssh.arg(format!("git-upload-pack {}", command::quoted(path)));
-            ssh.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::piped());
+            ssh.env("GIT_PROTOCOL", "version=2")
+                .stdin(Stdio::inherit())
+                .stdout(Stdio::inherit())
+                .stderr(Stdio::piped());
             let mut child = ssh.spawn().map_err(not_started(&ssh))?;
             let said = Said::read(BufReader::new(pipe(child.stderr.take())?), |line| tell(&format!("remote: {line}")));
             said.own.iter().for_each(|line| tell(line));
@@ -107,7 +110,7 @@ fn from_mirror(git: &Git, task: &Task) -> Result<ExitCode, ServeError> {
     mirror.follow_head(git, &task.upstream)?;
     let mut command = git.at(mirror.repository());
     command.args(["upload-pack", "--strict"]).arg(mirror.repository());
-    command.stdin(Stdio::inherit());
+    command.env("GIT_PROTOCOL", "version=2").stdin(Stdio::inherit());
     Ok(ended(command.status().map_err(not_started(&command))?))
 }
 

@@ -8,7 +8,6 @@ use crate::plugin::git::task::Task;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -37,6 +36,8 @@ impl Mirror {
         std::fs::create_dir_all(&directory).map_err(ServeError::file("make the directory", &directory))?;
         let mirror = Self { repository: directory.join("repo.git"), _lock: locked(&directory, &task.upstream)? };
         mirror.clean()?;
+        // Of a push that was killed.
+        mirror.forget_packs(true);
         mirror.refresh(git, &task.upstream)?;
         Ok(mirror)
     }
@@ -46,17 +47,31 @@ impl Mirror {
         &self.repository
     }
 
-    /// Its packs.
-    pub(super) fn packs(&self) -> BTreeSet<OsString> {
-        let entries = std::fs::read_dir(self.repository.join("objects/pack")).into_iter().flatten().flatten();
-        entries.map(|entry| entry.file_name()).collect()
+    /// Notes which packs there are before a push.
+    pub(super) fn note_packs(&self) -> Result<(), ServeError> {
+        let names: String = self.packs().iter().map(|name| name.clone() + "\n").collect();
+        command::write_anew(&self.noted(), names.as_bytes(), 0o600)
     }
 
-    /// Removes packs that came since then, which hold nothing that the upstream took.
-    pub(super) fn forget_packs_since(&self, before: &BTreeSet<OsString>) {
-        for name in self.packs().difference(before) {
+    /// Ends what [`Mirror::note_packs`] began. Packs that came since then can go where the upstream took nothing of
+    /// them, or where nobody knows: what it has is fetched again.
+    pub(super) fn forget_packs(&self, remove: bool) {
+        let Ok(noted) = std::fs::read_to_string(self.noted()) else { return };
+        let before: BTreeSet<String> = noted.lines().map(str::to_owned).collect();
+        for name in self.packs().difference(&before).filter(|_| remove) {
             let _ = std::fs::remove_file(self.repository.join("objects/pack").join(name));
         }
+        let _ = std::fs::remove_file(self.noted());
+    }
+
+    fn noted(&self) -> PathBuf {
+        self.repository.join("rcc-packs")
+    }
+
+    fn packs(&self) -> BTreeSet<String> {
+        let entries = std::fs::read_dir(self.repository.join("objects/pack")).into_iter().flatten().flatten();
+        // Git gives them names of ASCII.
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
     /// Makes HEAD what it is at the upstream: what a clone checks out.
@@ -112,7 +127,7 @@ impl Mirror {
 
     /// Makes many packs one. Nobody else uses the repository meanwhile, so what nothing refers to can go at once.
     fn tidy(&self, git: &Git) -> Result<(), ServeError> {
-        let is_pack = |name: &&OsString| Path::new(name).extension().is_some_and(|extension| extension == "pack");
+        let is_pack = |name: &&String| name.ends_with(".pack");
         if self.packs().iter().filter(is_pack).count() > PACKS_MAX {
             // A mirror that could not be tidied is as good as before.
             let _ = command::output(git.at(&self.repository).args(["gc", "--quiet", "--prune=now"]))?;

@@ -23,15 +23,14 @@ pub(super) fn serve(git: &Git, task: &Task) -> Result<ExitCode, ServeError> {
     install_hook(git)?;
     let mirror = Mirror::open(git, task)?;
     let _ = std::fs::remove_file(taken(mirror.repository()));
-    let before = mirror.packs();
+    mirror.note_packs()?;
     limit_memory();
     let mut command = git.at(mirror.repository());
     command.arg("receive-pack").arg(mirror.repository());
-    command.env(TASK, serde_json::to_string(task)?).env_remove("GIT_PROTOCOL").stdin(Stdio::inherit());
+    command.env(TASK, serde_json::to_string(task)?).stdin(Stdio::inherit());
     let status = command.status().map_err(not_started(&command))?;
-    if std::fs::remove_file(taken(mirror.repository())).is_err() {
-        mirror.forget_packs_since(&before);
-    }
+    let took = std::fs::remove_file(taken(mirror.repository())).is_ok();
+    mirror.forget_packs(!took);
     Ok(ended(status))
 }
 
