@@ -10,6 +10,7 @@ pub mod firewall;
 mod guest;
 mod init;
 mod permit;
+mod plugin;
 mod ps;
 mod relay;
 mod relay_setup;
@@ -77,6 +78,9 @@ enum Command {
     Allowed(permit::AllowedArguments),
     /// Let agents in different sandboxes exchange messages
     Relay(relay::RelayArguments),
+    /// Tools that run outside of the sandbox, where the credentials and the rules are
+    #[command(subcommand)]
+    Plugin(plugin::PluginArguments),
     /// Check configuration files, or show what holds
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -127,6 +131,7 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
         Command::Denials(arguments) => arguments.run(),
         Command::Firewall(command) => command.run(),
         Command::Relay(arguments) => arguments.run(),
+        Command::Plugin(arguments) => arguments.run(&gather()?),
         Command::Config(command) => {
             let facts = gather()?;
             // Outside of a project the directory itself stands for one.

@@ -1,5 +1,6 @@
 //! Notices that manifests change, and waits until a change is whole.
 
+use super::super::places::is_manifest;
 use rustix::event::epoll;
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
 use rustix::io::Errno;
@@ -64,7 +65,15 @@ impl Watch {
         for (at, fd) in [&inotify, &timer].into_iter().enumerate() {
             epoll::add(&epoll, fd, epoll::EventData::new_u64(at as u64), epoll::EventFlags::IN)?;
         }
-        Ok(Self { epoll, inotify, timer, roles: BTreeMap::new(), links: BTreeSet::new(), pending: Pending::default(), armed: false })
+        Ok(Self {
+            epoll,
+            inotify,
+            timer,
+            roles: BTreeMap::new(),
+            links: BTreeSet::new(),
+            pending: Pending::default(),
+            armed: false,
+        })
     }
 
     /// Watches a directory of manifests and what is above it. One that is not there is waited for.
@@ -145,19 +154,27 @@ impl Watch {
 }
 
 /// What an event may mean.
-fn note(pending: &mut Pending, roles: &BTreeSet<Role>, links: &BTreeSet<String>, events: ReadFlags, name: Option<&str>) {
+fn note(
+    pending: &mut Pending,
+    roles: &BTreeSet<Role>,
+    links: &BTreeSet<String>,
+    events: ReadFlags,
+    name: Option<&str>,
+) {
     let gone = ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::UNMOUNT | ReadFlags::QUEUE_OVERFLOW;
     pending.everything |= events.intersects(gone);
     for role in roles {
         match (role, name) {
             (Role::Above, Some(_)) => pending.everything |= events.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO),
             (Role::Links, Some(name)) => pending.links |= links.contains(name),
-            (Role::Manifests(number), Some(name)) if super::is_manifest(name) => {
+            (Role::Manifests(number), Some(name)) if is_manifest(name) => {
                 let file = (*number, name.to_owned());
                 if events.intersects(ReadFlags::ATTRIB | ReadFlags::CREATE) {
                     pending.hints.insert(file.clone());
                 }
-                if events.intersects(ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_FROM | ReadFlags::MOVED_TO | ReadFlags::DELETE) {
+                if events.intersects(
+                    ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_FROM | ReadFlags::MOVED_TO | ReadFlags::DELETE,
+                ) {
                     pending.files.insert(file);
                 }
             }
