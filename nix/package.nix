@@ -34,6 +34,7 @@ rustPlatform.buildRustPackage {
       ../Cargo.lock
       ../Cargo.toml
       ../benches
+      ../plugins
       ../src
       ../tests
     ];

@@ -23,9 +23,9 @@ pub mod credential;
 #[cfg(target_os = "linux")]
 pub mod event;
 pub mod git;
+pub mod http;
 #[cfg(target_os = "linux")]
 pub mod kit;
-pub mod http;
 pub mod manifest;
 pub mod name;
 pub mod place;

@@ -7,7 +7,7 @@ use crate::output;
 use crate::plugin::client::{self, BrokerError, Client};
 use crate::plugin::control::{Ask, Opened, Status};
 use crate::plugin::kit::Kit;
-use crate::plugin::manifest::catalogue::Places;
+use crate::plugin::manifest::places::Places;
 use crate::plugin::place::Place;
 use crate::project::Project;
 use miette::Diagnostic;

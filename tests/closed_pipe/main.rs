@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 /// Every command with arguments that make it print, and its subcommand's name. What needs root
 /// or a sandbox prints its refusal.
-const COMMANDS: [(&str, &[&str]); 47] = [
+const COMMANDS: [(&str, &[&str]); 49] = [
     ("", &["--help"]),
     ("", &["--version"]),
     ("setup", &["setup"]),
@@ -52,6 +52,8 @@ const COMMANDS: [(&str, &[&str]); 47] = [
     ("relay install", &["relay", "install", "--print"]),
     ("relay install", &["relay", "--system", "install", "--print=service"]),
     ("relay uninstall", &["relay", "uninstall", "--help"]),
+    ("plugin check", &["plugin", "check"]),
+    ("plugin add", &["plugin", "add", "no-such-tool"]),
     ("config check", &["config", "check", "--kind", "user", "user.toml"]),
     ("config show", &["config", "show"]),
     ("config show", &["config", "show", "--json"]),

@@ -8,11 +8,12 @@ use super::denials::DenialsArguments;
 use super::firewall::VerifyArguments;
 use super::guest::GuestCommand;
 use super::permit::{AllowArguments, AllowedArguments, DenyArguments};
-use super::plugin::ChamberArguments;
+use super::plugin::{BrokerCommand, ChamberArguments};
 use super::ps::{PsArguments, StopArguments};
 use super::relay::RelayArguments;
 use super::run::{ClaudeArguments, RunArguments, ShellArguments};
 use crate::enforcement;
+use crate::facts::Facts;
 use crate::firewall::{self, Status};
 use crate::policy::ruleset::Ruleset;
 use crate::policy::{Lease, Policy};
@@ -157,6 +158,17 @@ impl AllowedArguments {
 #[error("this version of rcc has no relay on macOS")]
 #[diagnostic(help("the relay runs on Linux, where the sandboxes run"))]
 struct NoRelay;
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("this version of rcc runs no plugins on macOS")]
+#[diagnostic(help("they run on Linux, where the sandboxes run; `rcc plugin check` checks their manifests here too"))]
+struct NoPlugins;
+
+impl BrokerCommand {
+    pub(super) fn run(self, _facts: &Facts) -> miette::Result<ExitCode> {
+        Err(NoPlugins.into())
+    }
+}
 
 impl RelayArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {

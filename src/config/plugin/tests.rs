@@ -220,7 +220,7 @@ allowed_branches = ["claude/*"]
 #[test]
 fn remotes_are_reached_with_a_user_a_token_and_nothing_forced() {
     let Kind::Git(git) = Host::new().admin("git", GIT).kind else { panic!() };
-    let access = GitAccess::Https { user: "x-access-token".into(), credential: "token".into() };
+    let access = GitAccess::Https { user: "x-access-token".into(), credential: "token".into(), ca: None };
     assert_eq!((git.hosts[0].name.as_str(), &git.hosts[0].access), ("github.com", &access));
     assert!(!git.rules.force && !git.rules.delete && git.rules.allowed_tags.is_empty());
 }

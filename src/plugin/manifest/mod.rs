@@ -6,6 +6,7 @@ pub mod catalogue;
 pub mod environment;
 pub mod grammar;
 pub mod pattern;
+pub mod places;
 pub mod shipped;
 
 pub use grammar::Grammar;

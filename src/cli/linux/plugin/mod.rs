@@ -6,24 +6,22 @@ mod logs;
 mod present;
 mod state;
 
-use crate::cli::plugin::PluginCommand;
+use crate::cli::plugin::BrokerCommand;
 use crate::facts::Facts;
-use miette::IntoDiagnostic;
 use std::process::ExitCode;
 
-impl PluginCommand {
-    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
-        let facts = Facts::gather().into_diagnostic()?;
+impl BrokerCommand {
+    pub(in crate::cli) fn run(self, facts: &Facts) -> miette::Result<ExitCode> {
         match self {
-            Self::List { json } => state::list(&facts, json),
-            Self::Status { json } => state::status(&facts, json),
+            Self::List { json } => state::list(facts, json),
+            Self::Status { json } => state::status(facts, json),
             Self::Start(arguments) => match arguments.tool {
-                Some(tool) => state::switch(&facts, tool, true),
-                None => broker::start(&facts, arguments.detach, arguments.passing),
+                Some(tool) => state::switch(facts, tool, true),
+                None => broker::start(facts, arguments.detach, arguments.passing),
             },
-            Self::Stop { tool: Some(tool) } => state::switch(&facts, tool, false),
-            Self::Stop { tool: None } => broker::stop(&facts),
-            Self::Logs(arguments) => logs::run(&facts, &arguments),
+            Self::Stop { tool: Some(tool) } => state::switch(facts, tool, false),
+            Self::Stop { tool: None } => broker::stop(facts),
+            Self::Logs(arguments) => logs::run(facts, &arguments),
         }
     }
 }

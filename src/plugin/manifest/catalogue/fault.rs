@@ -1,9 +1,9 @@
 //! What is wrong with a manifest or a directory of them.
 
+use super::super::places::ListError;
 use crate::config::{ConfigError, printable};
 use miette::Diagnostic;
 use std::fmt::Display;
-use std::io;
 use std::path::{Path, PathBuf};
 
 /// What is wrong with a manifest or a directory of them. As a [`Diagnostic`] it shows the lines.
@@ -25,20 +25,14 @@ pub enum Fault {
         /// The user's file.
         path: PathBuf,
     },
-    /// Its files cannot be listed.
-    #[error("cannot read the directory {}: {source}", shown(path))]
+    /// Its files cannot be listed, or not all of them.
+    #[error("{}: {error}", shown(path))]
     Directory {
         /// Which.
         path: PathBuf,
-        /// The system's reason.
+        /// Why not.
         #[source]
-        source: io::Error,
-    },
-    /// More than are read.
-    #[error("{} has more than {} manifests; the rest is ignored", shown(path), super::MANIFESTS_MAX)]
-    TooMany {
-        /// Which directory.
-        path: PathBuf,
+        error: ListError,
     },
 }
 
@@ -46,10 +40,7 @@ impl Fault {
     /// The file or directory.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Manifest { path, .. }
-            | Self::Ignored { path }
-            | Self::Directory { path, .. }
-            | Self::TooMany { path } => path,
+            Self::Manifest { path, .. } | Self::Ignored { path } | Self::Directory { path, .. } => path,
         }
     }
 }
@@ -59,8 +50,7 @@ impl Diagnostic for Fault {
         match self {
             Self::Manifest { error, .. } => error.help(),
             Self::Ignored { .. } => Some(Box::new("remove it, or give it another name")),
-            Self::Directory { .. } => Some(Box::new("everyone who runs rcc reads it: see to its mode and owner")),
-            Self::TooMany { .. } => Some(Box::new("remove some")),
+            Self::Directory { error, .. } => Some(Box::new(error.remedy())),
         }
     }
 

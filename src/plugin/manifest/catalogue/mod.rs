@@ -10,60 +10,16 @@ mod watch;
 
 pub use fault::Fault;
 
+use super::places::{Places, list};
 use super::{Manifest, Origin};
-use crate::config::{self, Owner};
-use crate::facts::Facts;
+use crate::config;
 use crate::plugin::name::ToolName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use watch::{Pending, Watch};
-
-/// Root's manifests.
-pub const ADMIN_DIRECTORY: &str = "/etc/rcc/plugins";
-/// The user's, in [`Facts::config_dir`].
-pub const USER_DIRECTORY: &str = "plugins";
-/// Manifests of one directory.
-pub const MANIFESTS_MAX: usize = 256;
-
-/// Where manifests are, and who may own them.
-#[derive(Clone, Debug)]
-pub struct Places {
-    /// Root's directory.
-    pub admin: PathBuf,
-    /// Who owns it and what is in it: 0, save in tests.
-    pub admin_owner: u32,
-    /// The user's directory.
-    pub user: PathBuf,
-    /// The user.
-    pub uid: u32,
-    /// The user's home, for `~`.
-    pub home: PathBuf,
-}
-
-impl Places {
-    /// The usual ones.
-    pub fn new(facts: &Facts) -> Self {
-        Self {
-            admin: ADMIN_DIRECTORY.into(),
-            admin_owner: 0,
-            user: facts.config_dir.join(USER_DIRECTORY),
-            uid: facts.user.uid,
-            home: facts.user.home.clone(),
-        }
-    }
-
-    /// A directory and whose it is.
-    pub fn of(&self, origin: Origin) -> (&Path, Owner<'_>) {
-        match origin {
-            Origin::Admin => (&self.admin, Owner { origin, uid: self.admin_owner, home: None }),
-            Origin::User => (&self.user, Owner { origin, uid: self.uid, home: Some(&self.home) }),
-        }
-    }
-}
 
 /// Both, in the order of their numbers.
 const ORIGINS: [Origin; 2] = [Origin::Admin, Origin::User];
@@ -190,7 +146,7 @@ impl Catalogue {
         if pending.everything {
             let (listed, fault) = list(path);
             names.extend(listed);
-            directory.fault = fault.map(Arc::new);
+            directory.fault = fault.map(|error| Arc::new(Fault::Directory { path: path.to_owned(), error }));
         }
         names
     }
@@ -264,32 +220,4 @@ impl AsFd for Catalogue {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.watch.as_fd()
     }
-}
-
-/// Whether this is the name of a manifest's file, also of one that has no good name.
-fn is_manifest(name: &str) -> bool {
-    name.ends_with(".toml") && !name.starts_with('.')
-}
-
-/// The manifests of a directory by name; what is hidden, or an editor's copy, is none.
-fn list(path: &Path) -> (Vec<String>, Option<Fault>) {
-    let fault = |source| Some(Fault::Directory { path: path.to_owned(), source });
-    let entries = match std::fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return (Vec::new(), None),
-        Err(error) => return (Vec::new(), fault(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = match entry {
-            Ok(entry) => entry.file_name(),
-            Err(error) => return (names, fault(error)),
-        };
-        let Some(name) = name.to_str().filter(|name| is_manifest(name)) else { continue };
-        if names.len() == MANIFESTS_MAX {
-            return (names, Some(Fault::TooMany { path: path.to_owned() }));
-        }
-        names.push(name.to_owned());
-    }
-    (names, None)
 }

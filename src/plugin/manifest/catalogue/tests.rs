@@ -2,6 +2,7 @@ use super::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
 
 /// Two directories, not made yet, and the catalogue of them.
 struct World {

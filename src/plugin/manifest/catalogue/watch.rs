@@ -1,5 +1,6 @@
 //! Notices that manifests change, and waits until a change is whole.
 
+use super::super::places::is_manifest;
 use rustix::event::epoll;
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
 use rustix::io::Errno;
@@ -166,7 +167,7 @@ fn note(
         match (role, name) {
             (Role::Above, Some(_)) => pending.everything |= events.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO),
             (Role::Links, Some(name)) => pending.links |= links.contains(name),
-            (Role::Manifests(number), Some(name)) if super::is_manifest(name) => {
+            (Role::Manifests(number), Some(name)) if is_manifest(name) => {
                 let file = (*number, name.to_owned());
                 if events.intersects(ReadFlags::ATTRIB | ReadFlags::CREATE) {
                     pending.hints.insert(file.clone());

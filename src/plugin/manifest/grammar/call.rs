@@ -217,7 +217,9 @@ impl<'a> Reader<'a> {
         let Some(value) = self.take() else { return Err(Refusal::NoValue { option: shown(name) }) };
         let dash = value.len() > 1 && value.starts_with('-');
         let certain = matches!(self.grammar.style, Style::Gnu | Style::Go | Style::Single) && !self.call.is_group;
-        if dash && !certain {
+        // To a version of npm that does not know the option, the word is the command.
+        let is_command = self.grammar.style == Style::Npm && self.call.is_group;
+        if (dash && !certain) || is_command {
             let instead = format!("write `{name}={}` if it is a value, as one word", shown(value));
             return Err(Refusal::Uncertain { word: shown(&format!("{name} {value}")), instead });
         }

@@ -59,7 +59,9 @@ impl Command {
             let (own, given) = (plain(own), plain(given));
             own == given || (abbreviated && !given.is_empty() && own.starts_with(&given))
         };
-        command.0.len() >= own.len() && own.iter().zip(&command.0).all(|(own, given)| alike(own, given))
+        // Of a group that is spelt in another way, the next word was not read as a part of the command.
+        let whole = command.0.len() >= own.len() || own.iter().zip(&command.0).any(|(own, given)| *own != given);
+        whole && own.iter().zip(&command.0).all(|(own, given)| alike(own, given))
     }
 
     /// Each command of which this one's next word is a part.

@@ -1,11 +1,44 @@
 //! What the commands of plugins take.
 
+mod manifests;
+
+use crate::facts::Facts;
 use crate::plugin::name::ToolName;
 use clap::{Args, Subcommand};
+use miette::IntoDiagnostic;
+use std::process::ExitCode;
 
 /// `rcc plugin`.
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
+    /// Check manifests, or tell whether a tool may be called so; exit status 1 if there are mistakes, or it may not
+    Check {
+        /// A manifest's file, or the tool that has one in force [default: all that are in place]
+        #[arg(value_name = "FILE|TOOL")]
+        manifest: Option<String>,
+        /// Check a file that is not in place yet as one of yours, not as root's
+        #[arg(long, requires = "manifest")]
+        user: bool,
+        /// The arguments of a call that is not made
+        #[arg(last = true, requires = "manifest", allow_hyphen_values = true)]
+        arguments: Option<Vec<String>>,
+    },
+    /// Write a manifest that comes with rcc: as root for everybody, otherwise for yourself
+    Add {
+        /// The tool: git, gh, npm, cargo; npm-registry and example are to start from
+        tool: String,
+        /// Replace one that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// What the broker has to do with
+    #[command(flatten)]
+    Broker(BrokerCommand),
+}
+
+/// What the broker has to do with.
+#[derive(Debug, Subcommand)]
+pub enum BrokerCommand {
     /// List the plugins, and what is wrong with their manifests
     List {
         /// Print JSON
@@ -27,6 +60,23 @@ pub enum PluginCommand {
     },
     /// Show what was asked of the plugins, what was refused and what became of it
     Logs(LogsArguments),
+}
+
+impl PluginCommand {
+    /// Runs the command.
+    pub(super) fn run(self) -> miette::Result<ExitCode> {
+        self.run_as(&Facts::gather().into_diagnostic()?)
+    }
+
+    fn run_as(self, facts: &Facts) -> miette::Result<ExitCode> {
+        match self {
+            Self::Check { manifest, user, arguments } => {
+                manifests::check_named(facts, manifest.as_deref(), user, arguments.as_deref())
+            }
+            Self::Add { tool, force } => manifests::add_shipped(facts, &tool, force),
+            Self::Broker(command) => command.run(facts),
+        }
+    }
 }
 
 /// `rcc plugin start`.
