@@ -6,8 +6,6 @@ use super::*;
 use tokio::io::{AsyncReadExt, duplex};
 use tokio::net::UnixStream;
 
-const PATIENCE: Duration = Duration::from_secs(10);
-
 fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
 }
