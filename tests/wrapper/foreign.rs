@@ -3,6 +3,7 @@
 use super::broker::Broker;
 use rcc::plugin::wire::frames::{self, Sender};
 use rcc::plugin::wire::{First, Response};
+use std::io::ErrorKind;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
@@ -23,8 +24,11 @@ fn the_pages_client_calls_a_tool() {
     let mut command = Command::new("python3");
     command.args(["-c", &client(directory.path().to_str().unwrap()), "gh", "pr", "vüew"]);
     command.env("TERM", "vt100").stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
-    // Where there is no Python the page cannot be tried, and the checks have one.
-    let Ok(child) = command.spawn() else { return };
+    let child = match command.spawn() {
+        // The page cannot be tried. The checks have a Python.
+        Err(error) if error.kind() == ErrorKind::NotFound => return,
+        spawned => spawned.unwrap(),
+    };
     let (stream, _) = listener.accept().unwrap();
     let mut broker = Broker::new(stream, child.id());
     let First::Exec(request) = broker.first() else { panic!("another form") };
