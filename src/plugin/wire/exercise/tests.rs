@@ -112,17 +112,18 @@ fn connection(dice: &mut Dice) -> Vec<u8> {
 }
 
 #[test]
-fn a_million_mutations_of_connections_are_no_surprise() {
+fn a_million_mutated_frames_are_no_surprise() {
     let requests: usize = std::thread::scope(|scope| {
+        // A connection has two and a half on average.
         let mutations = |seed| {
             let mut dice = Dice(seed);
-            (0..250_000).map(|_| exercise(&connection(&mut dice))).sum::<usize>()
+            (0..100_000).map(|_| exercise(&connection(&mut dice))).sum::<usize>()
         };
         let threads: Vec<_> = (1..=4).map(|seed| scope.spawn(move || mutations(seed))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     // Otherwise it would try nothing but the first frame.
-    assert!(requests > 1_000_000, "{requests} requests");
+    assert!(requests > 200_000, "{requests} requests");
 }
 
 #[test]
