@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 
 mod broker;
+mod foreign;
 mod streams;
 mod terminal;
 

@@ -99,6 +99,21 @@ fn a_reader_that_has_gone_is_the_tools_to_learn_of() {
 }
 
 #[test]
+fn a_full_disk_is_told_and_no_success() {
+    let stage = Stage::new([]);
+    let mut command = stage.wrapper([]);
+    command.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let output = stage.play(command, |broker| {
+        broker.started();
+        broker.output(b"does not fit");
+        broker.wait_for_end();
+    });
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(125));
+    assert!(said.contains("No space left"), "{said}");
+}
+
+#[test]
 fn a_tool_that_wants_no_more_input_gets_none() {
     let stage = Stage::new([]);
     let mut command = stage.wrapper([]);

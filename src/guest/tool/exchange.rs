@@ -250,8 +250,8 @@ impl Exchange {
         }
     }
 
-    fn write(&mut self, stream: Stream, bytes: &[u8], range: Range<usize>) -> Result<(), BadFrame> {
-        match self.outputs[stream as usize].write(bytes) {
+    fn write(&mut self, stream: Stream, bytes: &[u8], range: Range<usize>) -> Result<(), ExchangeError> {
+        match self.outputs[stream as usize].write(bytes).map_err(system("write what the tool has written"))? {
             Written::All => {}
             Written::Some(count) => {
                 self.waiting = Some(Waiting { stream, range: range.start + count..range.end });
@@ -261,7 +261,7 @@ impl Exchange {
         Ok(())
     }
 
-    fn resume(&mut self, decoder: &Decoder) -> Result<(), BadFrame> {
+    fn resume(&mut self, decoder: &Decoder) -> Result<(), ExchangeError> {
         let Some(Waiting { stream, range }) = self.waiting.take() else { return Ok(()) };
         self.write(stream, decoder.at(range.clone()), range)
     }

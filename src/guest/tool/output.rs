@@ -37,27 +37,31 @@ impl Output {
     }
 
     /// Writes what can be written without waiting.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Written {
+    ///
+    /// # Errors
+    /// What the tool would have met itself, and cannot learn of: a full disk.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<Written, Errno> {
         let mut written = 0;
         while written < bytes.len() {
-            let Some(to) = &self.to else { return Written::All };
+            let Some(to) = &self.to else { return Ok(Written::All) };
             match to.write(&bytes[written..]) {
                 Ok(count) => {
                     written += count;
                     if to.may_wait() && written < bytes.len() {
-                        return Written::Some(written);
+                        return Ok(Written::Some(written));
                     }
                 }
-                Err(Errno::AGAIN) => return Written::Some(written),
+                Err(Errno::AGAIN) => return Ok(Written::Some(written)),
                 Err(Errno::INTR) => {}
-                // Gone, or a full disk: the tool would have met it at its next write.
-                Err(_) => {
+                // A terminal that is gone says EIO.
+                Err(Errno::PIPE | Errno::IO) => {
                     self.to = None;
-                    return Written::Broken;
+                    return Ok(Written::Broken);
                 }
+                Err(error) => return Err(error),
             }
         }
-        Written::All
+        Ok(Written::All)
     }
 }
 

@@ -25,6 +25,9 @@ pub enum ClientError {
     /// The connection broke.
     #[error("the connection to the plugin broke: {0}")]
     Io(#[from] io::Error),
+    /// It takes connections, or seems to, and says nothing.
+    #[error("the plugin does not answer")]
+    Silent,
     /// It was closed before an answer came.
     #[error("the plugin closed the connection")]
     Closed,
@@ -41,7 +44,10 @@ pub enum ClientError {
 
 /// A connection on which nothing was said, or the simple form is spoken.
 #[derive(Debug)]
-pub struct Client(Connection);
+pub struct Client {
+    connection: Connection,
+    patience: Option<Duration>,
+}
 
 /// A connection in the streaming form.
 #[derive(Debug)]
@@ -79,12 +85,14 @@ impl Client {
             connect(&socket, &SocketAddrUnix::new(path)?)?;
             Ok(socket.into())
         };
-        Ok(Self::over(connected().map_err(ClientError::Connect)?))
+        let stream = connected().map_err(ClientError::Connect)?;
+        Ok(Self { patience: Some(patience), ..Self::over(stream) })
     }
 
     /// Over a connection that was made.
     pub fn over(stream: UnixStream) -> Self {
-        Self(Connection { stream, decoder: Decoder::new(Sender::Broker, &Allowance::of(MEMORY)) })
+        let decoder = Decoder::new(Sender::Broker, &Allowance::of(MEMORY));
+        Self { connection: Connection { stream, decoder }, patience: None }
     }
 
     /// The simple form: runs the tool, and waits for its end.
@@ -92,8 +100,8 @@ impl Client {
     /// # Errors
     /// If no answer came. A refusal is one.
     pub fn exec(&mut self, request: &Request) -> Result<Response, ClientError> {
-        self.0.say(&First::Exec(request.clone()))?;
-        self.0.hear()
+        self.connection.say(&First::Exec(request.clone()))?;
+        self.connection.hear()
     }
 
     /// Says something else and waits for the answer: at the broker's own socket.
@@ -109,10 +117,14 @@ impl Client {
     ///
     /// # Errors
     /// If the broker does not speak it, or speaks another version of it.
-    pub fn stream(mut self) -> Result<(Welcome, Streaming), ClientError> {
-        self.0.say(&First::Stream { version: VERSION })?;
-        match self.0.hear()? {
-            Greeting::Welcome(welcome) => Ok((welcome, Streaming(self.0))),
+    pub fn stream(self) -> Result<(Welcome, Streaming), ClientError> {
+        let Self { mut connection, patience } = self;
+        connection.stream.set_read_timeout(patience)?;
+        connection.say(&First::Stream { version: VERSION })?;
+        let greeting = connection.hear()?;
+        connection.stream.set_read_timeout(None)?;
+        match greeting {
+            Greeting::Welcome(welcome) => Ok((welcome, Streaming(connection))),
             Greeting::Refused(response) => Err(ClientError::Refused(Box::new(response))),
         }
     }
@@ -212,6 +224,7 @@ fn fill(stream: &mut UnixStream, decoder: &mut Decoder) -> Result<(), ClientErro
             Ok(())
         }
         Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(ClientError::Silent),
         Err(error) => Err(error.into()),
     }
 }

@@ -19,6 +19,9 @@
 
 pub mod allowance;
 pub mod client;
+#[cfg(test)]
+mod documented;
+pub mod exercise;
 pub mod frames;
 mod message;
 pub mod stream;

@@ -6,8 +6,6 @@ use super::*;
 use tokio::io::{AsyncReadExt, duplex};
 use tokio::net::UnixStream;
 
-const PATIENCE: Duration = Duration::from_secs(10);
-
 fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
 }
@@ -196,4 +194,15 @@ fn nothing_follows_half_a_frame() {
         far.read_to_end(&mut got).await.unwrap();
         assert_eq!(got.len(), 16, "what was written before");
     });
+}
+
+#[test]
+fn a_broker_that_says_nothing_is_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("gh.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let client = Client::connect(&path, Duration::from_millis(50)).unwrap();
+    assert!(matches!(client.stream(), Err(ClientError::Silent)));
+    let nobody = Client::connect(&directory.path().join("npm.sock"), PATIENCE).unwrap_err();
+    assert!(matches!(nobody, ClientError::Connect(error) if error.kind() == io::ErrorKind::NotFound));
 }
