@@ -163,7 +163,8 @@ impl Forwarder {
     }
 
     pub(super) fn record(&self, method: &str, path: &str, outcome: Outcome) -> io::Result<()> {
-        (self.audit)(&Record { method, path: &path[..path.floor_char_boundary(PATH_MAX)], outcome })
+        let cut = (0..=PATH_MAX.min(path.len())).rev().find(|at| path.is_char_boundary(*at)).unwrap_or(0);
+        (self.audit)(&Record { method, path: &path[..cut], outcome })
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>, connection: &Connection) -> Response<Answer> {
