@@ -49,3 +49,65 @@ async fn ask(resolver: SocketAddr, name: &Name, kind: RecordType) -> io::Result<
     };
     Ok(answer.records.iter().filter_map(|record| address(&record.data)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_proto::op::{Message, MessageType, ResponseCode};
+    use hickory_proto::rr::Record;
+    use hickory_proto::rr::rdata::{A, AAAA};
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    use tokio::net::UdpSocket;
+
+    /// A resolver that has an IPv4 address for `four.example` and `both.example`, and an IPv6 address for `six.example`
+    /// and `both.example`. It loses the first question.
+    async fn resolver() -> SocketAddr {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut buffer = [0; 512];
+            socket.recv_from(&mut buffer).await.unwrap();
+            loop {
+                let (length, asker) = socket.recv_from(&mut buffer).await.unwrap();
+                let mut message = Message::from_vec(&buffer[..length]).unwrap();
+                let query = message.queries[0].clone();
+                let name = query.name.to_ascii();
+                let data = match query.query_type {
+                    RecordType::A => RData::A(A(Ipv4Addr::new(192, 0, 2, 1))),
+                    _ => RData::AAAA(AAAA(Ipv6Addr::LOCALHOST)),
+                };
+                let wanted: &[&str] = match query.query_type {
+                    RecordType::A => &["four.example.", "both.example."],
+                    _ => &["six.example.", "both.example."],
+                };
+                message.metadata.message_type = MessageType::Response;
+                message.edns = None;
+                if wanted.contains(&name.as_str()) {
+                    message.add_answer(Record::from_rdata(query.name, 60, data));
+                } else if name == "none.example." {
+                    message.metadata.response_code = ResponseCode::NXDomain;
+                } else {
+                    message.metadata.response_code = ResponseCode::ServFail;
+                }
+                socket.send_to(&message.to_vec().unwrap(), asker).await.unwrap();
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_name_has_the_addresses_of_both_families() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let resolver = resolver().await;
+            let (v4, v6) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from(Ipv6Addr::LOCALHOST));
+            assert_eq!(addresses(resolver, "both.example").await.unwrap(), [v4, v6]);
+            assert_eq!(addresses(resolver, "four.example").await.unwrap(), [v4], "though the other question fails");
+            assert_eq!(addresses(resolver, "six.example").await.unwrap(), [v6]);
+            let missing = addresses(resolver, "none.example").await.unwrap_err();
+            assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+            addresses(resolver, "broken.example").await.unwrap_err();
+            assert_eq!(addresses(resolver, "a..b").await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        });
+    }
+}

@@ -48,7 +48,8 @@ pub struct Record<'a> {
     pub outcome: Outcome,
 }
 
-/// What became of a request. A forwarded one is on record twice: before, and after.
+/// What became of a request. A forwarded one is on record twice: before, and after; but before alone, where the client
+/// went away without waiting for a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It may be forwarded, and is about to be.
@@ -130,11 +131,13 @@ impl Forwarder {
         resolve: Resolve,
         audit: Audit,
     ) -> Result<Self, HttpError> {
+        // Names of headers come in lower case.
+        let lower = Secret::take(&mut secret.expose().to_ascii_lowercase()).map_err(RedactError::from)?;
         Ok(Self {
             upstream: Upstream::new(&http.upstream, roots, resolve)?,
             rules: Rules::of(http),
             injected: Injected::new(&http.header, &http.value, secret)?,
-            redactor: Redactor::new(&[secret])?,
+            redactor: Redactor::new(&[secret, &lower])?,
             body_max: http.body_max,
             timeout,
             audit,
@@ -160,7 +163,8 @@ impl Forwarder {
     }
 
     pub(super) fn record(&self, method: &str, path: &str, outcome: Outcome) -> io::Result<()> {
-        (self.audit)(&Record { method, path: &path[..path.floor_char_boundary(PATH_MAX)], outcome })
+        let cut = (0..=PATH_MAX.min(path.len())).rev().find(|at| path.is_char_boundary(*at)).unwrap_or(0);
+        (self.audit)(&Record { method, path: &path[..cut], outcome })
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>, connection: &Connection) -> Response<Answer> {

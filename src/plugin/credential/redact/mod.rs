@@ -82,7 +82,10 @@ impl Redactor {
     /// Takes the next chunk of the text, and hands out what is settled.
     pub fn push(&mut self, chunk: &[u8], out: &mut impl FnMut(&[u8])) {
         if self.patterns.is_empty() {
-            return if chunk.is_empty() { () } else { out(chunk) };
+            if !chunk.is_empty() {
+                out(chunk);
+            }
+            return;
         }
         let patterns = self.patterns.clone();
         let text = Text::new(&patterns, self.begun.first(), chunk);

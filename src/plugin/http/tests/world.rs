@@ -61,6 +61,17 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
     runtime.block_on(async { tokio::time::timeout(SOON * 2, test).await.expect("it hangs") })
 }
 
+/// The body that is in these chunks.
+pub fn unchunked(mut chunks: &str) -> String {
+    let mut body = String::new();
+    while let Some((length, rest)) = chunks.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).unwrap();
+        body.push_str(&rest[..length]);
+        chunks = rest[length..].strip_prefix("\r\n").unwrap();
+    }
+    body
+}
+
 /// An answer with a body of known length.
 pub fn ok(headers: &str, body: &str) -> Vec<Step> {
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
@@ -92,7 +103,7 @@ impl World {
             roots,
             Box::new(|host| {
                 assert_eq!(host, "api.example");
-                // The first one does not answer.
+                // Nobody listens at the first one.
                 Box::pin(async { Ok(vec![Ipv4Addr::new(127, 0, 0, 9).into(), Ipv4Addr::LOCALHOST.into()]) })
             }),
             Box::new(move |record| {
