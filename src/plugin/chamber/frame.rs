@@ -6,8 +6,16 @@
 //! Both ends are rcc's own and of one version. Lengths are capped all the same: the executor lives beside tools.
 
 use crate::plugin::credential::SECRET_MAX;
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 /// The longest JSON of a frame, in bytes: what a client may ask, escaped, and what the manifest adds.
@@ -25,6 +33,8 @@ pub(super) enum Request {
     Secret { number: u64, name: String },
     /// Put a credential that is kept into a file of the credentials' directory, in the place of what is there.
     SecretFile { number: u64, name: String, file: String },
+    /// Make a terminal.
+    Terminal { number: u64 },
     /// Run a program; three descriptors come along.
     Start(Start),
     /// To the process group of a call.
@@ -59,6 +69,8 @@ pub(super) enum Reply {
     Ready,
     /// A credential is kept or written; a program runs.
     Done { number: u64 },
+    /// A terminal was made; its master comes along.
+    Terminal { number: u64 },
     /// It is not.
     Failed { number: u64, exit_code: u8, error: String },
     /// A call has ended, and its process group with it.
@@ -94,6 +106,39 @@ pub(super) fn lengths(head: [u8; HEAD]) -> Result<(usize, usize), FrameError> {
 
 fn check(json: usize, rest: usize) -> Result<(), FrameError> {
     if json > JSON_MAX || rest > SECRET_MAX { Err(FrameError::TooLong { json, rest }) } else { Ok(()) }
+}
+
+/// Sends what the socket takes; the descriptors go with the first byte.
+pub(super) fn send(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    along: &[BorrowedFd<'_>],
+    flags: SendFlags,
+) -> rustix::io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(STREAMS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !along.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(along));
+    }
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags)
+}
+
+/// Receives what there is, and adds the descriptors that came along: at most [`STREAMS`] for one frame.
+pub(super) fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    along: &mut Vec<OwnedFd>,
+) -> rustix::io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(STREAMS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            along.extend(descriptors);
+        }
+    }
+    let whole = !received.flags.contains(ReturnFlags::CTRUNC) && along.len() <= STREAMS;
+    if whole { Ok(received.bytes) } else { Err(Errno::BADMSG) }
 }
 
 #[cfg(test)]

@@ -1,20 +1,18 @@
 //! A chamber, as the broker holds it.
 
-use super::frame::{self, HEAD, Reply, Request, STREAMS, Start};
+use super::carry::{self, Outgoing, Replies};
+use super::frame::{self, Reply, Request, STREAMS, Start};
 use super::process::{Process, Said};
 use super::spec::Spec;
 use crate::plugin::credential::Secret;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, sendmsg};
+use rustix::net::Shutdown;
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::UnixStream;
-use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::{mpsc, oneshot};
 
 /// How long a chamber may take to stand: a project is searched, and pasta has waited 10 s for a host's routes.
@@ -83,7 +81,8 @@ pub struct Command {
     pub secret_environment: BTreeMap<String, String>,
     /// Absolute, in the project; `None` is the home.
     pub directory: Option<PathBuf>,
-    /// Whether one of `streams` is a terminal (opened with `O_NOCTTY`) that is to be the program's own.
+    /// Whether one of `streams` is a terminal of the sandbox's ([`Chamber::terminal`]), opened with `O_NOCTTY`, that
+    /// is to be the program's own.
     pub terminal: bool,
     /// Standard input, output and error.
     pub streams: [OwnedFd; STREAMS],
@@ -122,24 +121,19 @@ struct Link {
     said: Said,
 }
 
+/// What a request comes to: a descriptor, where it asks for one.
+type Answer = Result<Option<OwnedFd>, ChamberError>;
+
 #[derive(Debug, Default)]
 struct State {
     /// The number of the last request.
     last: u64,
     /// Who waits for an answer.
-    answers: HashMap<u64, oneshot::Sender<Result<(), ChamberError>>>,
+    answers: HashMap<u64, oneshot::Sender<Answer>>,
     /// Who waits for a call's end.
     ends: HashMap<u64, oneshot::Sender<Ended>>,
     /// Whether the sandbox has ended.
     over: bool,
-}
-
-/// A frame on its way.
-#[derive(Debug)]
-struct Outgoing {
-    frame: Vec<u8>,
-    secret: Option<Arc<Secret>>,
-    streams: Vec<OwnedFd>,
 }
 
 impl Chamber {
@@ -153,26 +147,28 @@ impl Chamber {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(ChamberError::Spawn)?;
         ours.set_nonblocking(true).map_err(ChamberError::Spawn)?;
         let (process, stderr) = Process::start(theirs).map_err(ChamberError::Spawn)?;
-        let (mut replies, writer) = UnixStream::from_std(ours).map_err(ChamberError::Spawn)?.into_split();
+        let (reader, writer) = UnixStream::from_std(ours).map_err(ChamberError::Spawn)?.into_split();
+        let socket = reader.as_ref().as_fd().try_clone_to_owned().map_err(ChamberError::Spawn)?;
+        let mut replies = Replies::of(reader);
         let (outgoing, queue) = mpsc::unbounded_channel();
         let said = Said::default();
         let listening = tokio::spawn(said.clone().listen(stderr));
         let link = Arc::new(Link { outgoing, state: Mutex::default(), said });
         let (life, end) = oneshot::channel::<()>();
         let weak = Arc::downgrade(&link);
-        tokio::spawn(write(writer, queue));
-        tokio::spawn(keep(process, end, replies.as_ref().as_fd().try_clone_to_owned().map_err(ChamberError::Spawn)?));
+        tokio::spawn(carry::write(writer, queue));
+        tokio::spawn(keep(process, end, socket));
         link.send(first);
-        let stands = tokio::time::timeout(PATIENCE, read(&mut replies)).await;
-        if !matches!(stands, Ok(Ok(Reply::Ready))) {
+        let stands = tokio::time::timeout(PATIENCE, replies.next()).await;
+        if !matches!(stands, Ok(Ok((Reply::Ready, None)))) {
             let _ = tokio::time::timeout(LAST_WORDS, listening).await;
             let said = link.said.text();
             return Err(if stands.is_err() { ChamberError::Late { said } } else { ChamberError::NotStarted { said } });
         }
         tokio::spawn(async move {
-            while let Ok(reply) = read(&mut replies).await {
+            while let Ok((reply, along)) = replies.next().await {
                 let Some(link) = weak.upgrade() else { return };
-                link.take(reply);
+                link.take(reply, along);
             }
             let _ = tokio::time::timeout(LAST_WORDS, listening).await;
             weak.upgrade().inspect(|link| link.over());
@@ -197,7 +193,18 @@ impl Chamber {
         let Some(file) = delivery.file.clone() else { return Ok(()) };
         let (number, answer) = self.link.number()?;
         self.link.ask(&Request::SecretFile { number, name: delivery.name.clone(), file })?;
-        self.link.answer(answer).await
+        self.link.answer(answer).await.map(drop)
+    }
+
+    /// Makes a terminal of the sandbox's own, for one call: its master. What the tool gets is the other side, which
+    /// `TIOCGPTPEER` opens (ioctl_tty(2)).
+    ///
+    /// # Errors
+    /// There is none to be had, or the sandbox has ended.
+    pub async fn terminal(&self) -> Result<OwnedFd, ChamberError> {
+        let (number, answer) = self.link.number()?;
+        self.link.ask(&Request::Terminal { number })?;
+        self.link.answer(answer).await?.ok_or_else(|| ChamberError::Message("no terminal came".to_owned()))
     }
 
     /// Runs a program.
@@ -294,7 +301,7 @@ impl Link {
     }
 
     /// A number for a request, and where its answer will be.
-    fn number(&self) -> Result<(u64, oneshot::Receiver<Result<(), ChamberError>>), ChamberError> {
+    fn number(&self) -> Result<(u64, oneshot::Receiver<Answer>), ChamberError> {
         let mut state = self.state();
         if state.over {
             drop(state);
@@ -314,7 +321,7 @@ impl Link {
         })
     }
 
-    async fn answer(&self, answer: oneshot::Receiver<Result<(), ChamberError>>) -> Result<(), ChamberError> {
+    async fn answer(&self, answer: oneshot::Receiver<Answer>) -> Answer {
         answer.await.unwrap_or_else(|_| Err(self.gone()))
     }
 
@@ -329,12 +336,12 @@ impl Link {
         let _ = self.outgoing.send(outgoing);
     }
 
-    fn take(&self, reply: Reply) {
+    fn take(&self, reply: Reply, along: Option<OwnedFd>) {
         let mut state = self.state();
         match reply {
             Reply::Ready => (),
-            Reply::Done { number } => {
-                let _ = state.answers.remove(&number).map(|tell| tell.send(Ok(())));
+            Reply::Done { number } | Reply::Terminal { number } => {
+                let _ = state.answers.remove(&number).map(|tell| tell.send(Ok(along)));
             }
             Reply::Failed { number, exit_code, error } => {
                 state.ends.remove(&number);
@@ -375,43 +382,4 @@ async fn keep(process: Process, end: oneshot::Receiver<()>, socket: OwnedFd) {
     if asked {
         process.part().await;
     }
-}
-
-async fn read(replies: &mut OwnedReadHalf) -> io::Result<Reply> {
-    let mut head = [0; HEAD];
-    replies.read_exact(&mut head).await?;
-    let (json, rest) = frame::lengths(head).map_err(io::Error::other)?;
-    if rest != 0 {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut text = vec![0; json];
-    replies.read_exact(&mut text).await?;
-    serde_json::from_slice(&text).map_err(io::Error::from)
-}
-
-/// Writes what is asked, whole frames, whoever stopped waiting.
-async fn write(writer: tokio::net::unix::OwnedWriteHalf, mut queue: mpsc::UnboundedReceiver<Outgoing>) {
-    while let Some(Outgoing { frame, secret, mut streams }) = queue.recv().await {
-        let parts = [Some(frame.as_slice()), secret.as_deref().map(Secret::expose)];
-        for mut part in parts.into_iter().flatten() {
-            while !part.is_empty() {
-                let socket = writer.as_ref();
-                let sent = socket.async_io(Interest::WRITABLE, || Ok(send(socket.as_fd(), part, &streams)?)).await;
-                let Ok(sent) = sent else { return };
-                part = &part[sent..];
-                // They went with the first byte.
-                streams.clear();
-            }
-        }
-    }
-}
-
-fn send(socket: BorrowedFd<'_>, part: &[u8], streams: &[OwnedFd]) -> rustix::io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(STREAMS))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let streams: Vec<BorrowedFd<'_>> = streams.iter().map(AsFd::as_fd).collect();
-    if !streams.is_empty() {
-        control.push(SendAncillaryMessage::ScmRights(&streams));
-    }
-    sendmsg(socket, &[IoSlice::new(part)], &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
 }

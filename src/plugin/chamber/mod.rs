@@ -13,6 +13,8 @@
 //! from the broker; nothing of a tool's output passes through this program.
 
 #[cfg(target_os = "linux")]
+mod carry;
+#[cfg(target_os = "linux")]
 mod executor;
 #[cfg(target_os = "linux")]
 mod frame;

@@ -192,22 +192,22 @@ fn many_calls_run_at_once(world: &World) {
 
 fn a_terminal_is_the_tools_own(world: &World) {
     world.run(async {
-        use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
+        use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
         let chamber = Chamber::start(&world.spec(ProjectAccess::None), &[]).await.unwrap();
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let master = openpt(flags).unwrap();
-        unlockpt(&master).unwrap();
+        let master = chamber.terminal().await.unwrap();
         let slave = ioctl_tiocgptpeer(&master, flags).unwrap();
-        let mut call = shell("test -t 0 && echo terminal > /dev/tty; read line; echo never", None);
+        let mut call = shell("test -t 0 && echo terminal > /dev/tty; tty > /dev/stderr; read line; echo never", None);
         let copy = || -> OwnedFd { slave.try_clone().unwrap() };
         call.command.streams = [copy(), copy(), copy()];
         call.command.terminal = true;
         drop(call.output);
         let mut running = chamber.run(call.command).await.unwrap();
         let mut master = fs::File::from(master);
-        let mut said = [0; 64];
-        let length = master.read(&mut said).unwrap();
-        assert_eq!(&said[..length], b"terminal\r\n");
+        let expected = b"terminal\r\n/dev/pts/0\r\n";
+        let mut said = [0; 22];
+        master.read_exact(&mut said).unwrap();
+        assert_eq!(&said, expected);
         // Ctrl-C, by the line discipline.
         master.write_all(&[3]).unwrap();
         assert_eq!(running.ended().await.unwrap().exit_code(), 130);

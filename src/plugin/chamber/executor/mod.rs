@@ -25,7 +25,7 @@ use socket::{Frame, Socket};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Calls at a time.
@@ -73,7 +73,7 @@ impl<'a> Executor<'a> {
 
     /// Until the end of the socket; an error is the broker's, or that it is gone.
     fn serve(&mut self) -> Result<(), Errno> {
-        self.socket.tell(&Reply::Ready)?;
+        self.socket.tell(&Reply::Ready, None)?;
         loop {
             let (asked, starting) = self.wait()?;
             for number in starting {
@@ -115,6 +115,10 @@ impl<'a> Executor<'a> {
                 let written = self.write(&name, &file);
                 self.answer(number, written)
             }
+            Request::Terminal { number } => match terminal() {
+                Ok(master) => self.socket.tell(&Reply::Terminal { number }, Some(master.as_fd())),
+                Err(error) => self.answer(number, Err(refusal(format!("cannot make a terminal: {error}")))),
+            },
             Request::Start(start) => self.start(start, streams),
             Request::Signal { number, signal } => {
                 self.calls.get(&number).inspect(|call| call.signal(signal));
@@ -128,10 +132,11 @@ impl<'a> Executor<'a> {
     }
 
     fn answer(&mut self, number: u64, result: Result<(), Refusal>) -> Result<(), Errno> {
-        self.socket.tell(&match result {
+        let reply = match result {
             Ok(()) => Reply::Done { number },
             Err(Refusal { exit_code, error }) => Reply::Failed { number, exit_code, error },
-        })
+        };
+        self.socket.tell(&reply, None)
     }
 
     fn keep(&mut self, name: String, mut bytes: Vec<u8>) -> Result<(), Refusal> {
@@ -190,11 +195,19 @@ impl<'a> Executor<'a> {
             let refused = call.refused;
             let (code, signal) = call.end()?;
             if !refused {
-                self.socket.tell(&Reply::Exited { number, code, signal })?;
+                self.socket.tell(&Reply::Exited { number, code, signal }, None)?;
             }
         }
         Ok(())
     }
+}
+
+/// The master of a terminal in the sandbox's own `/dev/pts`: one of the host's could not be opened by its name.
+fn terminal() -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let master = rustix::fs::open("/dev/ptmx", flags, Mode::empty())?;
+    rustix::pty::unlockpt(&master)?;
+    Ok(master)
 }
 
 fn refusal(error: String) -> Refusal {

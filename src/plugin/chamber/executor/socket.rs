@@ -4,9 +4,7 @@ use crate::plugin::chamber::frame::{self, HEAD, Reply, Request, STREAMS};
 use crate::plugin::credential::wipe;
 use crate::runtime::embedded::lockdown;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recvmsg, send};
-use std::io::IoSliceMut;
-use std::mem::MaybeUninit;
+use rustix::net::SendFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What the broker asked.
@@ -54,36 +52,25 @@ impl Socket {
     /// Reads so many bytes; `false` if the broker has closed its end.
     fn fill(&self, mut buffer: &mut [u8], streams: &mut Vec<OwnedFd>) -> Result<bool, Errno> {
         while !buffer.is_empty() {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(STREAMS))];
-            let mut control = RecvAncillaryBuffer::new(&mut space);
-            let mut parts = [IoSliceMut::new(buffer)];
-            let received = match recvmsg(&self.0, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            let received = match frame::receive(self.0.as_fd(), buffer, streams) {
                 Err(Errno::INTR) => continue,
                 received => received?,
             };
-            for message in control.drain() {
-                if let RecvAncillaryMessage::ScmRights(fds) = message {
-                    streams.extend(fds);
-                }
-            }
-            if received.flags.contains(ReturnFlags::CTRUNC) || streams.len() > STREAMS {
-                return Err(Errno::BADMSG);
-            }
-            if received.bytes == 0 {
+            if received == 0 {
                 return Ok(false);
             }
-            buffer = &mut buffer[received.bytes..];
+            buffer = &mut buffer[received..];
         }
         Ok(true)
     }
 
-    /// Tells the broker, which always reads.
-    pub fn tell(&self, reply: &Reply) -> Result<(), Errno> {
+    /// Tells the broker, which always reads. A descriptor goes with the first byte.
+    pub fn tell(&self, reply: &Reply, mut along: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
         let frame = frame::encode(reply, 0).map_err(|_| Errno::MSGSIZE)?;
         let mut rest = frame.as_slice();
         while !rest.is_empty() {
-            match send(&self.0, rest, SendFlags::NOSIGNAL) {
-                Ok(sent) => rest = &rest[sent..],
+            match frame::send(self.0.as_fd(), rest, along.as_slice(), SendFlags::NOSIGNAL) {
+                Ok(sent) => (rest, along) = (&rest[sent..], None),
                 Err(Errno::INTR) => (),
                 Err(error) => return Err(error),
             }
