@@ -95,7 +95,9 @@ enum Command {
 
 /// Runs the program: parses the arguments, does what they say, explains what went wrong.
 pub fn main() -> ExitCode {
-    host::start();
+    if let Some(code) = host::start() {
+        return code;
+    }
     start_logging();
     errors::show_plainly();
     let arguments = match Arguments::try_parse() {

@@ -19,15 +19,15 @@ pub mod control;
 #[cfg(target_os = "linux")]
 pub mod init;
 #[cfg(target_os = "linux")]
-mod pump;
+pub(crate) mod pump;
 #[cfg(target_os = "linux")]
 pub mod relay;
 #[cfg(target_os = "linux")]
-mod signals;
+pub(crate) mod signals;
 #[cfg(target_os = "linux")]
 pub mod stdio;
 #[cfg(target_os = "linux")]
-mod tty;
+pub(crate) mod tty;
 
 #[cfg(target_os = "linux")]
 pub use {relay::Relay, stdio::Stdio};

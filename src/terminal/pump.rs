@@ -17,7 +17,7 @@ const BLOCKING_TTY: usize = 256;
 
 /// A file description that the pump may wait on.
 #[derive(Debug)]
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     fd: OwnedFd,
     /// Most bytes to write at once.
     bound: usize,
@@ -27,7 +27,7 @@ impl Endpoint {
     /// Another description of a pipe or a terminal, in non-blocking mode: that mode set on the
     /// caller's would be set for every program that shares it. Where another can't be opened, as
     /// for sockets or a terminal of another user, the caller's own, to be used carefully.
-    pub(super) fn like(fd: BorrowedFd<'_>, access: OFlags) -> Result<Self, StdioError> {
+    pub(crate) fn like(fd: BorrowedFd<'_>, access: OFlags) -> Result<Self, StdioError> {
         let status = rustix::fs::fstat(fd).map_err(system("look at a stream"))?;
         let tty = rustix::termios::isatty(fd);
         if tty || FileType::from_raw_mode(status.st_mode) == FileType::Fifo {
@@ -37,8 +37,24 @@ impl Endpoint {
                 return Ok(Self { fd, bound: READ });
             }
         }
+        let bound = match FileType::from_raw_mode(status.st_mode) {
+            _ if tty => BLOCKING_TTY,
+            // Nobody waits for these.
+            FileType::RegularFile | FileType::CharacterDevice => READ,
+            _ => BLOCKING,
+        };
         let fd = rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(system("copy a descriptor"))?;
-        Ok(Self { fd, bound: if tty { BLOCKING_TTY } else { BLOCKING } })
+        Ok(Self { fd, bound })
+    }
+
+    /// Writes what can be written without waiting, once poll says that it is writable.
+    pub(crate) fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        rustix::io::write(&self.fd, &bytes[..bytes.len().min(self.bound)])
+    }
+
+    /// Whether a second write may wait although poll said that it is writable.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.bound < READ
     }
 
     /// A description that is the launcher's own.

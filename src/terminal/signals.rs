@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Signals that arrive as data instead of interrupting, until it is dropped.
 #[derive(Debug)]
-pub(super) struct SignalFd {
+pub(crate) struct SignalFd {
     fd: OwnedFd,
     before: libc::sigset_t,
 }
@@ -15,7 +15,7 @@ pub(super) struct SignalFd {
 impl SignalFd {
     /// Blocks `blocked` as well, which don't arrive. A signal that the caller had ignored, as nohup
     /// does, stays so.
-    pub(super) fn new(arriving: &[Signal], blocked: &[Signal]) -> Result<Self, Errno> {
+    pub(crate) fn new(arriving: &[Signal], blocked: &[Signal]) -> Result<Self, Errno> {
         let heeded: Vec<Signal> = arriving.iter().copied().filter(|signal| !ignored(*signal)).collect();
         let before = mask(libc::SIG_BLOCK, &set(&[&heeded, blocked].concat()))?;
         // SAFETY: the set is initialised; -1 asks for a new descriptor.
@@ -30,7 +30,7 @@ impl SignalFd {
     }
 
     /// The next signal, without waiting.
-    pub(super) fn next(&self) -> Option<i32> {
+    pub(crate) fn next(&self) -> Option<i32> {
         let mut info = [0_u8; size_of::<libc::signalfd_siginfo>()];
         let length = rustix::io::read(&self.fd, &mut info).ok()?;
         // signalfd(2): the record starts with the number, 32 bits wide.
@@ -55,7 +55,7 @@ impl Drop for SignalFd {
 /// Stops this process, with its process group if `group`, as Ctrl-Z at its terminal would, and
 /// returns when it was continued. Returns at once where the kernel lets nothing stop: in an
 /// orphaned process group, which no shell could continue.
-pub(super) fn stop(group: bool) -> Result<(), Errno> {
+pub(crate) fn stop(group: bool) -> Result<(), Errno> {
     let tstp = set(&[Signal::TSTP]);
     if group {
         rustix::process::kill_current_process_group(Signal::TSTP)?;
@@ -72,14 +72,14 @@ pub(super) fn stop(group: bool) -> Result<(), Errno> {
 }
 
 /// Restores a signal's default action.
-pub(super) fn set_default(signal: Signal) -> Result<(), Errno> {
+pub(crate) fn set_default(signal: Signal) -> Result<(), Errno> {
     // SAFETY: SIG_DFL installs no handler.
     let result = unsafe { libc::signal(signal.as_raw(), libc::SIG_DFL) };
     if result == libc::SIG_ERR { Err(errno()) } else { Ok(()) }
 }
 
 /// Empties the signal mask.
-pub(super) fn unblock_all() -> Result<(), Errno> {
+pub(crate) fn unblock_all() -> Result<(), Errno> {
     mask(libc::SIG_SETMASK, &set(&[])).map(drop)
 }
 

@@ -74,12 +74,12 @@ pub enum StdioError {
 }
 
 /// For `map_err`.
-pub(super) fn system(attempt: &'static str) -> impl Fn(rustix::io::Errno) -> StdioError {
+pub(crate) fn system(attempt: &'static str) -> impl Fn(rustix::io::Errno) -> StdioError {
     move |errno| StdioError::System { attempt, source: errno.into() }
 }
 
 /// Standard input, output or error of this process.
-pub(super) fn standard(number: usize) -> BorrowedFd<'static> {
+pub(crate) fn standard(number: usize) -> BorrowedFd<'static> {
     match number {
         0 => rustix::stdio::stdin(),
         1 => rustix::stdio::stdout(),

@@ -5,12 +5,12 @@ use super::signals;
 use super::stdio::{StdioError, standard, system};
 use rustix::fs::OFlags;
 use rustix::pty::OpenptFlags;
-use rustix::termios::{LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios};
+use rustix::termios::{LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, Winsize};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// The user's terminal. Dropped, it has the modes again in which it was found.
 #[derive(Debug)]
-pub(super) struct UserTerminal {
+pub(crate) struct UserTerminal {
     endpoint: Endpoint,
     /// The modes to restore, while it is raw.
     saved: Option<Termios>,
@@ -19,7 +19,7 @@ pub(super) struct UserTerminal {
 }
 
 impl UserTerminal {
-    pub(super) fn open(number: usize, shared: bool) -> Result<Self, StdioError> {
+    pub(crate) fn open(number: usize, shared: bool) -> Result<Self, StdioError> {
         Ok(Self { endpoint: Endpoint::like(standard(number), OFlags::RDWR)?, saved: None, shared })
     }
 
@@ -27,7 +27,7 @@ impl UserTerminal {
         self.endpoint.try_clone()
     }
 
-    pub(super) fn is_raw(&self) -> bool {
+    pub(crate) fn is_raw(&self) -> bool {
         self.saved.is_some()
     }
 
@@ -37,12 +37,12 @@ impl UserTerminal {
 
     /// No other process group has it. A terminal that doesn't control this process knows no
     /// foreground, so it is ours.
-    pub(super) fn in_foreground(&self) -> bool {
+    pub(crate) fn in_foreground(&self) -> bool {
         signals::in_foreground(self.endpoint.as_fd())
     }
 
     /// What is typed is ours: nobody else has set the terminal to raw mode.
-    pub(super) fn may_read(&self) -> bool {
+    pub(crate) fn may_read(&self) -> bool {
         self.in_foreground() && (self.is_raw() || self.is_canonical())
     }
 
@@ -57,7 +57,7 @@ impl UserTerminal {
             return Ok(());
         }
         if !self.shared {
-            return if self.is_raw() { Ok(()) } else { self.enter_raw() };
+            return self.keep_raw();
         }
         let mut modes = rustix::termios::tcgetattr(master).map_err(system("read the modes of the agent's terminal"))?;
         let wanted = !modes.local_modes.contains(LocalModes::ICANON | LocalModes::ECHO);
@@ -71,6 +71,16 @@ impl UserTerminal {
         if wanted { self.enter_raw() } else { self.restore() }
     }
 
+    /// Raw mode whenever it is in the foreground.
+    pub(crate) fn keep_raw(&mut self) -> Result<(), StdioError> {
+        if self.is_raw() || !self.in_foreground() { Ok(()) } else { self.enter_raw() }
+    }
+
+    /// Its size.
+    pub(crate) fn size(&self) -> Result<Winsize, StdioError> {
+        rustix::termios::tcgetwinsize(&self.endpoint).map_err(system("read the terminal's size"))
+    }
+
     fn enter_raw(&mut self) -> Result<(), StdioError> {
         let saved = rustix::termios::tcgetattr(&self.endpoint).map_err(system("read the terminal's modes"))?;
         let mut raw = saved.clone();
@@ -82,7 +92,7 @@ impl UserTerminal {
     }
 
     /// Restores the modes, in the foreground only.
-    pub(super) fn restore(&mut self) -> Result<(), StdioError> {
+    pub(crate) fn restore(&mut self) -> Result<(), StdioError> {
         let Some(saved) = self.saved.take() else { return Ok(()) };
         if !self.in_foreground() {
             return Ok(());
@@ -92,7 +102,7 @@ impl UserTerminal {
     }
 
     /// After this process was stopped: the shell may have set modes of its own.
-    pub(super) fn recheck(&mut self) {
+    pub(crate) fn recheck(&mut self) {
         if self.is_canonical() {
             self.saved = None;
         }
@@ -100,8 +110,7 @@ impl UserTerminal {
 
     /// Gives the agent's terminal the size of the user's; the kernel tells the agent.
     pub(super) fn copy_size(&self, master: BorrowedFd<'_>) -> Result<(), StdioError> {
-        let size = rustix::termios::tcgetwinsize(&self.endpoint).map_err(system("read the terminal's size"))?;
-        rustix::termios::tcsetwinsize(master, size).map_err(system("set the size of the agent's terminal"))
+        rustix::termios::tcsetwinsize(master, self.size()?).map_err(system("set the size of the agent's terminal"))
     }
 }
 

@@ -17,7 +17,10 @@ mod setup;
 mod verify;
 mod wiring;
 
+use crate::guest::{git, tool};
+use crate::plugin::git::inside::REMOTE_HELPER;
 use miette::IntoDiagnostic;
+use std::process::ExitCode;
 
 pub(super) use look::{interface_to, leases, links};
 pub(super) use record::recorded;
@@ -28,7 +31,17 @@ pub(super) fn watch() -> miette::Result<()> {
     crate::service::run().into_diagnostic()
 }
 
-/// Before anything else in this process.
-pub(super) fn start() {
+/// Before anything else in this process. Under the name of a tool it is that tool's wrapper, under that of git's
+/// remote helper this, and nothing else.
+pub(super) fn start() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os();
+    if let Some(tool) = tool::called(arguments.next().as_ref()) {
+        return Some(if tool.as_str() == REMOTE_HELPER {
+            git::remote::run(arguments)
+        } else {
+            tool::run(tool, arguments)
+        });
+    }
     crate::runtime::embedded::process::notice_children();
+    None
 }

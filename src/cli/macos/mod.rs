@@ -38,7 +38,9 @@ struct NoRuntime;
 struct NoLeases;
 
 /// Before anything else in this process.
-pub(super) fn start() {}
+pub(super) fn start() -> Option<ExitCode> {
+    None
+}
 
 pub(super) fn verify(_: &VerifyArguments) -> miette::Result<ExitCode> {
     Err(NoRuntime.into())

@@ -112,7 +112,7 @@ pub struct Decoder {
 }
 
 /// Where a frame of the streaming form was found.
-pub(super) type Found = (Tag, Range<usize>);
+pub(crate) type Found = (Tag, Range<usize>);
 
 impl Decoder {
     /// Reads what the sender sends, and takes the memory from the allowance.
@@ -175,11 +175,11 @@ impl Decoder {
         Ok(self.find_frame()?.map(|found| self.framed(found)))
     }
 
-    pub(super) fn at(&self, range: Range<usize>) -> &[u8] {
+    pub(crate) fn at(&self, range: Range<usize>) -> &[u8] {
         &self.held[range]
     }
 
-    pub(super) fn framed(&self, (tag, range): Found) -> Frame<'_> {
+    pub(crate) fn framed(&self, (tag, range): Found) -> Frame<'_> {
         Frame { tag, payload: self.at(range) }
     }
 
@@ -188,7 +188,7 @@ impl Decoder {
         Ok(self.take(LENGTH, length))
     }
 
-    pub(super) fn find_frame(&mut self) -> Result<Option<Found>, BadFrame> {
+    pub(crate) fn find_frame(&mut self) -> Result<Option<Found>, BadFrame> {
         // A control is the longest on either side.
         let Some(length) = self.length(self.sender.frame_max(Tag::Control))? else { return Ok(None) };
         let Some(&byte) = self.held[self.begin..self.end].get(LENGTH) else {

@@ -133,6 +133,20 @@ pub enum Control {
         /// Columns.
         columns: u16,
     },
+    /// Nobody reads an output any more. The tool learns of it as ever, by `EPIPE` and SIGPIPE when it writes there.
+    Close {
+        /// Which. What comes of it still is dropped by the client.
+        stream: Stream,
+    },
+}
+
+/// An output of the tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "stdio(3) explains them")]
+pub enum Stream {
+    Stdout = 0,
+    Stderr = 1,
 }
 
 /// A service of git's protocol.
@@ -241,7 +255,7 @@ pub struct Terminal {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// The tool runs, or the remote answers.
+    /// The tool runs, or the remote answers. Nothing comes before it but [`Event::Refused`] and [`Event::Fallback`].
     Started,
     /// A remote that has no such form of connection: ask again in the other ([`Mode::Connect`]). The last frame.
     Fallback,
@@ -261,9 +275,10 @@ pub enum Event {
         /// The signal that ended it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signal: Option<i32>,
-        /// Bytes of standard input that were sent and that it did not read, where that is known.
-        #[serde(default)]
-        unread: u64,
+        /// Bytes of standard input that it read, where that is known: the client gives back to a file what it sent
+        /// beyond that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        read: Option<u64>,
     },
     /// Nothing was run, or it was broken off. The last frame.
     Refused {

@@ -19,13 +19,18 @@
 
 pub mod allowance;
 pub mod client;
+#[cfg(test)]
+mod documented;
+pub mod exercise;
 pub mod frames;
 mod message;
 pub mod stream;
 mod words;
 
 pub use frames::Tag;
-pub use message::{Control, Event, First, Greeting, Mode, Request, Response, Service, Signal, Terminal, Welcome};
+pub use message::{
+    Control, Event, First, Greeting, Mode, Request, Response, Service, Signal, Stream, Terminal, Welcome,
+};
 pub use words::Malformed;
 
 /// The longest frame from a client, in bytes; in the streaming form, of a [`Control`] with its tag.

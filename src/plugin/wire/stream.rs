@@ -11,6 +11,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
+/// How long a frame may take that has begun, at the broker.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Nothing more can be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -39,7 +42,7 @@ pub struct Reader<R> {
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
-    /// A frame that has begun must have come within `patience`. For how long none begins is the caller's to
+    /// A frame that has begun must have come within `patience`: [`PATIENCE`]. For how long none begins is the caller's to
     /// decide.
     pub fn new(from: R, allowance: &Allowance, patience: Duration) -> Self {
         Self { from, decoder: Decoder::new(Sender::Client, allowance), patience, until: None }

@@ -1,7 +1,7 @@
 //! What a client says, read strictly: fields that are not known, words that no program could be given and counts
 //! beyond bounds are refused, and nothing is kept of them while they are read.
 
-use super::message::{Control, First, Mode, Request, Service, Signal, Terminal};
+use super::message::{Control, First, Mode, Request, Service, Signal, Stream as Output, Terminal};
 use super::{ARGUMENTS_MAX, PATH_MAX, URL_MAX, VARIABLES_MAX, WORD_MAX};
 use crate::shown;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -31,6 +31,7 @@ enum ControlAction {
     Connect,
     Signal,
     Resize,
+    Close,
 }
 
 /// Which of several it is. The other fields are passed over here.
@@ -68,6 +69,7 @@ fields! {
     }
     Sent { signal: Signal, }
     Resize { rows: u16, columns: u16, }
+    Close { stream: Output, }
 }
 
 impl First {
@@ -106,6 +108,7 @@ impl Control {
                 let Resize { rows, columns, .. } = read(payload)?;
                 Self::Resize { rows, columns }
             }
+            ControlAction::Close => Self::Close { stream: read::<Close>(payload)?.stream },
         })
     }
 }
@@ -223,6 +226,7 @@ mod tests {
             Control::Connect { service: Service::UploadPack, url: "git@h:a/b".into(), mode: Mode::Stateless },
             Control::Signal { signal: Signal::Int },
             Control::Resize { rows: 1, columns: u16::MAX },
+            Control::Close { stream: Output::Stdout },
         ] {
             assert_eq!(control(&json!(said)), Ok(said));
         }
@@ -258,6 +262,7 @@ mod tests {
             json!({"action": "signal", "signal": "SIGINT"}),
             json!({"action": "signal", "signal": 9}),
             json!({"action": "resize", "rows": 65536, "columns": 1}),
+            json!({"action": "close", "stream": "stdin"}),
             json!({"action": "connect", "service": "git-upload-archive", "url": "https://h/x", "mode": "connect"}),
             json!({"action": "connect", "service": "git-upload-pack", "url": "--exec=x", "mode": "connect"}),
             json!({"action": "connect", "service": "git-upload-pack", "url": "https://h/\n", "mode": "connect"}),

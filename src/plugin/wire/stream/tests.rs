@@ -6,8 +6,6 @@ use super::*;
 use tokio::io::{AsyncReadExt, duplex};
 use tokio::net::UnixStream;
 
-const PATIENCE: Duration = Duration::from_secs(10);
-
 fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
 }
@@ -61,7 +59,7 @@ fn a_call_goes_through_both_sides() {
         assert_eq!(reader.frame().await.unwrap(), Some(Frame { tag: Tag::Input, payload: b"" }));
         writer.output(Tag::Error, b"warning").await.unwrap();
         writer.output(Tag::Output, &big).await.unwrap();
-        writer.event(&Event::Exited { exit_code: 7, signal: None, unread: 0 }).await.unwrap();
+        writer.event(&Event::Exited { exit_code: 7, signal: None, read: None }).await.unwrap();
         assert!(reader.frame().await.unwrap().is_none(), "the client has closed");
     });
     assert_eq!(client.join().unwrap(), (7, expected));
