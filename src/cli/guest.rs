@@ -25,12 +25,6 @@ pub enum GuestCommand {
     },
     /// Judge and pass on what git receive-pack hands over
     GitProcReceive,
-    /// Connect git with a remote over the git plugin, as git's remote helper
-    GitRemote {
-        /// The remote's name and its URL
-        #[arg(allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
     /// Tell of the git plugin's rules, as a hook of git's
     GitHook {
         /// Which

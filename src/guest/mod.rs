@@ -1,6 +1,6 @@
 //! What of rcc runs inside of a sandbox, as the agent's user and with no more rights than the agent: the MCP
 //! server and the hooks that bring the relay's messages into a running Claude Code, the wrappers of tools that run
-//! outside ([`tool`]), and what git runs to reach the broker ([`git`]).
+//! outside ([`tool`]), and what git runs to reach its remotes there ([`git`]).
 //!
 //! ```text
 //! relay's socket ─ post ─┬─ mcp (tools) ──────────────────────────────── the agent

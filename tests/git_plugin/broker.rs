@@ -5,7 +5,7 @@ use rcc::plugin::git::task::{Access, Task};
 use rcc::plugin::manifest::{Git, GitAccess};
 use rcc::plugin::wire::allowance::Allowance;
 use rcc::plugin::wire::frames::{self, Decoder, Sender};
-use rcc::plugin::wire::{Control, Event, Mode, Service, Tag, Welcome};
+use rcc::plugin::wire::{Control, Event, Mode, Service, Tag, VERSION, Welcome};
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -55,8 +55,7 @@ impl Broker {
                 return;
             }
         }
-        let welcome = serde_json::json!({"version": 1, "tool": "git", "environment": []});
-        let _: Welcome = serde_json::from_value(welcome.clone()).unwrap();
+        let welcome = Welcome { version: VERSION, tool: "git".to_owned(), environment: Vec::new() };
         stream.write_all(&frames::message(Sender::Broker, &welcome).unwrap()).unwrap();
         let Some(control) = control(&mut stream, &mut decoder) else { return };
         let Control::Connect { service, url, mode } = control else { panic!("{control:?}") };

@@ -144,6 +144,20 @@ fn messages_and_people_of_new_commits_are_judged_and_old_ones_are_not() {
 }
 
 #[test]
+fn a_commit_is_not_hidden_behind_a_long_one() {
+    let mut strict = rules();
+    strict.message = Some("^fix: ".to_owned());
+    let Some(world) = World::with(strict) else { return };
+    world.clone_app("app");
+    world.commit_on("app", "claude/a", "wip");
+    std::fs::write(world.path("work/message"), format!("fix: {}", "a".repeat(40 << 20))).unwrap();
+    world.git("app", &["commit", "-q", "--no-verify", "--allow-empty", "-F", "../message"]);
+    let said = world.git_fails("app", &["push", "--no-verify", "origin", "claude/a"]);
+    assert!(said.contains("its commits cannot be listed, or are too long"), "{said}");
+    assert_eq!(world.ref_names("app"), ["refs/heads/main"]);
+}
+
+#[test]
 fn what_the_upstream_says_reaches_the_agent_and_cannot_speak_to_its_terminal() {
     let Some(world) = World::new() else { return };
     let hook = "#!/bin/sh\nprintf 'create a merge request\\033]52;c;eA==\\007\\n' >&2\n\

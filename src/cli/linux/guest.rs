@@ -14,7 +14,6 @@ impl GuestCommand {
                 Ok(ExitCode::SUCCESS)
             }
             Self::Hook { hooks, wait } => Ok(hook::run(delivery(hooks), wait)),
-            Self::GitRemote { arguments } => Ok(git::remote::run(&arguments)),
             Self::GitHook { name, arguments } => Ok(git::hook::run(&name, &arguments)),
             Self::GitServe { task } => Ok(serve::run(&task)),
             Self::GitProcReceive => Ok(serve::run_hook()),

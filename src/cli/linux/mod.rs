@@ -32,15 +32,15 @@ pub(super) fn watch() -> miette::Result<()> {
     crate::service::run().into_diagnostic()
 }
 
-/// Before anything else in this process. Under the name of a tool it is that tool's wrapper, and nothing else.
+/// Before anything else in this process. Under the name of a tool it is that tool's wrapper, under that of git's
+/// remote helper this, and nothing else.
 pub(super) fn start() -> Option<ExitCode> {
     let mut arguments = std::env::args_os();
     if let Some(tool) = tool::called(arguments.next().as_ref()) {
-        return Some(match tool.as_str() {
-            REMOTE_HELPER => {
-                git::remote::run(&arguments.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>())
-            }
-            _ => tool::run(tool, arguments),
+        return Some(if tool.as_str() == REMOTE_HELPER {
+            git::remote::run(arguments)
+        } else {
+            tool::run(tool, arguments)
         });
     }
     crate::runtime::embedded::process::notice_children();

@@ -3,13 +3,10 @@
 pub mod hook;
 pub mod remote;
 
+use super::tool::{PLUGINS, PLUGINS_VARIABLE};
 use std::path::{Path, PathBuf};
 
 /// The directory of the plugins' sockets.
-const PLUGINS: &str = "/run/rcc/plugins";
-/// Another one, for tests.
-const PLUGINS_VARIABLE: &str = "RCC_PLUGINS";
-
 fn plugins() -> PathBuf {
     std::env::var_os(PLUGINS_VARIABLE).map_or_else(|| Path::new(PLUGINS).to_owned(), PathBuf::from)
 }

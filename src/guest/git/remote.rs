@@ -8,6 +8,7 @@ use crate::output;
 use crate::plugin::wire::client::{Client, ClientError, Heard, Streaming};
 use crate::plugin::wire::frames::{Decoder, chunks};
 use crate::plugin::wire::{CHUNK_MAX, Control, Event, INPUT_WINDOW, Mode, Service, Tag};
+use std::ffi::OsString;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -39,12 +40,13 @@ enum RemoteError {
 }
 
 /// Serves git, which gives the name of a remote and its URL.
-pub fn run(arguments: &[String]) -> ExitCode {
-    let [_, url] = arguments else {
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    let [_, url] = &arguments[..] else {
         output::tell_line("fatal: git runs this program with the name of a remote and its URL");
         return ExitCode::from(DIED);
     };
-    match serve(url) {
+    match serve(&url.to_string_lossy()) {
         Ok(code) => ExitCode::from(code),
         // Git has gone, and knows why.
         Err(RemoteError::Git(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(DIED),

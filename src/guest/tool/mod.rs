@@ -39,7 +39,7 @@ use std::time::Duration;
 /// Where the sockets of a sandbox's plugins are.
 pub const PLUGINS: &str = "/run/rcc/plugins";
 /// Another directory of sockets, and whatever name this program has, it is a wrapper then.
-const PLUGINS_VARIABLE: &str = "RCC_PLUGINS";
+pub const PLUGINS_VARIABLE: &str = "RCC_PLUGINS";
 /// The program's own name.
 const OWN_NAME: &str = "rcc";
 /// The broker answers at once, or not at all.

@@ -1,10 +1,10 @@
 //! The standard streams of a call: pipes, and a terminal where the client has one.
 
 use crate::plugin::wire::Terminal;
-use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -35,12 +35,21 @@ pub(super) struct Ours {
 /// The tool's ends: standard input, output and error.
 pub(super) type Theirs = [OwnedFd; 3];
 
-/// Makes the streams of a call.
+/// Makes the streams of a call. A terminal comes with its master.
 ///
 /// # Errors
 /// What the kernel says: too many open files, mostly.
-pub(super) fn open(terminal: Option<&Terminal>) -> io::Result<(Ours, Theirs)> {
-    let pty = terminal.map(|terminal| pty(terminal.rows, terminal.columns)).transpose()?;
+pub(super) fn open(terminal: Option<(&Terminal, OwnedFd)>) -> io::Result<(Ours, Theirs)> {
+    let (terminal, master) = terminal.unzip();
+    let pty = match (terminal, master) {
+        (Some(terminal), Some(master)) => {
+            resize(&master, terminal.rows, terminal.columns)?;
+            // Without its name, which is one of another file system's (ioctl_tty(2), TIOCGPTPEER).
+            let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+            Some((master, slave))
+        }
+        _ => None,
+    };
     let slave = || match &pty {
         Some((_, slave)) => slave.try_clone(),
         None => Err(io::ErrorKind::NotFound.into()),
@@ -81,16 +90,6 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     // A smaller pipe is slower and does as well.
     let _ = fcntl_setpipe_size(&write, PIPE);
     Ok((read, write))
-}
-
-fn pty(rows: u16, columns: u16) -> io::Result<(OwnedFd, OwnedFd)> {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-    grantpt(&master)?;
-    unlockpt(&master)?;
-    let name = ptsname(&master, Vec::new())?;
-    let slave = rustix::fs::open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
-    resize(&master, rows, columns)?;
-    Ok((master, slave))
 }
 
 /// Tells a terminal its size; who runs in it gets SIGWINCH.
@@ -157,6 +156,12 @@ mod tests {
     use std::fs::File;
     use std::io::{Read, Write};
 
+    fn master() -> OwnedFd {
+        let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        rustix::pty::unlockpt(&master).unwrap();
+        master
+    }
+
     #[tokio::test]
     async fn pipes_carry_each_stream_to_its_end() {
         let (ours, [stdin, stdout, stderr]) = open(None).unwrap();
@@ -180,7 +185,7 @@ mod tests {
     #[tokio::test]
     async fn a_terminal_is_for_the_streams_that_are_one() {
         let terminal = Terminal { rows: 7, columns: 9, stdin: true, stdout: true, stderr: false };
-        let (ours, [stdin, stdout, stderr]) = open(Some(&terminal)).unwrap();
+        let (ours, [stdin, stdout, stderr]) = open(Some((&terminal, master()))).unwrap();
         assert!(
             rustix::termios::isatty(&stdin) && rustix::termios::isatty(&stdout) && !rustix::termios::isatty(&stderr)
         );
@@ -200,7 +205,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_tool_says_to_a_terminal_as_an_error_comes_though_its_output_is_a_pipe() {
         let terminal = Terminal { rows: 7, columns: 9, stdin: false, stdout: false, stderr: true };
-        let (ours, [_stdin, stdout, stderr]) = open(Some(&terminal)).unwrap();
+        let (ours, [_stdin, stdout, stderr]) = open(Some((&terminal, master()))).unwrap();
         assert!(!rustix::termios::isatty(&stdout));
         File::from(stderr).write_all(b"oops").unwrap();
         let mut buffer = [0; 16];

@@ -109,8 +109,8 @@ impl Client {
     /// # Errors
     /// If none came, or one that is not understood.
     pub fn ask<T: DeserializeOwned>(&mut self, said: &impl Serialize) -> Result<T, ClientError> {
-        self.0.say(said)?;
-        self.0.hear()
+        self.connection.say(said)?;
+        self.connection.hear()
     }
 
     /// Asks for the streaming form.
@@ -133,7 +133,7 @@ impl Client {
 impl AsFd for Client {
     /// Readable when the broker says something, or has gone.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.stream.as_fd()
+        self.connection.stream.as_fd()
     }
 }
 

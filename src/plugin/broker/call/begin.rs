@@ -98,8 +98,12 @@ async fn attempt(desk: &Rc<Desk>, station: &Station, wanted: &Wanted, call: &Cal
     recorded.map_err(|error| Refusal::new(error.to_string()))?;
     let chamber = room.chamber(|| spec::chamber(desk, station, &project, &manifest, &credentials)).await;
     let chamber = chamber.map_err(refused)?;
-    let (ours, theirs) = streams::open(wanted.terminal())
-        .map_err(|error| Refusal::new(format!("cannot make the streams of a call: {error}")))?;
+    let terminal = match wanted.terminal() {
+        Some(terminal) => Some((terminal, chamber.terminal().await.map_err(refused)?)),
+        None => None,
+    };
+    let (ours, theirs) =
+        streams::open(terminal).map_err(|error| Refusal::new(format!("cannot make the streams of a call: {error}")))?;
     let prepared = spec::command(desk, &manifest, wanted, call, theirs).map_err(Refusal::new)?;
     let running = chamber.run(prepared.command).await.map_err(refused)?;
     Ok(Begun::Running(Box::new(Underway {

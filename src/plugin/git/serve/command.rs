@@ -25,8 +25,9 @@ const PASSED: [&str; 8] = [
     "no_proxy",
     "NO_PROXY",
 ];
-/// Bytes of what a command says that are looked at: the refs of a large repository have some MiB.
-const OUTPUT_MAX: u64 = 64 << 20;
+/// Bytes of what a command prints: a hundred thousand refs have some MiB. More is an error, since what would be cut
+/// off is not judged.
+const OUTPUT_MAX: u64 = 32 << 20;
 
 /// How git is run.
 pub(super) struct Git {
@@ -115,14 +116,20 @@ pub(super) fn output(command: &mut Command) -> Result<Result<Vec<u8>, Said>, Ser
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(not_started(command))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let said = std::thread::spawn(move || Said::read(BufReader::new(stderr?), |_| ()).into());
-    let mut printed = Vec::new();
+    let (mut printed, mut too_long) = (Vec::new(), false);
     if let Some(mut stdout) = stdout {
         stdout.by_ref().take(OUTPUT_MAX).read_to_end(&mut printed).map_err(ServeError::Stream)?;
-        std::io::copy(&mut stdout, &mut std::io::sink()).map_err(ServeError::Stream)?;
+        if std::io::copy(&mut stdout, &mut std::io::sink()).map_err(ServeError::Stream)? > 0 {
+            too_long = true;
+        }
     }
     let said: Option<Said> = said.join().unwrap_or_default();
     let status = child.wait().map_err(ServeError::Stream)?;
-    Ok(if status.success() { Ok(printed) } else { Err(said.unwrap_or_default()) })
+    let mut said = said.unwrap_or_default();
+    if too_long {
+        said.own.push(format!("fatal: git prints more than {OUTPUT_MAX} bytes"));
+    }
+    Ok(if status.success() && !too_long { Ok(printed) } else { Err(said) })
 }
 
 /// The error of a program that did not start.

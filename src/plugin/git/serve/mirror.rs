@@ -159,9 +159,10 @@ impl Mirror {
     }
 }
 
-/// What the upstream has, as `git ls-remote` prints it.
+/// The upstream's branches and tags, as `git ls-remote` prints it.
 fn list(git: &Git, upstream: &Upstream) -> Result<Vec<u8>, ServeError> {
-    let listed = command::output(git.command().args(["ls-remote", "--quiet", &upstream.to_string()]))?;
+    let listed =
+        command::output(git.command().args(["ls-remote", "--quiet", "--heads", "--tags", &upstream.to_string()]))?;
     listed.map_err(|said| failed("reach", upstream, &said.reason()))
 }
 

@@ -20,8 +20,14 @@ pub(super) struct State<'a> {
 impl State<'_> {
     /// The branches and tags of the upstream.
     pub(super) fn refs(&self) -> Result<HashMap<String, String>, ServeError> {
-        let listed = self.ask(&["for-each-ref", "--format=%(objectname) %(refname)"])?;
-        let listed = String::from_utf8_lossy(&listed.unwrap_or_default()).into_owned();
+        let listed =
+            command::output(self.git.at(self.repository).args(["for-each-ref", "--format=%(objectname) %(refname)"]))?;
+        let listed = listed.map_err(|said| ServeError::Upstream {
+            attempt: "list the mirror",
+            upstream: self.repository.display().to_string(),
+            reason: said.reason(),
+        })?;
+        let listed = String::from_utf8_lossy(&listed);
         let line = |line: &str| line.split_once(' ').map(|(id, name)| (name.to_owned(), id.to_owned()));
         Ok(listed.lines().filter_map(line).collect())
     }
@@ -45,10 +51,14 @@ impl State<'_> {
         let arguments =
             ["log", "--no-show-signature", "--no-mailmap", "--encoding=UTF-8", &most, FORMAT, new, "--not", "--all"];
         let Some(listed) = self.ask(&arguments)? else {
-            return Ok(Err("its commits cannot be listed".to_owned()));
+            return Ok(Err("its commits cannot be listed, or are too long".to_owned()));
         };
         let text = String::from_utf8_lossy(&listed);
         let parts: Vec<&str> = text.split('\0').collect();
+        // Four of each commit, and what is after the last.
+        if parts.len() % 4 != 1 {
+            return Ok(Err("its commits have a NUL in them".to_owned()));
+        }
         let commit = |part: &[&str]| Commit {
             id: part[0].trim_start().to_owned(),
             author: part[1].to_owned(),
