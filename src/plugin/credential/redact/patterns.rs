@@ -2,13 +2,13 @@
 //!
 //! A packed searcher of the `aho-corasick` crate finds four bytes from the middle of each form; the form itself is
 //! compared in locked memory. So the searcher, whose memory is neither locked nor overwritten, has four bytes of
-//! each form (half of the shortest credential, a tenth of a usual token) and never all of it. They are from the middle
-//! because tokens begin, and keys begin and end, like all others of their kind.
+//! each form (half of the shortest credential, a tenth of a usual token) and never all of it; and a table has the first
+//! two. The four are from the middle because tokens begin, and keys begin and end, like all others of their kind.
 
 use super::forms;
 use crate::plugin::credential::pages::Pages;
 use crate::plugin::credential::{Secret, SecretError};
-use aho_corasick::{AhoCorasick, Input, Span, packed};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, Span, packed};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -22,6 +22,8 @@ pub struct Patterns {
     spans: Vec<Range<usize>>,
     /// Those that begin with each byte.
     first: Vec<Range<usize>>,
+    /// Whether one begins with two bytes, a bit for each pair: nearly all text is passed over by it.
+    pairs: Vec<u64>,
     longest: usize,
     searcher: Searcher,
     /// The forms that have the anchor, by the searcher's number for it.
@@ -31,7 +33,7 @@ pub struct Patterns {
 enum Searcher {
     /// With vector instructions.
     Packed(packed::Searcher),
-    /// For many forms, or a processor without such.
+    /// For more than 64 forms (a long private key by its lines), or a processor without such.
     Automaton(AhoCorasick),
     /// For none.
     None,
@@ -59,13 +61,18 @@ impl Patterns {
             before..forms.partition_point(|form| form.bytes()[0] <= byte)
         };
         let first = (0..=u8::MAX).map(first).collect();
+        let mut pairs = vec![0; (1 << 16) / 64];
+        for form in &forms {
+            let (word, bit) = pair(form.bytes()[0], form.bytes()[1]);
+            pairs[word] |= bit;
+        }
         let mut anchors: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
         for (number, form) in forms.iter().enumerate() {
             anchors.entry(&form.bytes()[anchor(form.bytes().len())..][..ANCHOR]).or_default().push(number);
         }
         let searcher = Searcher::new(anchors.keys().copied());
         let longest = spans.iter().map(Range::len).max().unwrap_or(0);
-        Ok(Self { pages, spans, first, longest, searcher, anchored: anchors.into_values().collect() })
+        Ok(Self { pages, spans, first, pairs, longest, searcher, anchored: anchors.into_values().collect() })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -95,9 +102,15 @@ impl Patterns {
     /// Every beginning of a form that the text ends with, longest first: the form, and how much of it.
     pub fn begun(&self, text: &[u8], mut begun: impl FnMut(usize, usize)) {
         let from = text.len().saturating_sub(self.longest.saturating_sub(1));
-        for (at, byte) in text.iter().enumerate().skip(from) {
-            for number in self.first[usize::from(*byte)].clone() {
-                let rest = &text[at..];
+        for at in from..text.len() {
+            let rest = &text[at..];
+            if let [one, other, ..] = rest {
+                let (word, bit) = pair(*one, *other);
+                if self.pairs[word] & bit == 0 {
+                    continue;
+                }
+            }
+            for number in self.first[usize::from(rest[0])].clone() {
                 let form = self.form(number);
                 if form.len() > rest.len() && form.starts_with(rest) {
                     begun(number, rest.len());
@@ -105,6 +118,12 @@ impl Patterns {
             }
         }
     }
+}
+
+/// Where a pair's bit is.
+fn pair(one: u8, other: u8) -> (usize, u64) {
+    let number = u16::from_be_bytes([one, other]);
+    (usize::from(number / 64), 1 << (number % 64))
 }
 
 /// Where a form's anchor is.
@@ -120,7 +139,8 @@ impl Searcher {
         if let Some(searcher) = packed::Config::new().builder().extend(anchors.clone()).build() {
             return Self::Packed(searcher);
         }
-        match AhoCorasick::new(anchors) {
+        // Small, as the anchors are short, and twice as fast as the kind that would be chosen for so many.
+        match AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(anchors) {
             Ok(searcher) => Self::Automaton(searcher),
             // Its limits are 2^31 states and patterns; forms have less than 2^22 bytes.
             Err(error) => unreachable!("{error}"),

@@ -211,10 +211,13 @@ fn a_request_is_on_record_before_and_after_and_otherwise_not_forwarded() {
         assert_eq!(records[0], ("POST /v1/a%20b".to_owned(), Outcome::Allowed));
         assert_eq!(records[1], ("POST /v1/a%20b".to_owned(), expected));
         assert!(matches!(&records[2..], [(what, Outcome::Refused(_))] if what == "GET /v2"), "{records:?}");
+        let long = "/v1/".to_owned() + &"a".repeat(5000);
+        world.ask(format!("GET {long} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await;
+        assert_eq!(world.records()[3].0, format!("GET {}", &long[..1024]));
         world.unrecordable.store(true, std::sync::atomic::Ordering::Relaxed);
         let got = world.ask(GET).await;
         assert!(got.starts_with("HTTP/1.1 503 ") && got.contains("on record"), "{got}");
-        assert_eq!(world.seen().len(), 1);
+        assert_eq!(world.seen().len(), 2);
     });
 }
 
