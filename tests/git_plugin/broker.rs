@@ -126,7 +126,7 @@ impl Broker {
         self.pass(stdout, Tag::Output, &to);
         errors.join().unwrap();
         let code = child.wait().unwrap().code().unwrap_or(137) as u8;
-        let exited = Event::Exited { exit_code: code, signal: None, read: 0 };
+        let exited = Event::Exited { exit_code: code, signal: None, read: None };
         self.tell(&mut to.lock().unwrap(), &frames::control(Sender::Broker, &exited).unwrap());
     }
 
