@@ -21,8 +21,14 @@ pub(super) fn take(
     credentials: &[Credential],
     reader: &Reader<'_>,
 ) -> Option<Exec> {
+    let mut called = tool.to_string();
     let program = if file.has("program") {
-        file.take("program", |value| value.parse("a program", |text| reader.program(&value, text)))
+        file.take("program", |value| {
+            value.parse("a program", |text| {
+                called = text.rsplit('/').next().unwrap_or(text).to_owned();
+                reader.program(&value, text)
+            })
+        })
     } else {
         let found = reader.resolve(tool.as_str());
         found.map_err(|reason| file.error(format_args!("there is no program for this tool: {reason}"), NAME_ONE)).ok()
@@ -37,6 +43,7 @@ pub(super) fn take(
     refuse_unused(file, credentials, &used);
     Some(Exec {
         program: program?,
+        called,
         executes: if has_executes { Some(executes?) } else { None },
         project,
         pass,

@@ -22,7 +22,7 @@ pub(super) fn take(file: &mut Table<'_, '_>) -> Grammar {
         grammar.numbers = table.take("numbers", |value| value.boolean()).unwrap_or(false);
         let of_style = matches!(grammar.style, Style::Gnu | Style::Single);
         grammar.response_files = table.take("response_files", |value| value.boolean()).unwrap_or(of_style);
-        grammar.rules = rules(table, grammar.style);
+        grammar.rules = rules(table, &grammar);
     });
     let style = grammar.style;
     grammar.commands = file.take("commands", |value| {
@@ -32,16 +32,17 @@ pub(super) fn take(file: &mut Table<'_, '_>) -> Grammar {
         Some(commands)
     });
     file.take("command", |value| {
-        value.table()?.each(|name, value| grammar.of_commands.extend(of_command(name, value, style)));
+        value.table()?.each(|name, value| {
+            if grammar.of_commands.len() == COMMANDS_MAX {
+                let allowed = format_args!("at most {COMMANDS_MAX}; `*` stands for many");
+                value.error("too many commands have rules of their own", allowed);
+            } else {
+                let command = of_command(name, value, &grammar);
+                grammar.of_commands.extend(command);
+            }
+        });
         Some(())
     });
-    if grammar.of_commands.len() > COMMANDS_MAX {
-        file.error(
-            "too many commands have rules of their own",
-            format_args!("at most {COMMANDS_MAX}; `*` stands for many"),
-        );
-        grammar.of_commands.truncate(COMMANDS_MAX);
-    }
     // The more special ones first.
     grammar.of_commands.sort_by_key(|(command, _)| (command.is_several(), command.clone()));
     if !grammar.of_commands.is_empty() && grammar.commands.is_none() {
@@ -50,29 +51,22 @@ pub(super) fn take(file: &mut Table<'_, '_>) -> Grammar {
             "say which may be: [commands] with allowed = […]",
         );
     }
-    for (command, rules) in &grammar.of_commands {
-        if let Some(commands) = &mut grammar.commands {
-            commands.groups.extend(command.groups());
-        }
-        let known = grammar.rules.options.iter().chain(&rules.options);
-        unknown_names(file, known, rules, grammar.unlisted);
+    if let Some(commands) = &mut grammar.commands {
+        commands.groups.extend(grammar.of_commands.iter().flat_map(|(command, _)| command.groups()));
     }
-    unknown_names(file, grammar.rules.options.iter(), &grammar.rules, grammar.unlisted);
     grammar
 }
 
-/// A rule about an option that no list has is a rule about nothing, most likely misspelt.
-fn unknown_names<'a>(file: &Table<'_, '_>, known: impl Iterator<Item = &'a Opt>, rules: &Rules, unlisted: Unlisted) {
-    let known: BTreeSet<&String> = known.flat_map(|option| &option.names).collect();
-    let blocked = rules.blocked.iter().filter(|_| unlisted == Unlisted::Pass);
-    let blocked: BTreeSet<&String> = blocked.collect();
+/// A rule about an option that no list has is a rule about nothing, most likely misspelt. Where unlisted options pass,
+/// it may be about one of those.
+fn unknown_names(table: &Table<'_, '_>, inherited: &[Opt], rules: &Rules, unlisted: Unlisted) {
+    let known: BTreeSet<&String> = inherited.iter().chain(&rules.options).flat_map(|option| &option.names).collect();
     let values = rules.allowed_values.iter().map(|(name, _)| name);
     let values = values.chain(rules.blocked_values.iter().map(|(name, _)| name));
-    let values = values.filter(|_| unlisted == Unlisted::Refuse);
-    let named = rules.blocked.iter().chain(rules.allowed.iter().flatten()).chain(values);
-    for name in named.filter(|name| !known.contains(name) && !blocked.contains(name)) {
+    let of_listed = rules.blocked.iter().chain(values).filter(|_| unlisted == Unlisted::Refuse);
+    for name in of_listed.chain(rules.allowed.iter().flatten()).filter(|name| !known.contains(name)) {
         let message = format_args!("there is a rule about {name}, which no list of options has");
-        file.error(message, "write it into flags, values or optional, or take the rule out");
+        table.error(message, "write it into flags, values or optional, or take the rule out");
     }
 }
 
@@ -148,7 +142,7 @@ fn alias(name: &str, value: &Value<'_, '_>) -> Option<(Command, Command)> {
     Some((from, to))
 }
 
-fn of_command(name: &str, value: Value<'_, '_>, style: Style) -> Option<(Command, Rules)> {
+fn of_command(name: &str, value: Value<'_, '_>, grammar: &Grammar) -> Option<(Command, Rules)> {
     let command = match name.parse::<Command>() {
         Ok(command) => command,
         Err(reason) => {
@@ -157,12 +151,14 @@ fn of_command(name: &str, value: Value<'_, '_>, style: Style) -> Option<(Command
         }
     };
     let mut table = value.table()?;
-    let rules = rules(&mut table, style);
+    let rules = rules(&mut table, grammar);
     table.finish();
     Some((command, rules))
 }
 
-fn rules(table: &mut Table<'_, '_>, style: Style) -> Rules {
+/// The keys that `[options]` and each command's section share; a command has the options of all commands, too.
+fn rules(table: &mut Table<'_, '_>, grammar: &Grammar) -> Rules {
+    let style = grammar.style;
     let mut options = Vec::new();
     for (key, takes) in [("flags", Takes::Nothing), ("values", Takes::Value), ("optional", Takes::Perhaps)] {
         let list = table.take(key, |value| {
@@ -194,7 +190,7 @@ fn rules(table: &mut Table<'_, '_>, style: Style) -> Rules {
             item.parse("an option with a value", |text| pair(text, style))
         })
     });
-    Rules {
+    let rules = Rules {
         options,
         allowed: if has_allowed { Some(allowed.unwrap_or_default()) } else { None },
         blocked,
@@ -202,7 +198,9 @@ fn rules(table: &mut Table<'_, '_>, style: Style) -> Rules {
         blocked_values: blocked_values.unwrap_or_default(),
         allowed_operands: if has_operands { Some(allowed_operands.unwrap_or_default()) } else { None },
         blocked_operands: table.take("blocked_operands", patterns).unwrap_or_default(),
-    }
+    };
+    unknown_names(table, &grammar.rules.options, &rules, grammar.unlisted);
+    rules
 }
 
 fn named(value: Value<'_, '_>, style: Style) -> Option<BTreeSet<String>> {

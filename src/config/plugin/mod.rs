@@ -148,7 +148,7 @@ fn manifest(file: &mut Table<'_, '_>, tool: ToolName, reader: &Reader<'_>) -> Op
     let credentials = credentials::take(file, reader);
     let name = required(file, "kind", "write kind = \"exec\", \"git\" or \"http\"", |value| kind(&value, reader));
     let kind = match name {
-        Some("exec") => exec::take(file, &tool, &credentials, reader).map(Kind::Exec),
+        Some("exec") => exec::take(file, &tool, &credentials, reader).map(Box::new).map(Kind::Exec),
         Some("git") => git::take(file, &credentials, reader).map(Kind::Git),
         Some(_) => http::take(file, &credentials).map(Kind::Http),
         None => {

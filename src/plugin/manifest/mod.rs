@@ -52,7 +52,7 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// A program that is run.
-    Exec(Exec),
+    Exec(Box<Exec>),
     /// Remotes of git.
     Git(Git),
     /// One upstream over HTTP, with a header that the client has not.
@@ -65,6 +65,9 @@ pub struct Exec {
     /// The program: absolute, no symbolic link on the way, nobody's to change but root's (or the user's, in a
     /// manifest of the user's).
     pub program: PathBuf,
+    /// What it is called as, its `argv[0]`: the last component of its path before links were followed, which tells
+    /// programs with several names (busybox, rustup's proxies) which one they are.
+    pub called: String,
     /// Other programs of the host that it may execute, likewise: everything of the system, if `None`.
     pub executes: Option<BTreeSet<PathBuf>>,
     /// What it sees of the project.

@@ -1,5 +1,8 @@
+mod mutations;
+
 use super::*;
 use crate::plugin::manifest::grammar::decide;
+use crate::plugin::manifest::shipped::SHIPPED;
 use crate::plugin::manifest::{GitAccess, ProjectAccess};
 use miette::Diagnostic;
 use std::os::unix::fs::PermissionsExt;
@@ -184,6 +187,7 @@ fn programs_are_those_that_only_root_or_the_user_can_change() {
     std::os::unix::fs::symlink("tool", root.join("link")).unwrap();
     let Kind::Exec(exec) = host.admin("x", &program(&root.join("link"))).kind else { panic!() };
     assert_eq!(exec.program, root.join("tool"), "links are followed once");
+    assert_eq!(exec.called, "link");
     assert_eq!(exec.program_in(&root), Some(root.join("tool").as_path()));
     assert_eq!(exec.program_in(Path::new("/nowhere")), None);
 
@@ -304,4 +308,37 @@ fn a_manifest_has_the_name_of_its_tool() {
     for name in ["Tool", "", ".tool", "a b"] {
         assert!(host.read_as(Origin::Admin, name, EXEC).is_err(), "{name}");
     }
+}
+
+static HOST: std::sync::LazyLock<Host> = std::sync::LazyLock::new(Host::new);
+
+#[test]
+fn every_manifest_that_comes_with_rcc_is_good() {
+    for shipped in SHIPPED {
+        let text = shipped.text.replacen("program = \"env\"", "program = \"tool\"", 1);
+        // The program of an example's name is its own.
+        let loaded = HOST.read_as(Origin::Admin, shipped.tool, &text);
+        match loaded {
+            Ok(loaded) => assert!(loaded.warnings.is_empty() && !loaded.manifest.summary.is_empty()),
+            Err(error) => panic!("{}: {:?}", shipped.tool, miette::Report::new(error)),
+        }
+        let of_user = HOST.read_as(Origin::User, shipped.tool, &text);
+        assert_eq!(of_user.is_err(), shipped.has_credentials, "{}", shipped.tool);
+    }
+}
+
+#[test]
+fn gh_executes_git_and_no_shell_and_git_nothing_of_the_projects() {
+    let text = SHIPPED.iter().find(|shipped| shipped.tool == "gh").unwrap().text;
+    let Kind::Exec(exec) = HOST.admin("gh", text).kind else { panic!() };
+    assert_eq!(exec.executes.unwrap().len(), 1);
+    let count: usize = exec.set["GIT_CONFIG_COUNT"].parse().unwrap();
+    let keys: Vec<&String> = (0..count).map(|at| &exec.set[&format!("GIT_CONFIG_KEY_{at}")]).collect();
+    for at in 0..count {
+        assert!(exec.set.contains_key(&format!("GIT_CONFIG_VALUE_{at}")), "{at}");
+    }
+    for key in ["core.fsmonitor", "core.hooksPath", "diff.external", "credential.helper", "core.sshCommand"] {
+        assert!(keys.iter().any(|known| *known == key), "{key}");
+    }
+    assert_eq!(exec.set.keys().filter(|name| name.starts_with("GIT_CONFIG_KEY_")).count(), count);
 }
