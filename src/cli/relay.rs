@@ -57,6 +57,9 @@ pub enum RelayCommand {
     Install(InstallArguments),
     /// Take back what `rcc relay install` did
     Uninstall(UninstallArguments),
+    /// Hold the ends of a sandbox's pairs, as its launcher says
+    #[command(hide = true)]
+    Ends,
     /// Have the relay read its configuration again, as its unit does
     #[command(hide = true)]
     Reload(ReloadArguments),

@@ -11,7 +11,7 @@ use crate::policy::Policy;
 use crate::project::handover::{self, Guard, HandoverError};
 use crate::project::scan::{self, Scan, ScanError};
 use crate::project::{Project, home};
-use crate::relay::seat::Seat;
+use crate::relay::seat::{Direct, Seat};
 use crate::session;
 use crate::settings::{Environment, Settings};
 use crate::statement;
@@ -93,6 +93,7 @@ pub struct Prepared {
     session: String,
     network: Network,
     seat: Option<Seat>,
+    direct: Option<Direct>,
 }
 
 impl Prepared {
@@ -106,6 +107,7 @@ impl Prepared {
             network: network.map_or(Network::Offline, Network::Guarded),
             settings: loaded.settings,
             seat: None,
+            direct: None,
             facts,
             project,
             policy,
@@ -130,6 +132,15 @@ impl Prepared {
         self
     }
 
+    /// The same at the ends of its pairs, under the name that the session has there.
+    pub fn with_direct(mut self, direct: Option<Direct>) -> Self {
+        if let Some(direct) = &direct {
+            self.session = direct.session.to_string();
+        }
+        self.direct = direct;
+        self
+    }
+
     /// The guards that a run would have.
     pub fn guards(&self) -> Result<Vec<Guard>, PrepareError> {
         Ok(handover::plan(&self.project, &self.scan, &self.settings.writable)?)
@@ -144,7 +155,9 @@ impl Prepared {
     pub fn plan(&self, guards: &[Guard], home: &Path) -> Result<Plan, PrepareError> {
         let profile = self.policy.as_ref().and_then(|policy| policy.profile(&self.settings.profile));
         let statement = statement::document(profile.map(|(_, profile)| profile));
-        let own: Vec<Mount> = self.seat.iter().flat_map(Seat::mounts).chain(self.task.files.iter().cloned()).collect();
+        let direct = self.direct.iter().flat_map(|direct| direct.mounts(self.seat.as_ref()));
+        let own = self.seat.iter().flat_map(Seat::mounts).chain(direct);
+        let own: Vec<Mount> = own.chain(self.task.files.iter().cloned()).collect();
         let view = view::plan(ViewRequest {
             facts: &self.facts,
             host: &self.host,
@@ -174,6 +187,7 @@ impl Prepared {
             network: self.network.clone(),
             limits: self.settings.limits,
             relay: self.seat.as_ref().map(|seat| seat.socket.clone()),
+            pairs: self.direct.iter().flat_map(|direct| direct.pairs.clone()).collect(),
         })
     }
 }

@@ -9,6 +9,7 @@ use crate::facts::Facts;
 use crate::output;
 use crate::project::{Project, report};
 use crate::run::membership::{self, Joining};
+use crate::run::pairing;
 use crate::run::{self, Body, Ended, Prepared, Task};
 use crate::setup::agent;
 use crate::shown;
@@ -101,7 +102,7 @@ impl ClaudeArguments {
 }
 
 impl Options {
-    /// From what was typed to the end of the run. The task is told whether it runs at the relay.
+    /// From what was typed to the end of the run. The task is told whether it runs at the relay, or paired.
     fn launch(
         self,
         agent: bool,
@@ -120,9 +121,15 @@ impl Options {
         } else {
             membership::join(how, &facts, &project)?
         };
-        let task = task(&facts, &project, &loaded, member.is_some())?;
         let seat = member.as_ref().map(|member| member.seat.clone());
-        let prepared = Prepared::new(facts, project, loaded, task)?.with_seat(seat);
+        let pairing = if self.dry_run {
+            pairing::foresee(how, &facts, &project, &loaded, seat.as_ref())
+        } else {
+            pairing::join(how, &facts, &project, &loaded, seat.as_ref())
+        };
+        let direct = pairing.as_ref().map(|pairing| pairing.direct.clone());
+        let task = task(&facts, &project, &loaded, seat.is_some() || direct.is_some())?;
+        let prepared = Prepared::new(facts, project, loaded, task)?.with_seat(seat).with_direct(direct);
         if self.dry_run {
             let plan = prepared.plan(&prepared.guards()?, &prepared.home())?;
             output::print_json(&plan)?;

@@ -22,7 +22,12 @@ pub(super) fn of_shared(stream: &UnixStream, own: &Own) -> Result<Door, Refusal>
 
 /// A client inside of the session's sandbox: of its user, or of one of that user's subordinate uids. Network identities
 /// are among these, but what has one carries a sandbox's traffic and has nothing to say.
-pub(super) fn of_session(stream: &UnixStream, session: &SessionName, owner: u32, user: &str) -> Result<Door, Refusal> {
+pub(in crate::relay) fn of_session(
+    stream: &UnixStream,
+    session: &SessionName,
+    owner: u32,
+    user: &str,
+) -> Result<Door, Refusal> {
     let uid = uid(stream)?;
     if uid == owner || is_subordinate(uid, owner, user) {
         return Ok(Door::Session(session.clone()));

@@ -3,8 +3,8 @@
 mod cache;
 mod client;
 mod core;
-mod credentials;
-mod sockets;
+pub(super) mod credentials;
+pub(super) mod sockets;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -190,7 +190,8 @@ fn tells_its_peers(socket: &OwnedFd) -> bool {
         && socket_acceptconn(socket) == Ok(true)
 }
 
-fn listen(path: &Path, mode: u32) -> Result<UnixListener, SocketError> {
+/// Listens at this path, in the place of what a crash left there.
+pub(in crate::relay) fn listen(path: &Path, mode: u32) -> Result<UnixListener, SocketError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("replace", path)(error)),
         _ => {}
@@ -217,7 +218,7 @@ fn adopt(listener: StdListener, path: &Path) -> Result<UnixListener, SocketError
 }
 
 /// Makes a directory of the relay's, or corrects its mode. Another user's is refused.
-fn directory(path: &Path, mode: u32) -> Result<(), SocketError> {
+pub(in crate::relay) fn directory(path: &Path, mode: u32) -> Result<(), SocketError> {
     let made = DirBuilder::new().recursive(true).mode(mode).create(path);
     made.map_err(failed("create", path))?;
     let meta = std::fs::symlink_metadata(path).map_err(failed("look at", path))?;

@@ -13,6 +13,7 @@ mod state;
 use crate::cli::relay::{RelayArguments, RelayCommand, ScheduleCommand, SessionCommand};
 use crate::facts::Facts;
 use crate::relay::client::{self, Candidates, Client, ClientError};
+use crate::relay::pair;
 use crate::relay::place::Place;
 use miette::IntoDiagnostic;
 use std::process::ExitCode;
@@ -52,6 +53,10 @@ impl RelayArguments {
             RelayCommand::Audit(arguments) => audit::run(&ground, &arguments),
             RelayCommand::Install(arguments) => arguments.run(&Facts::gather().into_diagnostic()?, system),
             RelayCommand::Uninstall(arguments) => arguments.run(&Facts::gather().into_diagnostic()?, system),
+            RelayCommand::Ends => {
+                pair::run()?;
+                Ok(ExitCode::SUCCESS)
+            }
             RelayCommand::Reload(arguments) => arguments.run(),
         }
     }
