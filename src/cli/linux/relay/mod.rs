@@ -16,6 +16,7 @@ use crate::relay::client::{self, Candidates, Client, ClientError};
 use crate::relay::pair;
 use crate::relay::place::Place;
 use miette::IntoDiagnostic;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Which relay is meant.
@@ -73,6 +74,14 @@ impl Ground {
 
     fn connect(&self) -> Result<Client, ClientError> {
         Ok(self.candidates().connect()?.0)
+    }
+
+    /// Where the audits of the caller's pairs are. The system's relay has none: an end is a user's.
+    fn pairs(&self) -> PathBuf {
+        match self {
+            Self::Caller(facts) => client::own_place(facts).pairs(),
+            Self::System => Place::system().pairs(),
+        }
     }
 
     /// Where the relay is when its daemon is not asked. Who never had one of their own means the system's, if
