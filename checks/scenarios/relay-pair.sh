@@ -11,12 +11,11 @@ rcc() { as-user dev rcc "$@"; }
 start() { rcc relay start --detach >/run/start; }
 root_says() { cat >>/etc/rcc/config.toml; }
 
-sandbox a dev project
+sandbox alone dev project
 check "not paired, and without a relay, a sandbox is told at once what is missing" \
-    says 'no relay is running' 'rcc relay start. there' -- exits 125 inside a 'timeout 5 rcc relay send project:shop x'
-check "its tools say so, too" says 'no relay is running' -- inside a "mcp 'send_message={\"to\":\"project:shop\",\"text\":\"x\"}'"
-check "it has no directory of pairs" fails inside a 'ls /run/rcc/pairs'
-leave a
+    says 'no relay is running' 'rcc relay start. there' -- exits 125 inside alone 'timeout 5 rcc relay send project:shop x'
+check "it has no directory of pairs" fails inside alone 'ls /run/rcc/pairs'
+leave alone
 
 check "a user cannot pair" says 'relay.pair' 'not allowed in this file' "root's /etc/rcc/config.toml" -- \
     exits 125 as-user dev sh -c 'mkdir -p ~/x/rcc && printf "[[relay.pair]]\n" >~/x/rcc/config.toml && cd ~/project && XDG_CONFIG_HOME=~/x rcc run -- true'
@@ -90,32 +89,80 @@ check "the user's eyes alone" [ "$(stat -c '%a %U' $audits/1)" = "700 dev" ]
 
 # The relay comes, goes and comes again. Who was there before it goes on directly; who comes with it takes it.
 start
-leave a; leave b
-sandbox a dev project
-sandbox b dev shop
-a=$(session a) b=$(session b)
-check "with a relay it is the relay's" says 'sent to project:shop' -- inside a "rcc relay send project:shop 'by the relay'"
-check "and nothing goes past it" says 'the relay is running' -- exits 1 inside a "relay $pair '{\"type\":\"send\",\"to\":\"$b\",\"text\":\"past it\"}'"
+leave a
+leave b
+sandbox d dev project
+sandbox e dev shop
+a=$(session d) b=$(session e)
+check "with a relay it is the relay's" says 'sent to project:shop' -- inside d "rcc relay send project:shop 'by the relay'"
+check "and nothing goes past it" says 'the relay is running' -- exits 1 inside d "relay $pair '{\"type\":\"send\",\"to\":\"$b\",\"text\":\"past it\"}'"
 rcc relay stop
 gone() { ! rcc relay status; }
 check "it is stopped" within 10 gone
-check "the same two go on directly" says "sent directly to session:$a" -- inside b "rcc relay send $a 'past it'"
-check "it is read where it came" says '^> past it' -- inside a "mcp read_inbox"
+check "the same two go on directly" says "sent directly to session:$a" -- inside e "rcc relay send $a 'past it'"
+check "it is read where it came" says '^> past it' -- inside d "mcp read_inbox"
 start
-check "the relay is back: it is the relay's again" says "sent to session:$b" -- inside a "rcc relay send $b 'back'"
-check "what came before by it is there, too" says '^> by the relay' '^> back' -- inside b "mcp read_inbox"
+check "the relay is back: it is the relay's again" says "sent to session:$b" -- inside d "rcc relay send $b 'back'"
+check "what came before by it is there, too" says '^> by the relay' '^> back' -- inside e "mcp read_inbox"
 rcc relay stop
 check "it is stopped again" within 10 gone
 
-leave b
-check "who has left is told of at once, and nothing is kept" says 'is not there to be reached directly' -- fails inside a 'rcc relay send project:shop x'
+leave e
+check "who has left is told of at once, and nothing is kept" says 'is not there to be reached directly' -- fails inside d 'rcc relay send project:shop x'
 check "its socket is gone" [ ! -e $run/pairs/project-shop/2/sock ]
-kill -9 "${launchers[a]}"
-wait "${launchers[a]}" 2>/dev/null
+kill -9 "${launchers[d]}"
+wait "${launchers[d]}" 2>/dev/null
 nothing_left() { [[ ! -e $run/pairs/project-shop/1/sock && -z $(ls $run/direct) ]] || [[ $(ls $run/direct) == third-* ]]; }
 check "it goes with a launcher that was killed" within 20 nothing_left
-sandbox a dev project
-sandbox b dev shop
-check "those that come next are paired again" says 'sent directly' -- inside a 'rcc relay send project:shop x'
-leave a; leave b; leave c
-check "nothing is left" within 10 [ -z "$(ls $run/direct)" ]
+sandbox f dev project
+sandbox g dev shop
+check "those that come next are paired again" says 'sent directly' -- inside f 'rcc relay send project:shop x'
+leave f
+leave g
+leave c
+empty() { [[ -z $(ls $run/direct) ]]; }
+check "nothing is left" within 10 empty
+
+# Two users: each end is its user's, and nobody else's.
+for user in mate:4343 guest:4444; do
+    echo "${user%:*}:x:${user#*:}:${user#*:}:,,,:/home/${user%:*}:/bin/bash" >>/etc/passwd
+    echo "${user%:*}:x:${user#*:}:" >>/etc/group
+    install -d -m 0700 "/home/${user%:*}" "/home/${user%:*}/.config/rcc"
+    printf '[relay]\njoin = "always"\n' >"/home/${user%:*}/.config/rcc/config.toml"
+    cp -a /home/dev/project "/home/${user%:*}/"
+    chown -R "${user#*:}:${user#*:}" "/home/${user%:*}"
+done
+root_says <<'ROOT'
+
+[[relay.pair]]
+name = "us"
+one = { project = "/home/dev/project", user = "dev" }
+other = { project = "/home/mate/project", user = "mate" }
+ROOT
+/usr/local/bin/rcc firewall reload || broken "the service reads the configuration again" /run/service.log
+warned() { grep -q 'the pair us is two users., and there is no group rcc-agents' /run/service.log; }
+check "without their group two users have no place to meet, and root is told" within 10 warned
+sandbox h dev project --profile offline
+check "the sandbox starts without that pair, and says so" says 'without the pair us: .*sudo rcc init' -- cat /run/h.err
+leave h
+groupadd --system rcc-agents
+gpasswd --add dev rcc-agents >/dev/null
+gpasswd --add mate rcc-agents >/dev/null
+/usr/local/bin/rcc firewall reload
+made() { [[ $(stat -c '%a %U %G' /run/rcc/pairs/us/{1,2} | tr '\n' ' ') == "2750 dev rcc-agents 2750 mate rcc-agents " ]]; }
+check "with it the service makes each a directory" within 10 made
+sandbox i dev project --profile offline
+sandbox j mate project --profile offline
+check "they meet there" [ "$(stat -c '%a %U %G' /run/rcc/pairs/us/2/sock)" = "660 mate rcc-agents" ]
+check "a message goes from one user's to the other's" says 'sent directly to project:project' -- inside j 'rcc relay send project:project "from /home/mate"'
+check "with the sender whom the kernel names" says '"user": "mate", "uid": 4343' '"text": "from ~"' -- inside i "relay $pair '{\"type\":\"subscribe\"}' take"
+check "and back" says 'sent directly' -- inside i "rcc relay send $(session j) yes"
+check "neither can write where the other listens" fails as-user dev touch /run/rcc/pairs/us/2/x
+check "a third user does not get there" says 'Permission denied' -- exits 2 outside guest /run/rcc/pairs/us/1/sock '{"type":"register","internal_id":"project-1"}'
+gpasswd --add guest rcc-agents >/dev/null
+check "and in the group is not heard" says 'unauthenticated' -- exits 1 outside guest /run/rcc/pairs/us/1/sock '{"type":"register","internal_id":"project-1"}'
+sandbox k guest project --profile offline
+check "a third user's sandbox of a project called alike is not paired" fails inside k 'ls /run/rcc/pairs'
+leave i
+leave j
+leave k

@@ -1,20 +1,23 @@
 //! What passed at one end, chained like the relay's journal: for each pair a directory among the user's data.
 
 use super::super::event::Event;
+use super::super::hub::Now;
 use super::super::journal::{Journal, JournalError, Sizes};
 use super::super::name::{Moment, SessionName};
+use super::super::rate::Bucket;
 use super::super::wire::{Reason, Refusal};
 use std::path::Path;
 use std::time::Duration;
 
-/// Milliseconds between two entries about refusals: what comes meanwhile is counted.
-const REFUSALS_APART: u64 = 10_000;
+/// Entries a minute about refusals, in the long run and at once: what comes beyond is counted in the next one.
+const REFUSALS_RATE: u32 = 10;
 
 /// The journal of one end.
 pub(super) struct Audit {
     journal: Journal,
-    refused: u64,
-    told: Option<u64>,
+    entries: Bucket,
+    /// What was refused and is not on record.
+    refused: Option<Event>,
 }
 
 impl Audit {
@@ -33,7 +36,7 @@ impl Audit {
         if let Some(old) = old {
             journal.remove(&old)?;
         }
-        Ok(Self { journal, refused: 0, told: None })
+        Ok(Self { journal, entries: Bucket::new(REFUSALS_RATE, REFUSALS_RATE), refused: None })
     }
 
     /// Writes these, and returns when they are on the disk. What is not on record does not pass.
@@ -44,17 +47,25 @@ impl Audit {
         self.journal.write(true).map(drop).map_err(|error| storage(&error))
     }
 
-    /// Puts a refusal on record, some of them in one entry: a flood of them does not fill the disk.
-    pub(super) fn refused(&mut self, session: &SessionName, what: &str, why: &str, now: Moment) {
-        self.refused += 1;
-        if self.told.is_some_and(|told| now.0.saturating_sub(told) < REFUSALS_APART) {
-            return;
+    /// Puts a refusal on record, with what was refused since the last one: a flood of them does not fill the disk.
+    pub(super) fn refused(&mut self, session: &SessionName, what: &str, why: &str, now: Now) {
+        let before = match self.refused.take() {
+            Some(Event::Refused { count, .. }) => count,
+            _ => 0,
+        };
+        let (what, why, count) = (what.to_owned(), why.to_owned(), before + 1);
+        self.refused = Some(Event::Refused { session: session.clone(), what, why, count });
+        if self.entries.take(now.ticks).is_ok() {
+            self.flush(now.moment);
         }
-        let (what, why) = (what.to_owned(), why.to_owned());
-        let event = Event::Refused { session: session.clone(), what, why, count: self.refused };
-        // The next one counts it again where it fails.
-        if self.write(&[event], now).is_ok() {
-            (self.refused, self.told) = (0, Some(now.0));
+    }
+
+    /// Writes what was only counted.
+    pub(super) fn flush(&mut self, now: Moment) {
+        if let Some(event) = self.refused.take()
+            && self.write(std::slice::from_ref(&event), now).is_err()
+        {
+            self.refused = Some(event);
         }
     }
 }

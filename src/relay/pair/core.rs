@@ -73,6 +73,7 @@ impl Core {
             Event::Opened(Session { name, uid, user, project, root, home, proof: Proof::Socket, opened: now })
         };
         for audit in self.audits.borrow_mut().iter_mut() {
+            audit.flush(now);
             // Messages are refused where their own entries fail.
             let _ = audit.write(std::slice::from_ref(&event), now);
         }
@@ -226,7 +227,7 @@ impl Core {
     /// Puts on record that something did not pass; of no pair's is of the first one's.
     fn refused(&self, pair: Option<usize>, kind: Kind, refusal: Refusal) -> Refusal {
         if let Some(audit) = self.audits.borrow_mut().get_mut(pair.unwrap_or(0)) {
-            audit.refused(&self.plan.session, kind.word(), &refusal.error, Moment::now());
+            audit.refused(&self.plan.session, kind.word(), &refusal.error, self.now());
         }
         refusal
     }

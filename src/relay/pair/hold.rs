@@ -68,7 +68,10 @@ fn host(attempt: &'static str) -> impl Fn(io::Error) -> HoldError {
 enum NotHeld {
     #[error("another sandbox of this project has its end")]
     Taken,
-    #[error("{} is not there: `sudo rcc init` makes it", .0.display())]
+    #[error(
+        "{} is not there: `sudo rcc init` makes it, where there is a group rcc-agents (`sudo rcc relay install --system`)",
+        .0.display()
+    )]
     NotMade(std::path::PathBuf),
     #[error("{} must be a directory of yours that nobody else can write", .0.display())]
     Foreign(std::path::PathBuf),

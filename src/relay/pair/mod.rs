@@ -18,8 +18,10 @@ mod hold;
 mod link;
 mod plan;
 mod serve;
+mod shared;
 #[cfg(test)]
 mod tests;
 
 pub use hold::{Held, HoldError, LeftOut, run};
 pub use plan::{INSIDE, INSIDE_SOCKET, Limits, Paired, Plan, SHARED, own_end, shared_end};
+pub use shared::{SharedError, prepare};

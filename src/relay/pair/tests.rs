@@ -81,13 +81,17 @@ impl End {
     }
 
     fn entries(&self) -> Vec<Event> {
-        let directory = Directory::open(&self.plan.pairs[0].audit).unwrap();
-        let entry = |found: std::io::Result<Found>| match found.unwrap() {
-            Found::Entry(line) => line.entry.event,
-            Found::Fault(fault) => panic!("{fault}"),
-        };
-        Entries::new(&directory, 0).map(entry).collect()
+        entries(&self.plan.pairs[0].audit)
     }
+}
+
+fn entries(audit: &Path) -> Vec<Event> {
+    let directory = Directory::open(audit).unwrap();
+    let entry = |found: std::io::Result<Found>| match found.unwrap() {
+        Found::Entry(line) => line.entry.event,
+        Found::Fault(fault) => panic!("{fault}"),
+    };
+    Entries::new(&directory, 0).map(entry).collect()
 }
 
 impl Drop for End {
@@ -467,12 +471,12 @@ fn an_end_has_one_holder_and_the_next_one_takes_what_a_crash_left() {
 }
 
 #[test]
-fn what_passed_is_on_record_at_both_ends_and_a_flood_of_refusals_is_one_entry() {
+fn what_passed_is_on_record_at_both_ends_and_a_flood_of_refusals_is_a_few_entries() {
     let world = World::new();
     let [api, web] = world.both();
     let sent = api.send("project:web", "hello").unwrap();
     let _: Acked = web.client().ask(&Request::Ack(Ack { ids: vec![sent.id.clone()] })).unwrap();
-    for _ in 0..20 {
+    for _ in 0..50 {
         let _ = refusal(api.send("project:other", "x"));
     }
     let accepted = |event: &Event| matches!(event, Event::Accepted { message, .. } if message.id == sent.id);
@@ -481,11 +485,22 @@ fn what_passed_is_on_record_at_both_ends_and_a_flood_of_refusals_is_one_entry() 
     let told = |ids: &[MessageId]| ids == [sent.id.clone()];
     assert_eq!(of(&api, &|event| matches!(event, Event::Delivered { ids, .. } if told(ids))), 1);
     assert_eq!(of(&web, &|event| matches!(event, Event::Read { ids, .. } if told(ids))), 1);
-    assert_eq!(of(&api, &|event| matches!(event, Event::Refused { .. })), 1);
+    assert_eq!(of(&api, &|event| matches!(event, Event::Refused { .. })), 10);
     for end in [&api, &web] {
         let report = verify(&end.plan.pairs[0].audit, None).unwrap();
         assert!(report.faults.is_empty() && report.entries > 2, "{:?}", report.faults);
     }
+}
+
+#[test]
+fn refusals_that_were_only_counted_are_on_record_at_the_end() {
+    let world = World::new();
+    let api = End::start(world.plan(0));
+    (0..50).for_each(|_| drop(refusal(api.send("project:other", "x"))));
+    let audit = api.plan.pairs[0].audit.clone();
+    drop(api);
+    let refused = |event: Event| if let Event::Refused { count, .. } = event { count } else { 0 };
+    assert_eq!(entries(&audit).into_iter().map(refused).sum::<u64>(), 50);
 }
 
 #[test]
