@@ -58,6 +58,10 @@ pub struct Pairing {
 /// had is told, and the run does without.
 pub fn join(how: Joining, facts: &Facts, project: &Project, loaded: &Loaded, seat: Option<&Seat>) -> Option<Pairing> {
     let pairs = pairs_of(how, facts, project, loaded)?;
+    if facts.user.uid == 0 {
+        pairs.iter().for_each(|(pair, _)| left_out(&pair.name, "no process of root's listens to what an agent writes"));
+        return None;
+    }
     let taken = attempt(&pairs, facts, project, loaded, seat);
     taken.unwrap_or_else(|error| {
         let error = shown::text(&error.to_string());
@@ -233,5 +237,91 @@ impl Drop for Process {
         }
         // Left where it held nothing, or was killed.
         let _ = std::fs::remove_dir(&self.directory);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+    use crate::setup::agent::fixture;
+    use crate::view::What;
+
+    const PAIR: &str = "[[relay.pair]]\nname = \"api-web\"\none.project = \"ROOT/api\"\nother.project = \"ROOT/web\"\n";
+
+    /// A project in a directory of root's configuration.
+    struct Host {
+        _dir: tempfile::TempDir,
+        facts: Facts,
+        project: Project,
+        loaded: Loaded,
+    }
+
+    impl Host {
+        fn new(project: &str, admin: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let root = std::fs::canonicalize(dir.path()).unwrap();
+            for name in ["home", "api", "web", "other", "config", "data"] {
+                std::fs::create_dir_all(root.join(name)).unwrap();
+            }
+            let file = root.join("config/admin.toml");
+            std::fs::write(&file, admin.replace("ROOT", root.to_str().unwrap())).unwrap();
+            let mut facts = fixture::facts(&root.join("home"), &[]);
+            (facts.cwd, facts.config_dir, facts.data_dir) =
+                (root.join(project), root.join("config"), root.join("data"));
+            let project = Project::find(&facts).unwrap();
+            let owner = rustix::process::geteuid().as_raw();
+            let sources =
+                Sources { admin: file, admin_owner: owner, uid: owner, ..Sources::new(&facts, &project.root, None) };
+            let loaded = config::load(&sources).unwrap();
+            Self { _dir: dir, facts, project, loaded }
+        }
+
+        fn foreseen(&self, how: Joining) -> Option<Direct> {
+            foresee(how, &self.facts, &self.project, &self.loaded, None).map(|pairing| pairing.direct)
+        }
+    }
+
+    #[test]
+    fn a_paired_project_has_the_directory_of_its_own_socket_and_no_other() {
+        let host = Host::new("web", PAIR);
+        let direct = host.foreseen(Joining::IfRunning).unwrap();
+        assert!(direct.session.as_str().starts_with("web-") && direct.pairs[0].as_str() == "api-web");
+        let bound: Vec<_> = direct.mounts(None).into_iter().map(|mount| mount.what).collect();
+        assert!(
+            matches!(&bound[0], What::Bind { source, .. } if source.ends_with(format!("direct/{}", direct.session)))
+        );
+        assert_eq!(bound.len(), 2, "the other one is rcc's program");
+        assert!(!host.facts.data_dir.join("run").exists(), "nothing is made for what is only shown");
+    }
+
+    #[test]
+    fn who_is_not_paired_or_stays_away_has_none() {
+        assert!(Host::new("other", PAIR).foreseen(Joining::Required).is_none());
+        assert!(Host::new("web", PAIR).foreseen(Joining::No).is_none());
+        assert!(Host::new("web", "").foreseen(Joining::IfRunning).is_none());
+        let theirs = PAIR.replace("one.project", "one.user = \"somebody.else\"\none.project");
+        assert!(Host::new("web", &theirs).foreseen(Joining::IfRunning).is_none(), "another user's");
+    }
+
+    #[test]
+    fn one_users_ends_meet_in_the_users_directory_and_two_users_in_roots() {
+        let host = Host::new("web", PAIR);
+        let (run, audits) = (Path::new("/run/rcc/7"), Path::new("/data/pairs"));
+        let one = paired(&host.loaded.admin.pairs()[0], 1, &host.facts, (run, audits)).unwrap();
+        assert_eq!(
+            (one.own.as_path(), one.peer.as_path()),
+            (&*run.join("pairs/api-web/2"), &*run.join("pairs/api-web/1"))
+        );
+        assert_eq!((one.peer_project.as_str(), one.peer_uid), ("api", host.facts.user.uid));
+        assert_eq!(one.audit, audits.join("api-web/2"));
+
+        let mut pair = host.loaded.admin.pairs()[0].clone();
+        pair.ends[1].user = Some(host.facts.user.name.clone());
+        pair.ends[0].user = Some("root".into());
+        let two = paired(&pair, 1, &host.facts, (run, audits)).unwrap();
+        assert_eq!((two.own.to_str(), two.peer_uid), (Some("/run/rcc/pairs/api-web/2"), 0));
+        pair.ends[0].user = Some("nobody.by.this.name".into());
+        assert!(paired(&pair, 1, &host.facts, (run, audits)).is_none());
     }
 }

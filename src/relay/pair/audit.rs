@@ -3,7 +3,7 @@
 use super::super::event::Event;
 use super::super::hub::Now;
 use super::super::journal::{Journal, JournalError, Sizes};
-use super::super::name::{Moment, SessionName};
+use super::super::name::{MessageId, Moment, SessionName};
 use super::super::rate::Bucket;
 use super::super::wire::{Reason, Refusal};
 use std::path::Path;
@@ -18,6 +18,8 @@ pub(super) struct Audit {
     entries: Bucket,
     /// What was refused and is not on record.
     refused: Option<Event>,
+    /// What has passed and is not on record, and why not.
+    lost: Option<String>,
 }
 
 impl Audit {
@@ -36,7 +38,7 @@ impl Audit {
         if let Some(old) = old {
             journal.remove(&old)?;
         }
-        Ok(Self { journal, entries: Bucket::new(REFUSALS_RATE, REFUSALS_RATE), refused: None })
+        Ok(Self { journal, entries: Bucket::new(REFUSALS_RATE, REFUSALS_RATE), refused: None, lost: None })
     }
 
     /// Writes these, and returns when they are on the disk. What is not on record does not pass.
@@ -45,6 +47,22 @@ impl Audit {
         self.journal.begin(now);
         self.journal.stage(events).map_err(|error| Refusal::new(Reason::TooLarge, error.to_string()))?;
         self.journal.write(true).map(drop).map_err(|error| storage(&error))
+    }
+
+    /// Whether more may pass: not before what was lost is on record as that.
+    pub(super) fn ready(&mut self, now: Moment) -> Result<(), Refusal> {
+        if let Some(what) = &self.lost {
+            self.write(&[Event::Mended { what: what.clone() }], now)?;
+            self.lost = None;
+        }
+        Ok(())
+    }
+
+    /// Writes what has passed already.
+    pub(super) fn passed(&mut self, id: &MessageId, events: &[Event], now: Moment) {
+        if let Err(refusal) = self.write(events, now) {
+            self.lost = Some(format!("the message {id} went out, and that was {}", refusal.error));
+        }
     }
 
     /// Puts a refusal on record, with what was refused since the last one: a flood of them does not fill the disk.
@@ -67,5 +85,30 @@ impl Audit {
         {
             self.refused = Some(event);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn after_an_entry_was_lost_nothing_passes_until_that_is_on_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit");
+        let now = Moment::now();
+        let mut audit = Audit::open(&path, Duration::from_secs(86_400), now).unwrap();
+        audit.ready(now).unwrap();
+        // A disk without room, write(2): ENOSPC.
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let good = audit.journal.swap_file(full).unwrap();
+        let id = "m1".parse().unwrap();
+        audit.passed(&id, &[Event::Mended { what: "an entry".into() }], now);
+        assert_eq!(audit.ready(now).unwrap_err().reason, Reason::Storage);
+        let _full = audit.journal.swap_file(good).unwrap();
+        audit.ready(now).unwrap();
+        let text = std::fs::read_dir(&path).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        assert!(text.collect::<String>().contains("the message m1 went out, and that was not on record"));
     }
 }

@@ -3,7 +3,7 @@
 use super::super::client::connect;
 use super::super::event::{Event, Proof, Session};
 use super::super::hub::Now;
-use super::super::name::{Mailbox, Moment, SessionName};
+use super::super::name::{Address, Mailbox, MessageId, Moment, Recipient, SessionName};
 use super::super::wire::answer::{
     Acked, Connections, Listed, Location, Nothing, Presence, Schedules, Seen, Sessions, Subscribed,
 };
@@ -103,13 +103,13 @@ impl Core {
                 let send = self.ends.borrow().response(respond)?;
                 self.send(send).await
             }
-            Request::Inbox(inbox) => value::<Listed>(self.ends.borrow_mut().list(&inbox, Moment::now())),
+            Request::Inbox(inbox) => value::<Listed>(self.ends.borrow_mut().inbox.list(&inbox, Moment::now())),
             Request::Ack(ack) if ack.ids.len() > ACKS_MAX => {
                 let why = format!("at most {ACKS_MAX} messages are acknowledged at once");
                 Err(Refusal::new(Reason::TooLarge, why))
             }
             Request::Ack(ack) => value(self.ack(&ack.ids)),
-            Request::Subscribe(_) => value(Subscribed { waiting: self.ends.borrow().count() }),
+            Request::Subscribe(_) => value(Subscribed { waiting: self.ends.borrow().inbox.count() }),
             Request::Query(query) => self.query(query).await,
             other => {
                 let why = format!("'{}' takes the relay, which is not running", other.word());
@@ -129,15 +129,16 @@ impl Core {
         };
         let (pair, mut link) = self.reach(&draft.to, &draft.pairs).await?;
         let message = self.ends.borrow().outgoing(&draft, pair, &link.peer, Moment::now());
-        let mailbox = Mailbox::Session(link.peer.clone());
-        let accepted = Event::Accepted { message: message.clone(), mailboxes: vec![mailbox.clone()], next: None };
-        self.record(pair, &[accepted])?;
-        let passed = link.send(Send { to: message.to.clone(), ..draft.send.clone() }).await;
-        match passed {
+        self.audits.borrow_mut()[pair].ready(message.accepted)?;
+        match link.send(Send { to: message.to.clone(), ..draft.send.clone() }).await {
+            // On record only now: whose inbox is full would fill the disk here with what it refuses.
             Ok(()) => {
-                // It has arrived, whether that can be put on record or not.
-                let _ = self.record(pair, &[Event::Delivered { mailbox, ids: vec![message.id.clone()] }]);
-                value(self.ends.borrow_mut().went(draft, &message))
+                let mailbox = Mailbox::Session(link.peer);
+                let (id, mailboxes) = (message.id.clone(), vec![mailbox.clone()]);
+                let accepted = Event::Accepted { message: message.clone(), mailboxes, next: None };
+                let events = [accepted, Event::Delivered { mailbox, ids: vec![id.clone()] }];
+                self.audits.borrow_mut()[pair].passed(&id, &events, Moment::now());
+                value(self.ends.borrow_mut().went(*draft, &message))
             }
             Err(LinkError::Absent) => Err(absent(&draft.to.to_string())),
             Err(LinkError::Refused(refusal)) => Err(self.refused(Some(pair), kind, refusal)),
@@ -159,8 +160,7 @@ impl Core {
     }
 
     /// The one end that is meant and there.
-    async fn reach(&self, to: &super::super::name::Address, pairs: &[usize]) -> Result<(usize, Link), Refusal> {
-        use super::super::name::Recipient;
+    async fn reach(&self, to: &Address, pairs: &[usize]) -> Result<(usize, Link), Refusal> {
         let (mut found, mut refused) = (Vec::new(), None);
         for pair in pairs {
             match Link::open(&self.plan.pairs[*pair], &self.plan.session).await {
@@ -207,8 +207,8 @@ impl Core {
         value(sent)
     }
 
-    fn ack(&self, ids: &[super::super::name::MessageId]) -> Acked {
-        let read = self.ends.borrow_mut().read(ids);
+    fn ack(&self, ids: &[MessageId]) -> Acked {
+        let read = self.ends.borrow_mut().inbox.read(ids);
         let mailbox = Mailbox::Session(self.plan.session.clone());
         for pair in 0..self.plan.pairs.len() {
             let ids: Vec<_> = read.iter().filter(|(of, _)| *of == pair).map(|(_, id)| id.clone()).collect();
@@ -258,7 +258,7 @@ impl Core {
             state: Presence::Here,
             opened: now,
             heard: now,
-            waiting: if own { self.ends.borrow().count() } else { 0 },
+            waiting: if own { self.ends.borrow().inbox.count() } else { 0 },
             figures: None,
             own,
         };

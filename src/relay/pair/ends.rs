@@ -4,20 +4,16 @@ use super::super::hub::Now;
 use super::super::name::{Address, MessageId, Moment, Recipient, SessionName};
 use super::super::rate::Bucket;
 use super::super::text::{self, Roots};
-use super::super::wire::answer::{Ceilings, Letter, Listed, Registered, Sent};
-use super::super::wire::{Inbox, Kind, Message, Reason, Refusal, Respond, Send, Sender, VERSION};
+use super::super::wire::answer::{Ceilings, Registered, Sent};
+use super::super::wire::{Kind, Message, Reason, Refusal, Respond, Send, Sender, VERSION};
+use super::inbox::Inbox;
 use super::plan::Plan;
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::time::Duration;
 
-/// Messages that are known again by their id, sent and received.
-const REMEMBERED: usize = 1_000;
-/// Messages of one page of an inbox.
-const PAGE: usize = 100;
-/// Bytes of its texts, beyond the first message.
-const PAGE_BYTES: usize = 1 << 20;
+/// Messages that are known again by their id.
+pub(super) const REMEMBERED: usize = 1_000;
 /// No message has this number.
 const SEQ_END: u64 = i64::MAX as u64;
 
@@ -39,7 +35,7 @@ pub(super) struct Draft {
 #[derive(Debug)]
 pub(super) enum Drafted {
     /// It is to be passed on.
-    New(Draft),
+    New(Box<Draft>),
     /// It was, before.
     Known(Sent),
 }
@@ -47,7 +43,7 @@ pub(super) enum Drafted {
 /// A message that came in.
 #[derive(Debug)]
 pub(super) enum Received {
-    /// It is new: it counts when [`Ends::keep`] was told.
+    /// It is new: it counts when it was put on record.
     New(Box<Message>),
     /// It had come before.
     Known(Sent),
@@ -57,12 +53,6 @@ struct Outgone {
     own: String,
     digest: [u8; 32],
     sent: Sent,
-}
-
-struct Waiting {
-    order: u64,
-    pair: usize,
-    message: Rc<Message>,
 }
 
 struct Peer {
@@ -78,10 +68,8 @@ pub(super) struct Ends {
     seq: u64,
     outgone: VecDeque<Outgone>,
     peers: Vec<Peer>,
-    waiting: VecDeque<Waiting>,
-    bytes: u64,
-    order: u64,
-    received: VecDeque<(MessageId, SessionName, Sent)>,
+    /// What came in.
+    pub inbox: Inbox,
 }
 
 impl Ends {
@@ -92,10 +80,7 @@ impl Ends {
             seq: 0,
             outgone: VecDeque::new(),
             peers: plan.pairs.iter().map(|_| Peer { rate: bucket(), last: None }).collect(),
-            waiting: VecDeque::new(),
-            bytes: 0,
-            order: 0,
-            received: VecDeque::new(),
+            inbox: Inbox::new(plan.session.clone(), plan.limits),
             plan,
         }
     }
@@ -133,17 +118,16 @@ impl Ends {
         self.seq = seq;
         let id = Some(direct_id(&self.plan.session, &own));
         let send = Send { to: to.clone(), text, kind, id, reply_to, seq: Some(seq), expires_in };
-        Ok(Drafted::New(Draft { to, pairs, send, own, digest }))
+        Ok(Drafted::New(Box::new(Draft { to, pairs, send, own, digest })))
     }
 
     /// What answers a message goes to whoever sent it.
     pub(super) fn response(&self, respond: Respond) -> Result<Send, Refusal> {
         let reply_to = respond.reply_to.clone();
-        let sender = self.received.iter().find(|(id, ..)| *id == reply_to).map(|(_, sender, _)| sender.clone());
-        let sender = sender.ok_or_else(|| {
+        let sender = self.inbox.sender(&reply_to).ok_or_else(|| {
             Refusal::new(Reason::NotFound, format!("{} got no message {reply_to} directly", self.plan.session))
         })?;
-        let send = Send::new(Recipient::Session(sender).into(), Kind::Response, respond.text());
+        let send = Send::new(Recipient::Session(sender.clone()).into(), Kind::Response, respond.text());
         Ok(Send { reply_to: Some(reply_to), ..send })
     }
 
@@ -232,7 +216,7 @@ impl Ends {
         send: Send,
         now: Now,
     ) -> Result<Received, Refusal> {
-        self.expire(now.moment);
+        self.inbox.expire(now.moment);
         let paired = &self.plan.pairs[pair];
         if !paired.is_peer(from) || *from == self.plan.session {
             let why = format!("{from} is no session of the project {}", paired.peer_project);
@@ -251,7 +235,7 @@ impl Ends {
         };
         // Whatever the other end calls it, it is no other message's id: not the relay's, not another sender's.
         let id = self.arrived_id(pair, from, id);
-        if let Some((.., sent)) = self.received.iter().find(|(known, ..)| *known == id) {
+        if let Some(sent) = self.inbox.known(&id) {
             return Ok(Received::Known(Sent { duplicate: true, ..sent.clone() }));
         }
         let peer = &mut self.peers[pair];
@@ -263,7 +247,7 @@ impl Ends {
             return Err(Refusal::new(Reason::Replayed, why));
         }
         let text = self.cleaned(&send.text, &Roots::default())?;
-        self.check_room(text.len())?;
+        self.inbox.check_room(text.len())?;
         let expiry = send.expires_in.map_or(self.plan.limits.expiry, Duration::from_secs).min(self.plan.limits.expiry);
         let paired = &self.plan.pairs[pair];
         Ok(Received::New(Box::new(Message {
@@ -288,26 +272,8 @@ impl Ends {
 
     /// The message is on record: it waits to be read.
     pub(super) fn keep(&mut self, pair: usize, message: Message) -> Sent {
-        let Message { id, seq, accepted, .. } = &message;
-        let sent =
-            Sent { id: id.clone(), seq: *seq, accepted: *accepted, recipients: 1, duplicate: false, direct: true };
-        self.peers[pair].last = Some((message.from.session.clone(), *seq));
-        remember(&mut self.received, (id.clone(), message.from.session.clone(), sent.clone()));
-        self.bytes += message.text.len() as u64;
-        self.order += 1;
-        self.waiting.push_back(Waiting { order: self.order, pair, message: Rc::new(message) });
-        sent
-    }
-
-    fn check_room(&self, bytes: usize) -> Result<(), Refusal> {
-        let limits = &self.plan.limits;
-        let full = self.waiting.len() >= limits.waiting as usize
-            || self.bytes.saturating_add(bytes as u64) > limits.waiting_bytes;
-        if full {
-            let why = format!("{} messages wait for {}", self.waiting.len(), self.plan.session);
-            return Err(Refusal::new(Reason::Quota, format!("{why}: it takes more when it has read some")));
-        }
-        Ok(())
+        self.peers[pair].last = Some((message.from.session.clone(), message.seq));
+        self.inbox.keep(pair, message)
     }
 
     fn cleaned(&self, text: &str, roots: &Roots<'_>) -> Result<String, Refusal> {
@@ -321,58 +287,6 @@ impl Ends {
             Refusal::new(Reason::TooLarge, why)
         })
     }
-
-    /// Messages that wait, the oldest first.
-    pub(super) fn list(&mut self, inbox: &Inbox, now: Moment) -> Listed {
-        self.expire(now);
-        let limit = inbox.limit.map_or(PAGE, |limit| limit as usize).clamp(1, PAGE);
-        let after = inbox.after.as_ref().and_then(|id| self.waiting.iter().find(|it| it.message.id == *id));
-        let after = after.map_or(0, |waiting| waiting.order);
-        let (mut messages, mut bytes) = (Vec::new(), 0);
-        for waiting in self.waiting.iter().filter(|waiting| waiting.order > after) {
-            bytes += waiting.message.text.len();
-            if messages.len() == limit || (!messages.is_empty() && bytes > PAGE_BYTES) {
-                return Listed { messages, more: true };
-            }
-            messages.push(Letter { message: (*waiting.message).clone(), delivered: None, read: None });
-        }
-        Listed { messages, more: false }
-    }
-
-    /// The first that came after this one.
-    pub(super) fn next(&self, order: u64) -> Option<(u64, Rc<Message>)> {
-        let next = self.waiting.iter().find(|waiting| waiting.order > order)?;
-        Some((next.order, next.message.clone()))
-    }
-
-    /// How many wait.
-    pub(super) fn count(&self) -> u32 {
-        self.waiting.len() as u32
-    }
-
-    /// These were read; those of them that had waited, with their pairs.
-    pub(super) fn read(&mut self, ids: &[MessageId]) -> Vec<(usize, MessageId)> {
-        self.take(|waiting| ids.contains(&waiting.message.id))
-    }
-
-    /// Drops what waited for too long.
-    fn expire(&mut self, now: Moment) {
-        self.take(|waiting| waiting.message.expires <= now);
-    }
-
-    fn take(&mut self, is_meant: impl Fn(&Waiting) -> bool) -> Vec<(usize, MessageId)> {
-        let mut taken = Vec::new();
-        let bytes = &mut self.bytes;
-        self.waiting.retain(|waiting| {
-            let meant = is_meant(waiting);
-            if meant {
-                *bytes -= waiting.message.text.len() as u64;
-                taken.push((waiting.pair, waiting.message.id.clone()));
-            }
-            !meant
-        });
-        taken
-    }
 }
 
 fn meter(rate: &mut Bucket, session: &SessionName, per_minute: u32, now: Now) -> Result<(), Refusal> {
@@ -383,7 +297,8 @@ fn meter(rate: &mut Bucket, session: &SessionName, per_minute: u32, now: Now) ->
     })
 }
 
-fn remember<T>(list: &mut VecDeque<T>, one: T) {
+/// Adds one, and forgets the oldest of too many.
+pub(super) fn remember<T>(list: &mut VecDeque<T>, one: T) {
     if list.len() >= REMEMBERED {
         list.pop_front();
     }

@@ -42,6 +42,10 @@ pub struct LeftOut {
 /// Why the process ended before it began.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum HoldError {
+    /// It would run as root.
+    #[error("no process of root's listens to what an agent writes")]
+    #[diagnostic(help("root's agents use the system's relay: `rcc relay install --system`"))]
+    Root,
     /// It was not started by a launcher.
     #[error("no launcher says what pairs to hold: {0}")]
     #[diagnostic(help("`rcc run` and `rcc claude` start this by themselves"))]
@@ -95,6 +99,9 @@ struct End {
 /// # Errors
 /// Why there is nothing to hold.
 pub fn run() -> Result<(), HoldError> {
+    if rustix::process::geteuid().is_root() {
+        return Err(HoldError::Root);
+    }
     // What a terminal sends to the foreground is the launcher's to act on.
     let _ = rustix::process::setsid();
     std::env::set_current_dir("/").map_err(host("leave the current directory"))?;

@@ -11,10 +11,13 @@
 //! user's. What is sent is on its way to a process, not to a disk: it is acknowledged when the other end has taken it,
 //! and lost if that ends before it was read.
 
+#[cfg(test)]
+mod attack;
 mod audit;
 mod core;
 mod ends;
 mod hold;
+mod inbox;
 mod link;
 mod plan;
 mod serve;

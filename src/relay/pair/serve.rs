@@ -196,7 +196,7 @@ impl Client {
     /// Gives a client that asked for it what came.
     async fn push(&mut self, gate: &Gate) -> io::Result<()> {
         while self.subscribed {
-            let next = gate.core.ends.borrow().next(self.seen);
+            let next = gate.core.ends.borrow().inbox.next(self.seen);
             let Some((order, message)) = next else { break };
             self.write(&Reply::Message((*message).clone()).line()).await?;
             self.seen = order;
