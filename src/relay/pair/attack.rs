@@ -63,6 +63,8 @@ fn the_other_end_is_believed_what_can_be_checked_and_nothing_else() {
     assert_eq!(message.text, "\\u{1b}]52;c;x\\u{7} [HOME]/x");
     assert_ne!(message.id.as_str(), "m1");
     assert_eq!(said("api-9999", json!({"id": "m2"})), "replayed", "a number is used once");
+    let refused = |event: &Event| matches!(event, Event::Refused { session, .. } if session.as_str() == "other-1a2b");
+    assert!(web.entries().iter().any(refused), "on record as whoever it was");
     drop(api);
 }
 

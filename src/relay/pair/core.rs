@@ -125,7 +125,7 @@ impl Core {
         let draft = match self.ends.borrow_mut().draft(send, self.now()) {
             Ok(Drafted::New(draft)) => draft,
             Ok(Drafted::Known(sent)) => return value(sent),
-            Err(refusal) => return Err(self.refused(None, kind, refusal)),
+            Err(refusal) => return Err(self.refused(0, &self.plan.session, kind, refusal)),
         };
         let (pair, mut link) = self.reach(&draft.to, &draft.pairs).await?;
         let message = self.ends.borrow().outgoing(&draft, pair, &link.peer, Moment::now());
@@ -141,7 +141,12 @@ impl Core {
                 value(self.ends.borrow_mut().went(*draft, &message))
             }
             Err(LinkError::Absent) => Err(absent(&draft.to.to_string())),
-            Err(LinkError::Refused(refusal)) => Err(self.refused(Some(pair), kind, refusal)),
+            Err(LinkError::Refused(refusal)) => {
+                // Where nothing was answered it may have arrived: then it is on record there.
+                let error = format!("{}: {}", message.id, refusal.error);
+                self.refused(pair, &self.plan.session, kind, Refusal { error, ..refusal.clone() });
+                Err(refusal)
+            }
         }
     }
 
@@ -188,7 +193,7 @@ impl Core {
             Request::Send(send) => {
                 let kind = send.kind;
                 let received = self.receive(pair, from, send);
-                received.map_err(|refusal| self.refused(Some(pair), kind, refusal))
+                received.map_err(|refusal| self.refused(pair, from, kind, refusal))
             }
             _ => Err(Refusal::new(Reason::NotAllowed, "between ends there is `register` and `send`")),
         }
@@ -224,11 +229,9 @@ impl Core {
         self.audits.borrow_mut()[pair].write(events, Moment::now())
     }
 
-    /// Puts on record that something did not pass; of no pair's is of the first one's.
-    fn refused(&self, pair: Option<usize>, kind: Kind, refusal: Refusal) -> Refusal {
-        if let Some(audit) = self.audits.borrow_mut().get_mut(pair.unwrap_or(0)) {
-            audit.refused(&self.plan.session, kind.word(), &refusal.error, self.now());
-        }
+    /// Puts on record that something did not pass. Of no pair's is of the first one's.
+    fn refused(&self, pair: usize, session: &SessionName, kind: Kind, refusal: Refusal) -> Refusal {
+        self.audits.borrow_mut()[pair].refused(session, kind.word(), &refusal.error, self.now());
         refusal
     }
 

@@ -50,9 +50,6 @@ pub enum HoldError {
     #[error("no launcher says what pairs to hold: {0}")]
     #[diagnostic(help("`rcc run` and `rcc claude` start this by themselves"))]
     Plan(String),
-    /// The sandbox's own socket.
-    #[error(transparent)]
-    Socket(#[from] SocketError),
     /// The process.
     #[error("cannot {attempt}: {source}")]
     Host {
@@ -110,7 +107,7 @@ pub fn run() -> Result<(), HoldError> {
     let plan: Plan = serde_json::from_str(&line).map_err(|error| HoldError::Plan(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(host("start the loop"))?;
     LocalSet::new().block_on(&runtime, async {
-        let (held, core) = hold(plan).await?;
+        let (held, core) = hold(plan);
         let told = serde_json::to_vec(&held).map_err(|error| HoldError::Plan(error.to_string()))?;
         let mut out = io::stdout().lock();
         out.write_all(&[&told[..], b"\n"].concat()).and_then(|()| out.flush()).map_err(host("answer the launcher"))?;
@@ -127,8 +124,8 @@ pub fn run() -> Result<(), HoldError> {
     })
 }
 
-/// Takes what can be had of the plan, and listens. Without any end there is nothing to serve.
-pub(super) async fn hold(mut plan: Plan) -> Result<(Held, Option<Rc<Core>>), HoldError> {
+/// Takes what can be had of the plan, and listens, in a loop's context. Without any end there is nothing to serve.
+pub(super) fn hold(mut plan: Plan) -> (Held, Option<Rc<Core>>) {
     let mut held = Held::default();
     let (mut ends, mut pairs) = (Vec::new(), Vec::new());
     for pair in std::mem::take(&mut plan.pairs) {
@@ -142,10 +139,17 @@ pub(super) async fn hold(mut plan: Plan) -> Result<(Held, Option<Rc<Core>>), Hol
         }
     }
     if ends.is_empty() {
-        return Ok((held, None));
+        return (held, None);
     }
     plan.pairs = pairs;
-    let inside = sockets::listen(&plan.directory.join(SOCKET), 0o600)?;
+    let inside = match sockets::listen(&plan.directory.join(SOCKET), 0o600) {
+        Ok(inside) => inside,
+        Err(error) => {
+            let without = held.pairs.drain(..).map(|pair| LeftOut { pair, why: error.to_string() });
+            held.left_out.extend(without);
+            return (held, None);
+        }
+    };
     let (listeners, audits): (Vec<_>, Vec<_>) =
         ends.into_iter().map(|End { listener, audit, lock }| ((listener, lock), audit)).unzip();
     let core = Rc::new(Core::new(plan, audits));
@@ -158,7 +162,7 @@ pub(super) async fn hold(mut plan: Plan) -> Result<(Held, Option<Rc<Core>>), Hol
             gate.accept(listener).await;
         });
     }
-    Ok((held, Some(core)))
+    (held, Some(core))
 }
 
 fn take(plan: &Plan, pair: &Paired) -> Result<End, NotHeld> {

@@ -40,7 +40,7 @@ impl End {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             LocalSet::new().block_on(&runtime, async {
-                let (held, core) = hold::hold(theirs).await.unwrap();
+                let (held, core) = hold::hold(theirs);
                 tell.send(held).unwrap();
                 let _ = stopped.await;
                 if let Some(core) = core {
