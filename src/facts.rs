@@ -26,6 +26,12 @@ pub fn login_name(uid: u32) -> Option<String> {
     host::account(uid).map(|account| account.name)
 }
 
+/// The uid of the user with this login name, where the host knows one.
+#[cfg(target_os = "linux")]
+pub fn uid_of(login_name: &str) -> Option<u32> {
+    host::uid(login_name)
+}
+
 /// The calling user and process, as plain data.
 #[derive(Clone, Debug)]
 pub struct Facts {

@@ -2,6 +2,7 @@
 
 use crate::network::routes::Routes;
 use crate::policy::{Policy, Profile, ProfileName, Target, ranges};
+use crate::relay::name::PairName;
 use crate::settings::Limits;
 use crate::view::View;
 use ipnet::IpNet;
@@ -41,6 +42,9 @@ pub struct Plan {
     /// The socket of the relay that it joins, under the session's name.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::shown::maybe_lossy")]
     pub relay: Option<PathBuf>,
+    /// The pairs by which it reaches other sandboxes directly while the relay is down.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<PairName>,
 }
 
 /// The network of a run.

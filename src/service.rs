@@ -1,5 +1,5 @@
 //! The service `rcc-firewall`: the rules, the resolver of the sandboxes, and the record of what
-//! was denied, each on a thread of its own.
+//! was denied, each on a thread of its own; and the places where two users' pairs meet.
 //!
 //! ```text
 //! host, /etc/rcc ─ watch ─ rules in force ─┬─ resolver ─ grants ─ the rules' sets
@@ -10,7 +10,7 @@
 mod heap;
 mod versions;
 
-use crate::config::ADMIN_FILE;
+use crate::config::{self, ADMIN_FILE};
 use crate::denials::{Asked, NameDenied, NameReason, Recorder};
 use crate::enforcement::{self, EnforcementError};
 use crate::firewall::grants::{GrantError, Grants};
@@ -18,6 +18,7 @@ use crate::firewall::leases::{LeaseError, Leases};
 use crate::firewall::{self, Companion, InForce, WatchError};
 use crate::permit::audit::Log;
 use crate::policy::{Policy, Surroundings};
+use crate::relay::pair;
 use crate::resolver::bell::Bell;
 use crate::resolver::{Config, Denied, NameDenial, Resolver, ResolverError, Rules, hosts};
 use crate::session::RUN;
@@ -57,10 +58,15 @@ pub fn run() -> Result<(), WatchError> {
 
 /// A log has one line for it, and no room for every mistake in the file.
 fn load() -> Result<Policy, Box<dyn std::error::Error + Send + Sync>> {
-    enforcement::current().map_err(|error| match error {
+    let policy = enforcement::current().map_err(|error| match error {
         EnforcementError::Config(error) => format!("{error}; `rcc config check {ADMIN_FILE}` shows it").into(),
-        error => error.into(),
-    })
+        error => Box::<dyn std::error::Error + Send + Sync>::from(error),
+    })?;
+    // The rules hold without them.
+    for error in config::load_admin(Path::new(ADMIN_FILE), 0).iter().flat_map(|admin| pair::prepare(admin.pairs())) {
+        tracing::warn!("{error}");
+    }
+    Ok(policy)
 }
 
 type Shared = Arc<Mutex<Option<Resolver>>>;

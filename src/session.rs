@@ -74,16 +74,23 @@ pub const RUN: &str = "/run/rcc";
 /// The user's directory for locks and sessions: the one that root prepared; without the firewall
 /// (offline runs) the login session's, or one among rcc's data.
 pub fn runtime_dir(uid: u32, xdg_runtime_dir: Option<&Path>, data_dir: &Path) -> Result<PathBuf, SessionError> {
+    let dir = runtime_path(uid, xdg_runtime_dir, data_dir);
+    if !dir.starts_with(RUN) {
+        make_dir(&dir)?;
+    }
+    owned(dir, uid)
+}
+
+/// Where that directory is, or would be.
+pub fn runtime_path(uid: u32, xdg_runtime_dir: Option<&Path>, data_dir: &Path) -> PathBuf {
     let prepared = Path::new(RUN).join(uid.to_string());
     if prepared.is_dir() {
-        return owned(prepared, uid);
+        return prepared;
     }
-    let own = match xdg_runtime_dir.filter(|dir| dir.is_absolute()) {
+    match xdg_runtime_dir.filter(|dir| dir.is_absolute()) {
         Some(dir) => dir.join("rcc"),
         None => data_dir.join("run"),
-    };
-    make_dir(&own)?;
-    owned(own, uid)
+    }
 }
 
 fn owned(dir: PathBuf, uid: u32) -> Result<PathBuf, SessionError> {

@@ -2,7 +2,7 @@
 
 use super::relay_setup::{InstallArguments, ReloadArguments, UninstallArguments};
 use super::when;
-use crate::relay::name::{MessageId, Moment, ScheduleId, SessionName};
+use crate::relay::name::{MessageId, Moment, PairName, ScheduleId, SessionName};
 use crate::relay::wire::Kind;
 use crate::timespan;
 use clap::{Args, Subcommand, ValueEnum};
@@ -57,6 +57,9 @@ pub enum RelayCommand {
     Install(InstallArguments),
     /// Take back what `rcc relay install` did
     Uninstall(UninstallArguments),
+    /// Hold the ends of a sandbox's pairs, as its launcher says
+    #[command(hide = true)]
+    Ends,
     /// Have the relay read its configuration again, as its unit does
     #[command(hide = true)]
     Reload(ReloadArguments),
@@ -204,6 +207,9 @@ pub struct AuditArguments {
     /// Go on and show what happens from now on
     #[arg(long)]
     pub(super) follow: bool,
+    /// What passed at your ends of this pair while the relay was down
+    #[arg(long, value_name = "PAIR", conflicts_with = "follow")]
+    pub(super) pair: Option<PairName>,
     /// Only what this session did, or what was done to it
     #[arg(long, value_name = "SESSION")]
     pub(super) session: Option<SessionName>,

@@ -10,6 +10,8 @@ use super::show::{Entry, Origin};
 use super::values::{LimitsSection, login_name};
 use crate::policy::identity::UserRange;
 use crate::policy::{Exception, InterfacePattern, Listed, Policy, Profile, ProfileName, Reach, Target};
+use crate::relay;
+use crate::relay::policy::Pair;
 use crate::settings::Limits;
 use ipnet::IpNet;
 use serde::Serialize;
@@ -110,6 +112,16 @@ impl Admin {
     /// The profile of that name. `offline` is none: it needs no rules.
     pub fn profile(&self, name: &ProfileName) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.name == *name)
+    }
+
+    /// The pairs of sandboxes that reach each other directly while the relay is down.
+    pub fn pairs(&self) -> &[Pair] {
+        &self.relay.pairs
+    }
+
+    /// What the system's relay does.
+    pub fn relay_policy(&self) -> &relay::policy::Policy {
+        &self.relay.policy
     }
 
     /// What can be chosen, for messages.

@@ -7,6 +7,18 @@ pub(super) fn account(uid: u32) -> Option<Account> {
     find(&std::fs::read_to_string("/etc/passwd").ok()?, uid)
 }
 
+/// The uid of the user with this login name in `/etc/passwd`.
+pub(super) fn uid(name: &str) -> Option<u32> {
+    uid_in(&std::fs::read_to_string("/etc/passwd").ok()?, name)
+}
+
+fn uid_in(passwd: &str, name: &str) -> Option<u32> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+    })
+}
+
 /// passwd(5): `name:password:UID:GID:GECOS:directory:shell`.
 fn find(passwd: &str, uid: u32) -> Option<Account> {
     passwd.lines().find_map(|line| {
@@ -37,6 +49,7 @@ mod tests {
     #[test]
     fn passwd_entries_are_found_by_uid() {
         let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nalice:x:1000:1000:,,,:/home/alice:/bin/bash\n";
+        assert_eq!((uid_in(passwd, "alice"), uid_in(passwd, "broken"), uid_in(passwd, "al")), (Some(1000), None, None));
         assert_eq!(find(passwd, 1000).unwrap().home, Path::new("/home/alice"));
         assert!(find(passwd, 1001).is_none());
     }

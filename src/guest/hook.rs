@@ -4,12 +4,11 @@ use super::Delivery;
 use super::bridge;
 use super::inbox::Inbox;
 use super::ledger::{DIRECTORY, Ledger, Turn};
-use super::post::{self, Pause, Post};
+use super::post::{self, Pause, Post, Sockets};
 use super::present;
 use crate::output;
-use crate::relay::client::ClientError;
+use crate::relay::client::{Client, ClientError};
 use crate::relay::name::MessageId;
-use crate::relay::place::INSIDE_SOCKET;
 use crate::relay::wire::answer::{Nothing, Subscribed};
 use crate::relay::wire::{Associate, Request, Subscribe};
 use serde::Deserialize;
@@ -49,7 +48,7 @@ pub fn run(delivery: Delivery, wait: bool) -> ExitCode {
     let input: Input = serde_json::from_slice(&said).unwrap_or_default();
     let Ok(ledger) = Ledger::open(Path::new(DIRECTORY)) else { return ExitCode::SUCCESS };
     let by_socket = delivery == Delivery::Socket && bridge::messaging_socket().is_some();
-    let mut inbox = Inbox { post: Post::new(Path::new(INSIDE_SOCKET), PATIENCE), ledger };
+    let mut inbox = Inbox { post: Post::new(&Sockets::inside(), PATIENCE), ledger };
     if wait {
         return if by_socket || !is_interactive() { ExitCode::SUCCESS } else { wake(&mut inbox) };
     }
@@ -143,10 +142,25 @@ struct Found {
 
 /// The next messages, until the session ends.
 fn listen(inbox: &mut Inbox, session: &Session) -> Result<Option<Found>, ClientError> {
-    let mut client = post::connect(Path::new(INSIDE_SOCKET))?;
-    client.ask::<Subscribed>(&Request::Subscribe(Subscribe {}))?;
+    let sockets = Sockets::inside();
+    let mut clients: Vec<(&Path, Client)> = Vec::new();
     while session.lives() {
-        if client.next(Some(LOOK))?.is_none() {
+        // The relay may have come back, or what is paired may be all there is.
+        let mut away = None;
+        for path in sockets.all().filter(|path| clients.iter().all(|(known, _)| known != path)).collect::<Vec<_>>() {
+            match subscribe(path) {
+                Ok(client) => clients.push((path, client)),
+                Err(error) => away = away.or(Some(error)),
+            }
+        }
+        if let Some(error) = away.filter(|_| clients.is_empty()) {
+            return Err(error);
+        }
+        let (look, mut came) = (LOOK / clients.len() as u32, false);
+        for (_, client) in &mut clients {
+            came |= client.next(Some(look))?.is_some();
+        }
+        if !came {
             continue;
         }
         // Whoever has the turn may be handing it over.
@@ -156,6 +170,12 @@ fn listen(inbox: &mut Inbox, session: &Session) -> Result<Option<Found>, ClientE
         }
     }
     Ok(None)
+}
+
+fn subscribe(path: &Path) -> Result<Client, ClientError> {
+    let mut client = post::connect(path)?;
+    client.ask::<Subscribed>(&Request::Subscribe(Subscribe {}))?;
+    Ok(client)
 }
 
 /// The Claude Code that the hook is of.

@@ -31,7 +31,7 @@ pub struct Found {
 /// The session's messages that wait.
 #[derive(Debug)]
 pub struct Inbox {
-    /// The relay.
+    /// Where they are asked for.
     pub post: Post,
     /// What was handed over.
     pub ledger: Ledger,
@@ -92,24 +92,12 @@ impl Inbox {
     }
 
     /// Goes through them, the oldest first, until `goes_on` says no or so many were looked at; whether any are left.
+    /// What came directly is first: the relay was away then.
     fn each(&mut self, all: bool, most: usize, mut goes_on: impl FnMut(Letter) -> bool) -> Result<bool, ClientError> {
-        let (mut after, mut looked_at) = (None, 0);
-        loop {
-            let ask = Ask { limit: Some(PAGE), after, all };
-            let Listed { messages, more } = self.post.ask(&Request::Inbox(ask))?;
-            looked_at += messages.len();
-            after = messages.last().map(|letter| letter.message.id.clone());
-            for letter in messages {
-                if !goes_on(letter) {
-                    return Ok(true);
-                }
-            }
-            if !more || after.is_none() || looked_at >= most {
-                return Ok(more);
-            }
-        }
+        let post = &mut self.post;
+        let left = pages(|ask| Ok(post.ask_direct(ask)), all, most, &mut goes_on)?;
+        Ok(left || pages(|ask| post.ask_relay(ask), all, most, &mut goes_on)?)
     }
-
     /// Says that the agent has these. Where the relay cannot be told now, it is told the next time.
     pub fn hand_over(&mut self, ids: &[MessageId]) {
         ids.iter().for_each(|id| self.ledger.note(id));
@@ -122,8 +110,14 @@ impl Inbox {
             return;
         }
         let ack = Request::Ack(Ack { ids: ids.to_vec() });
-        match self.post.ask::<Acked>(&ack) {
-            Ok(_) => ids.iter().for_each(|id| self.ledger.forget(id)),
+        let direct: Option<Acked> = self.post.ask_direct(&ack);
+        if direct.is_some_and(|direct| direct.acked as usize == ids.len()) {
+            return ids.iter().for_each(|id| self.ledger.forget(id));
+        }
+        match self.post.ask_relay::<Acked>(&ack) {
+            Ok(Some(_)) => ids.iter().for_each(|id| self.ledger.forget(id)),
+            // Some are the relay's to know of.
+            Ok(None) => {}
             Err(error) => tracing::debug!("cannot acknowledge: {error}"),
         }
     }
@@ -160,6 +154,30 @@ impl Inbox {
         })?;
         self.acknowledge(&known);
         Ok((!parts.is_empty()).then(|| (parts.join("\n\n"), handed)))
+    }
+}
+
+/// [`Inbox::each`] by one way, which is none where nobody answers.
+fn pages(
+    mut ask: impl FnMut(&Request) -> Result<Option<Listed>, ClientError>,
+    all: bool,
+    most: usize,
+    goes_on: &mut impl FnMut(Letter) -> bool,
+) -> Result<bool, ClientError> {
+    let (mut after, mut looked_at) = (None, 0);
+    loop {
+        let page = ask(&Request::Inbox(Ask { limit: Some(PAGE), after, all }))?;
+        let Some(Listed { messages, more }) = page else { return Ok(false) };
+        looked_at += messages.len();
+        after = messages.last().map(|letter| letter.message.id.clone());
+        for letter in messages {
+            if !goes_on(letter) {
+                return Ok(true);
+            }
+        }
+        if !more || after.is_none() || looked_at >= most {
+            return Ok(more);
+        }
     }
 }
 

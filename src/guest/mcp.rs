@@ -4,10 +4,9 @@ use super::Delivery;
 use super::bridge::{self, Desk};
 use super::inbox::{Found, Inbox};
 use super::ledger::{DIRECTORY, Ledger, Turn};
-use super::post::Post;
+use super::post::{Post, Sockets};
 use super::tools::{self, Call, Draft, Reading};
 use crate::relay::client::ClientError;
-use crate::relay::place::INSIDE_SOCKET;
 use crate::relay::wire::answer::{Changed, Sent, Sessions};
 use crate::relay::wire::{Put, Query, Question, Request};
 use rmcp::handler::server::ServerHandler;
@@ -61,7 +60,7 @@ fn host(action: &'static str) -> impl FnOnce(io::Error) -> McpError {
 /// If it cannot begin.
 pub fn run(delivery: Delivery) -> Result<(), McpError> {
     let ledger = Ledger::open(Path::new(DIRECTORY)).map_err(host("make the directory /tmp/.rcc-relay"))?;
-    let server = Server::start(Path::new(INSIDE_SOCKET), ledger, delivery, bridge::messaging_socket());
+    let server = Server::start(&Sockets::inside(), ledger, delivery, bridge::messaging_socket());
     let stream = joined_stdio().map_err(host("take over standard input and output"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(host("start the runtime"))?.block_on(server.serve_on(stream))
@@ -104,13 +103,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Begins to take messages from the relay at this socket.
-    pub fn start(relay: &Path, ledger: Ledger, delivery: Delivery, messaging: Option<PathBuf>) -> Self {
+    /// Begins to take messages from these sockets.
+    pub fn start(sockets: &Sockets, ledger: Ledger, delivery: Delivery, messaging: Option<PathBuf>) -> Self {
         let desk = Arc::new(Desk::new(ledger.clone(), delivery, messaging));
-        let inbox = Arc::new(Mutex::new(Inbox { post: Post::new(relay, PATIENCE), ledger: ledger.clone() }));
-        let (relay, for_desk, for_inbox) = (relay.to_owned(), desk.clone(), inbox.clone());
-        // It ends with the process.
-        std::thread::spawn(move || bridge::carry(&relay, &for_desk, &for_inbox));
+        let inbox = Arc::new(Mutex::new(Inbox { post: Post::new(sockets, PATIENCE), ledger: ledger.clone() }));
+        for socket in sockets.all() {
+            let (socket, for_desk, for_inbox) = (socket.to_owned(), desk.clone(), inbox.clone());
+            // It ends with the process.
+            std::thread::spawn(move || bridge::carry(&socket, &for_desk, &for_inbox));
+        }
         Self { inbox, ledger, desk, taking: Arc::default(), uid: rustix::process::geteuid().as_raw() }
     }
 

@@ -4,7 +4,7 @@ use super::Delivery;
 use super::inbox::Inbox;
 use super::ledger::{Ledger, Turn};
 use super::mcp::Server;
-use super::post::Post;
+use super::post::{Post, Sockets};
 use super::present::tests::letter;
 use crate::relay::wire::Message;
 use serde_json::{Value, json};
@@ -25,6 +25,8 @@ struct Relay {
     clients: Arc<Mutex<Vec<UnixStream>>>,
     subscribers: Arc<Mutex<Vec<UnixStream>>>,
     sent: Arc<Mutex<Vec<Value>>>,
+    /// Whether it is what holds the session's pairs.
+    direct: bool,
 }
 
 impl Relay {
@@ -90,7 +92,8 @@ impl Relay {
             ]}),
             "send" => {
                 self.sent.lock().unwrap().push(request.clone());
-                json!({"id": request["id"], "seq": 1, "accepted": 1, "recipients": 1, "duplicate": false})
+                json!({"id": request["id"], "seq": 1, "accepted": 1, "recipients": 1, "duplicate": false,
+                    "direct": self.direct})
             }
             "put" => json!({"group": request["group"], "name": request["name"], "what": "added",
                 "bytes": request["text"].as_str().unwrap().len()}),
@@ -148,8 +151,29 @@ struct Session {
 impl Session {
     fn new(messaging: bool, hooks: bool, first: Vec<Message>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (relay, socket) = (Relay::default(), dir.path().join("relay"));
-        relay.listen(&socket);
+        let sockets = Sockets { relay: dir.path().join("relay"), direct: None };
+        let relay = Relay::default();
+        relay.listen(&sockets.relay);
+        Self::at(dir, sockets, relay, messaging, hooks, first)
+    }
+
+    /// One whose relay is down, and that is paired.
+    fn paired(first: Vec<Message>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let sockets = Sockets { relay: dir.path().join("relay"), direct: Some(dir.path().join("direct")) };
+        let end = Relay { direct: true, ..Relay::default() };
+        end.listen(sockets.direct.as_ref().unwrap());
+        Self::at(dir, sockets, end, true, true, first)
+    }
+
+    fn at(
+        dir: tempfile::TempDir,
+        sockets: Sockets,
+        relay: Relay,
+        messaging: bool,
+        hooks: bool,
+        first: Vec<Message>,
+    ) -> Self {
         *relay.waiting.lock().unwrap() = first;
         let (pushes, pushed) = channel();
         let messaging = messaging.then(|| messaging_socket(dir.path().join("messaging"), pushes));
@@ -157,7 +181,7 @@ impl Session {
         if hooks {
             ledger.note_hooks();
         }
-        let server = Server::start(&socket, ledger.clone(), Delivery::Socket, messaging);
+        let server = Server::start(&sockets, ledger.clone(), Delivery::Socket, messaging);
         let (ours, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
         std::thread::spawn(move || {
@@ -351,7 +375,7 @@ fn many_long_messages_do_not_hide_a_short_one_behind_them() {
     let ledger = Ledger::open(&dir.path().join("ledger")).unwrap();
     let long = (0..150).map(|n| letter(&format!("l{n}"), &"long ".repeat(4000)));
     relay.waiting.lock().unwrap().extend(long.chain([letter("m1", "short")]));
-    let mut inbox = Inbox { post: Post::new(&socket, PATIENCE), ledger };
+    let mut inbox = Inbox { post: Post::new(&Sockets { relay: socket, direct: None }, PATIENCE), ledger };
     let told: Vec<_> = std::iter::from_fn(|| inbox.to_push(1000).unwrap()).take(10).collect();
     let announced = told.iter().flat_map(|(text, _)| text.lines()).filter(|line| line.contains("20000 bytes")).count();
     assert_eq!(announced, 150, "each is announced once");
@@ -412,4 +436,43 @@ fn whoever_puts_a_document_is_told_where_it_is_read() {
     assert!(!failed);
     let (said, failed) = session.call("put_document", json!({"group": "all", "name": "/etc/x", "text": ""}));
     assert!(said.starts_with("the arguments are wrong: ") && failed, "{said}");
+}
+
+#[test]
+fn while_the_relay_is_down_who_is_paired_is_reached_at_once() {
+    let mut session = Session::paired(vec![]);
+    let begun = std::time::Instant::now();
+    let (said, failed) = session.call("send_message", json!({"to": "project:api", "text": "hello"}));
+    assert!(said.starts_with("Sent directly to project:api, id g") && !failed, "{said}");
+    assert!(said.contains("the relay is not running") && said.contains("lost if"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_eq!(session.relay.sent.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn what_came_directly_is_shown_once_and_acknowledged_where_it_came_from() {
+    let mut session = Session::paired(vec![letter("m1", &"long ".repeat(4000))]);
+    assert!(session.call("read_inbox", json!({})).0.contains("> long long"));
+    assert!(session.relay.waits(0));
+    session.relay.deliver(letter("m2", "short"));
+    assert!(session.pushed.recv_timeout(PATIENCE).unwrap().contains("waits, from"));
+    assert!(session.pushed.recv_timeout(PATIENCE).unwrap().contains("> short"));
+}
+
+#[test]
+fn when_the_relay_is_back_it_is_taken_again_and_both_inboxes_are_read() {
+    let mut session = Session::paired(vec![]);
+    session.call("send_message", json!({"to": "project:api", "text": "directly"}));
+    let relay = Relay::default();
+    relay.listen(&session._dir.path().join("relay"));
+    let (said, _) = session.call("send_message", json!({"to": "project:api", "text": "by the relay"}));
+    assert!(said.starts_with("Sent to project:api"), "{said}");
+    let of = |relay: &Relay| relay.sent.lock().unwrap().iter().map(|sent| sent["text"].clone()).collect::<Vec<_>>();
+    assert_eq!((of(&session.relay), of(&relay)), (vec![json!("directly")], vec![json!("by the relay")]));
+    // Where nobody pushes: what is long is only announced.
+    session.relay.waiting.lock().unwrap().push(letter("m1", &"one ".repeat(4000)));
+    relay.waiting.lock().unwrap().push(letter("m2", &"two ".repeat(3000)));
+    let (said, _) = session.call("read_inbox", json!({}));
+    assert!(said.contains("> one one") && said.contains("> two two"), "{}", said.len());
+    assert!(session.relay.waits(0) && relay.waits(0));
 }

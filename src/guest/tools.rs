@@ -95,7 +95,8 @@ pub fn all() -> Vec<Tool> {
         tool(
             "send_message",
             "Sends a message to another agent's session, to whoever works on a project, to a group, or to the person \
-             whose sessions these are. It is delivered once and kept for a session that is away.",
+             whose sessions these are. It is delivered once and kept for a session that is away; while the relay is \
+             down, only sessions that are paired with this one can be reached, and nothing is kept.",
             json!({
                 "to": text("session:NAME or its beginning, project:NAME, group:NAME, or user"),
                 "text": text("The message, plain text"),
@@ -201,7 +202,13 @@ pub fn new_id() -> MessageId {
 
 /// What became of a message.
 pub fn sent(to: &Address, sent: &Sent) -> String {
-    let Sent { id, recipients, .. } = sent;
+    let Sent { id, recipients, direct, .. } = sent;
+    if *direct {
+        return format!(
+            "Sent directly to {to}, id {id}: the relay is not running. That sandbox has it in memory, and it is lost if \
+             the sandbox ends before it was read. An answer comes into this session by itself."
+        );
+    }
     match (recipients, &to.host) {
         (_, Some(host)) => format!("Sent to {to}, id {id}: it goes to the host {host}."),
         (1, None) => format!("Sent to {to}, id {id}. An answer comes into this session by itself."),

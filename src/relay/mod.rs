@@ -26,6 +26,8 @@ pub mod hub;
 pub mod journal;
 pub mod name;
 #[cfg(target_os = "linux")]
+pub mod pair;
+#[cfg(target_os = "linux")]
 pub mod place;
 pub mod policy;
 pub mod rate;

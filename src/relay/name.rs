@@ -93,6 +93,10 @@ name! {
     GroupName, "a group's name", NAME
 }
 name! {
+    /// Two projects that root's configuration pairs. It is the name of a directory.
+    PairName, "a pair's name", NAME
+}
+name! {
     /// Identifies one message for ever: the sender's choice, or the relay's.
     MessageId, "a message's id", NAME
 }

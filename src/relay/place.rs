@@ -9,6 +9,7 @@
 //! STATE/store.db            the store
 //! STATE/audit/*.jsonl       the journal
 //! STATE/worktables/GROUP/   the documents of a group
+//! STATE/pairs/NAME/END/     the audit of an end of a pair, which no relay writes
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -91,6 +92,11 @@ impl Place {
     /// The groups' worktables.
     pub fn worktables(&self) -> PathBuf {
         self.state.join("worktables")
+    }
+
+    /// The audits of the ends of pairs.
+    pub fn pairs(&self) -> PathBuf {
+        self.state.join("pairs")
     }
 
     /// The journal's directory.

@@ -1,7 +1,7 @@
 //! Who may talk to whom, how much, and how long things are kept. Pure: `[relay]` of root's file for the
 //! system's relay, of the user's file for the user's own; never a project's.
 
-use super::name::{GroupName, HostName, ProjectName, SessionName};
+use super::name::{GroupName, HostName, PairName, ProjectName, SessionName};
 use super::wire::Kind;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +66,40 @@ pub enum Pattern {
     Group(GroupName),
     /// Those of another host of the cluster.
     Host(HostName),
+}
+
+/// Two projects whose sandboxes reach each other directly while the relay is down. Root's file alone makes them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pair {
+    /// What it is called.
+    pub name: PairName,
+    /// Whose sandboxes; either both name their user or none does.
+    pub ends: [End; 2],
+    /// What goes directly. Never `eval`.
+    pub kinds: BTreeSet<Kind>,
+}
+
+/// One end of a pair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct End {
+    /// The project's root.
+    pub project: PathBuf,
+    /// Login name of the user who starts its sandboxes. Without it each user has a pair of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+}
+
+impl Pair {
+    /// The number of this user's end that lies in this project, 0 or 1.
+    pub fn end_of(&self, project: &std::path::Path, user: &str) -> Option<usize> {
+        let is_it = |end: &End| end.project == project && end.user.as_deref().is_none_or(|name| name == user);
+        self.ends.iter().position(is_it)
+    }
+
+    /// Whether its ends are different users'.
+    pub fn joins_users(&self) -> bool {
+        self.ends[0].user != self.ends[1].user
+    }
 }
 
 /// Ceilings, each for one session if nothing else is said.
@@ -201,6 +235,20 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_end_is_a_project_of_its_user() {
+        let end = |project: &str, user: Option<&str>| End { project: project.into(), user: user.map(str::to_owned) };
+        let pair = |ends| Pair { name: "api-web".parse().unwrap(), ends, kinds: BTreeSet::from([Kind::Message]) };
+        let anybodys = pair([end("/srv/api", None), end("/srv/web", None)]);
+        assert_eq!(anybodys.end_of("/srv/web".as_ref(), "carol"), Some(1));
+        assert_eq!(anybodys.end_of("/srv/web/src".as_ref(), "carol"), None);
+        assert!(!anybodys.joins_users());
+        let theirs = pair([end("/srv/site", Some("alice")), end("/srv/site", Some("bob"))]);
+        assert_eq!(theirs.end_of("/srv/site".as_ref(), "bob"), Some(1));
+        assert_eq!(theirs.end_of("/srv/site".as_ref(), "carol"), None);
+        assert!(theirs.joins_users());
+    }
 
     fn party<'a>(uid: u32, user: &'a str, project: &'a ProjectName) -> Party<'a> {
         Party { session: None, uid, user, project: Some(project), root: None, host: None }

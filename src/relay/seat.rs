@@ -1,6 +1,7 @@
 //! What a sandbox sees of the relay: its own session's socket and its groups' directories, nothing of others'.
 
-use super::name::SessionName;
+use super::name::{PairName, SessionName};
+use super::pair;
 use super::place::{INSIDE, INSIDE_SOCKET, SESSION_SOCKET};
 use super::wire::answer::Worktable;
 use crate::view::{Access, Mount, What};
@@ -27,13 +28,37 @@ pub struct Seat {
     pub program: PathBuf,
 }
 
+/// A session's place at the ends of its pairs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Direct {
+    /// The session's name; at a relay it has the same.
+    pub session: SessionName,
+    /// The host's directory of the session's own socket for this, without symbolic links.
+    pub directory: PathBuf,
+    /// rcc's program on the host, without symbolic links.
+    pub program: PathBuf,
+    /// What the pairs are called.
+    pub pairs: Vec<PairName>,
+}
+
+impl Direct {
+    /// What appears in the sandbox, beside what a seat at a relay gives it.
+    pub fn mounts(&self, seat: Option<&Seat>) -> Vec<Mount> {
+        let mut mounts = vec![bind(pair::INSIDE.into(), &self.directory, Access::Inert)];
+        if seat.is_none() {
+            mounts.push(bind(INSIDE_PROGRAM.into(), &self.program, Access::ReadOnly));
+        }
+        mounts
+    }
+}
+
+fn bind(target: PathBuf, source: &Path, access: Access) -> Mount {
+    Mount { target, what: What::Bind { source: source.to_owned(), access } }
+}
+
 impl Seat {
     /// What appears in the sandbox. Nothing of it can be written; what is not rcc's own cannot be executed.
     pub fn mounts(&self) -> Vec<Mount> {
-        let bind = |target: PathBuf, source: &Path, access| Mount {
-            target,
-            what: What::Bind { source: source.to_owned(), access },
-        };
         let mut mounts = vec![
             bind(INSIDE.into(), &self.directory, Access::Inert),
             Mount { target: INSIDE_SOCKET.into(), what: What::Symlink { to: Path::new(INSIDE).join(SESSION_SOCKET) } },
@@ -54,6 +79,23 @@ impl Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_its_pairs_a_sandbox_sees_its_own_socket_and_nothing_that_it_could_change() {
+        let direct = Direct {
+            session: "api-1".parse().unwrap(),
+            directory: "/run/rcc/7/direct/api-1.0".into(),
+            program: "/usr/bin/rcc".into(),
+            pairs: vec!["api-web".parse().unwrap()],
+        };
+        let bound = |mount: &Mount| match &mount.what {
+            What::Bind { source, access: Access::Inert | Access::ReadOnly } => source.clone(),
+            other => panic!("{other:?}"),
+        };
+        let mounts: Vec<PathBuf> = direct.mounts(None).iter().map(bound).collect();
+        assert_eq!(mounts, [Path::new("/run/rcc/7/direct/api-1.0"), Path::new("/usr/bin/rcc")]);
+        assert_eq!(direct.mounts(None)[0].target, Path::new("/run/rcc/pairs"));
+    }
 
     #[test]
     fn a_sandbox_sees_its_own_socket_and_nothing_that_it_could_change() {

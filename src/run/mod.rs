@@ -2,6 +2,7 @@
 //! waits for the end.
 
 pub mod membership;
+pub mod pairing;
 pub mod plugins;
 mod prepare;
 mod supervisor;

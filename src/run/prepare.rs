@@ -12,7 +12,7 @@ use crate::policy::Policy;
 use crate::project::handover::{self, Guard, Handover, HandoverError};
 use crate::project::scan::{self, Scan, ScanError};
 use crate::project::{Project, home};
-use crate::relay::seat::Seat;
+use crate::relay::seat::{Direct, Seat};
 use crate::session;
 use crate::settings::{Environment, Settings};
 use crate::statement;
@@ -110,6 +110,7 @@ pub struct Prepared {
     network: Network,
     seat: Option<Seat>,
     kit: Option<Kit>,
+    direct: Option<Direct>,
     room: Option<Room>,
 }
 
@@ -147,6 +148,7 @@ impl Prepared {
             settings: loaded.settings,
             seat: None,
             kit: None,
+            direct: None,
             room: None,
             facts,
             project,
@@ -175,6 +177,15 @@ impl Prepared {
     /// The same with plugins.
     pub fn with_kit(self, kit: Option<Kit>) -> Self {
         Self { kit, ..self }
+    }
+
+    /// The same at the ends of its pairs, under the name that the session has there.
+    pub fn with_direct(mut self, direct: Option<Direct>) -> Self {
+        if let Some(direct) = &direct {
+            self.session = direct.session.to_string();
+        }
+        self.direct = direct;
+        self
     }
 
     /// The session's name.
@@ -216,8 +227,9 @@ impl Prepared {
     pub fn plan(&self, guards: &[Guard], home: &Path) -> Result<Plan, PrepareError> {
         let profile = self.policy.as_ref().and_then(|policy| policy.profile(&self.settings.profile));
         let statement = statement::document(profile.map(|(_, profile)| profile));
-        let mut own: Vec<Mount> = self.seat.iter().flat_map(Seat::mounts).collect();
-        // Both bring rcc's program.
+        let direct = self.direct.iter().flat_map(|direct| direct.mounts(self.seat.as_ref()));
+        let mut own: Vec<Mount> = self.seat.iter().flat_map(Seat::mounts).chain(direct).collect();
+        // All of them bring rcc's program.
         let more = self.kit.iter().flat_map(Kit::mounts).filter(|mount| !own.contains(mount)).collect::<Vec<_>>();
         own.extend(more.into_iter().chain(self.task.files.iter().cloned()));
         let mut view = view::plan(ViewRequest {
@@ -253,6 +265,7 @@ impl Prepared {
             network: self.network.clone(),
             limits: self.settings.limits,
             relay: self.seat.as_ref().map(|seat| seat.socket.clone()),
+            pairs: self.direct.iter().flat_map(|direct| direct.pairs.clone()).collect(),
         })
     }
 }

@@ -217,6 +217,49 @@ fn what_only_one_file_may_say_is_refused_in_the_other() {
 }
 
 #[test]
+fn a_pair_is_two_projects_by_roots_word_alone() {
+    let pairs = |text: &str| World::new().admin(text).loaded().admin.pairs().to_vec();
+    let [plain] =
+        &pairs("[[relay.pair]]\nname = \"a\"\none = { project = \"/srv/a\" }\nother.project = \"/srv/b/\"")[..]
+    else {
+        panic!("one pair")
+    };
+    assert_eq!(plain.ends.each_ref().map(|end| end.project.to_str().unwrap()), ["/srv/a", "/srv/b"]);
+    assert!(plain.ends.iter().all(|end| end.user.is_none()) && !plain.joins_users());
+    assert_eq!(plain.kinds, [Kind::Message, Kind::Prompt, Kind::Command, Kind::Response].into());
+    let one_user =
+        "relay.pair = [{ name = \"a\", one = { project = \"/a\", user = \"bob\" }, other.project = \"/b\" }]";
+    assert!(pairs(one_user)[0].ends.iter().all(|end| end.user.as_deref() == Some("bob")));
+
+    let good = "{ name = \"a\", one.project = \"/a\", other.project = \"/b\"";
+    let cases: &[(String, &str, &[&str])] = &[
+        ("relay.pair = {}".into(), "relay.pair", &["[[relay.pair]]"]),
+        ("relay.pair = [{}]".into(), "relay.pair[0]", &["`name` is missing", "`one`", "`other`"]),
+        (format!("relay.pair = [{good} }}, {good} }}]"), "relay.pair[1].name", &["line 3 is called so"]),
+        (good.replace("\"a\"", "\"../a\"") + " }", "relay.pair[0].name", &["a pair's name has"]),
+        (good.replace("/b", "/a") + " }", "relay.pair[0]", &["both ends are the same", "one project of two users"]),
+        (good.replace("/b", "b") + " }", "relay.pair[0].other.project", &["absolute path"]),
+        (good.replace("/b", "~/b") + " }", "relay.pair[0].other.project", &["nobody's home in root's file"]),
+        (format!("{good}, one.user = \"a b\" }}"), "relay.pair[0].one.user", &["a login name has"]),
+        (format!("{good}, kinds = [] }}"), "relay.pair[0].kinds", &["carries nothing"]),
+        (format!("{good}, kinds = [\"eval\"] }}"), "relay.pair[0].kinds[0]", &["code goes by the relay"]),
+        (format!("{good}, from = \"*\" }}"), "relay.pair[0].from", &["unknown key"]),
+    ];
+    for (text, key, parts) in cases {
+        let text = if text.starts_with('{') { format!("relay.pair = [{text}]") } else { text.clone() };
+        let printed = World::new().admin(format!("# one\n# two\n{text}\n")).refused();
+        says(&printed, &["/w/etc/config.toml:3:", key]);
+        says(&printed, parts);
+    }
+    for text in [format!("relay.pair = [{good} }}]"), "relay.pair = []".into(), "relay.pair = 1".into()] {
+        let printed = World::new().user(&text).refused();
+        says(&printed, &["relay.pair: not allowed in this file", "root's /etc/rcc/config.toml"]);
+        let printed = World::new().project(&text).refused();
+        says(&printed, &["a project can only keep", "any pair of sandboxes, in root's /etc/rcc/config.toml"]);
+    }
+}
+
+#[test]
 fn two_keys_that_contradict_each_other_are_refused() {
     let printed = World::new().admin("relay = { audit_retention = \"2d\", message_expiry = \"3d\" }").refused();
     says(&printed, &["relay.message_expiry", "kept for 2d", "at most 2d"]);
@@ -273,9 +316,14 @@ fn a_relay_takes_no_file_that_others_could_write() {
 
 #[test]
 fn what_the_files_decide_is_shown_with_its_place() {
-    let world = World::new().admin("relay.rate_limit = 9\nrelay.groups.front = [\"project:web\"]").user(
-        "[relay]\njoin = \"always\"\nmessage_expiry = \"36h\"\n[[relay.allow]]\nfrom = \"project:~/w\"\nto = \"*\"",
-    );
+    let world = World::new()
+        .admin(
+            "relay.rate_limit = 9\nrelay.groups.front = [\"project:web\"]\n[[relay.pair]]\n\
+         name = \"p\"\none.project = \"/a\"\nother.project = \"/b\"",
+        )
+        .user(
+            "[relay]\njoin = \"always\"\nmessage_expiry = \"36h\"\n[[relay.allow]]\nfrom = \"project:~/w\"\nto = \"*\"",
+        );
     let loaded = world.loaded();
     let (admin, user) = (loaded.admin.entries(&world.sources.admin), loaded.entries);
     let shown = |key: &str| {
@@ -286,6 +334,7 @@ fn what_the_files_decide_is_shown_with_its_place() {
     assert_eq!(shown("relay.rate_limit"), "9 config.toml:1");
     assert_eq!(shown("relay.groups.front"), "[\"project:web\"] config.toml:2");
     assert_eq!(shown("relay.join"), "\"always\" config.toml:2");
+    says(&shown("relay.pair[]"), &["\"name\":\"p\"", "\"one\":{\"project\":\"/a\"}", "config.toml:3"]);
     assert_eq!(shown("relay.message_expiry"), "\"1d12h\" config.toml:3");
     says(&shown("relay.allow[]"), &["\"from\":\"project:/", "/home/w\"", "config.toml:4"]);
 

@@ -9,8 +9,8 @@ use crate::facts::Facts;
 use crate::output;
 use crate::project::{Project, report};
 use crate::run::membership::{self, Joining};
-use crate::run::plugins;
 use crate::run::{self, Body, Ended, Prepared, Task};
+use crate::run::{pairing, plugins};
 use crate::setup::agent;
 use crate::shown;
 use crate::statement;
@@ -103,7 +103,7 @@ impl ClaudeArguments {
 }
 
 impl Options {
-    /// From what was typed to the end of the run. The task is told whether it runs at the relay.
+    /// From what was typed to the end of the run. The task is told whether it runs at the relay, or paired.
     fn launch(
         self,
         agent: bool,
@@ -122,9 +122,15 @@ impl Options {
         } else {
             membership::join(how, &facts, &project)?
         };
-        let task = task(&facts, &project, &loaded, member.is_some())?;
         let seat = member.as_ref().map(|member| member.seat.clone());
-        let prepared = Prepared::new(facts, project, loaded, task)?.with_seat(seat);
+        let pairing = if self.dry_run {
+            pairing::foresee(how, &facts, &project, &loaded, seat.as_ref())
+        } else {
+            pairing::join(how, &facts, &project, &loaded, seat.as_ref())
+        };
+        let direct = pairing.as_ref().map(|pairing| pairing.direct.clone());
+        let task = task(&facts, &project, &loaded, seat.is_some() || direct.is_some())?;
+        let prepared = Prepared::new(facts, project, loaded, task)?.with_seat(seat).with_direct(direct);
         // Only a run opens a session there, and a plan that is shown has none to show.
         let plugins = (!self.dry_run && !self.no_plugins)
             .then(|| plugins::open(&prepared.facts, &prepared.project, prepared.session()))

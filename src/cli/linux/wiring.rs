@@ -4,7 +4,9 @@ use crate::config::{self, UserRef};
 use crate::enforcement::{self, ProbeError};
 use crate::facts::User;
 use crate::firewall;
+use crate::output;
 use crate::policy::ProfileName;
+use crate::relay::pair;
 use crate::setup::{Failure, Unguarded, Wiring, account};
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,10 +26,15 @@ fn probe(user: &User) -> Result<(), Unguarded> {
     })
 }
 
-/// Loads the rules that root's configuration asks for.
+/// Loads the rules that root's configuration asks for, and makes the places where two users' pairs meet.
 fn apply() -> Result<(), Failure> {
     let policy = enforcement::current()?;
-    Ok(firewall::apply(&policy, &firewall::gather()?)?)
+    firewall::apply(&policy, &firewall::gather()?)?;
+    let admin = config::load_admin(Path::new(config::ADMIN_FILE), 0)?;
+    for error in pair::prepare(admin.pairs()) {
+        output::tell_line(format_args!("rcc: {error}"));
+    }
+    Ok(())
 }
 
 /// The uids of the users that root's configuration names.

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod limits;
+mod pairs;
 mod parties;
 
 pub use cluster::{BadPrefix, BadServer};
@@ -10,7 +11,7 @@ pub use parties::BadParty;
 use super::problem::Problem;
 use super::reader::{Table, Value};
 use super::show::{Entry, Origin};
-use crate::relay::policy::{Otherwise, Policy};
+use crate::relay::policy::{Otherwise, Pair, Policy};
 use crate::settings::Join;
 use crate::timespan;
 use serde::Serialize;
@@ -41,6 +42,8 @@ impl LoadedPolicy {
 pub(super) struct RelaySection {
     /// What holds.
     pub policy: Policy,
+    /// Pairs of sandboxes; none but in root's file.
+    pub pairs: Vec<Pair>,
     /// What the file decides of it.
     decided: Vec<Decided>,
 }
@@ -74,7 +77,7 @@ impl RelaySection {
     }
 
     fn read(&mut self, table: &mut Table<'_, '_>, home: Option<&Path>) {
-        let Self { policy, decided } = self;
+        let Self { policy, pairs, decided } = self;
         let mut keys = Keys { table, decided, prefix: "" };
         keys.set("default", &mut policy.otherwise, otherwise);
         keys.set("require_session_auth", &mut policy.require_session_auth, |value| value.boolean());
@@ -84,6 +87,7 @@ impl RelaySection {
         policy.cluster = cluster::take(&mut keys, home);
         policy.groups = parties::groups(&mut keys, home);
         policy.rules = parties::rules(&mut keys, home, &policy.groups, policy.cluster.is_some());
+        *pairs = pairs::take(&mut keys, home.is_none());
     }
 }
 
@@ -165,7 +169,8 @@ pub(super) fn refused(value: &Value<'_, '_>) -> Option<()> {
     value.error(
         "a project can only keep its sandboxes away from the relay",
         "write relay = false, or nothing; what the relay does and who joins it belongs in the user's \
-         ~/.config/rcc/config.toml, and for the system's relay in root's /etc/rcc/config.toml",
+         ~/.config/rcc/config.toml, and for the system's relay, like any pair of sandboxes, in root's \
+         /etc/rcc/config.toml",
     );
     None
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 /// What a rule carries that says nothing else: everything but code.
-const KINDS: [Kind; 4] = [Kind::Message, Kind::Prompt, Kind::Command, Kind::Response];
+pub(super) const KINDS: [Kind; 4] = [Kind::Message, Kind::Prompt, Kind::Command, Kind::Response];
 
 /// Why a text matches no sessions.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -7,8 +7,10 @@ const MESSAGE_SIZE: Type = Type::Any(&[Type::String, Type::Int { min: 1 << 10, m
 /// Bytes of a mailbox: 16MiB to 1TiB.
 const STORED_BYTES: Type = Type::Any(&[Type::String, Type::Int { min: 16 << 20, max: 1 << 40 }]);
 
-/// The keys of the user's file: the last is the user's alone. What depends on another key has no default here.
-pub(super) const RELAY: [Key; 18] = [
+/// The keys of both files, after what is root's alone and before what is the user's alone. What depends on another key
+/// has no default here.
+const RELAY: [Key; 19] = [
+    PAIR,
     Key {
         name: "default",
         kind: Type::Enum(&["same-user", "deny"]),
@@ -150,6 +152,67 @@ const JOIN: Key = Key {
 
 /// The keys of root's file.
 pub(super) const ADMIN_RELAY: &[Key] = RELAY.split_at(RELAY.len() - 1).0;
+
+/// Those of the user's file.
+pub(super) const USER_RELAY: &[Key] = RELAY.split_at(1).1;
+
+const PAIR: Key = Key {
+    name: "pair",
+    kind: Type::List(&Type::Table(&PAIRED)),
+    default: Some("[]"),
+    description: "Pairs of projects whose sandboxes reach each other directly while the relay is down.",
+    example: Some(r#"[{ name = "api-web", one = { project = "/srv/api" }, other = { project = "/srv/web" } }]"#),
+};
+
+const PAIRED: [Key; 4] = [
+    Key {
+        name: "name",
+        kind: Type::String,
+        default: None,
+        description: "What the pair is called, unlike every other: 1 to 64 characters out of a-z, 0-9, `-`, `_`, `.` and \
+                      `~`, a letter or digit first. Required.",
+        example: Some(r#""api-web""#),
+    },
+    Key {
+        name: "one",
+        kind: Type::Table(&END),
+        default: None,
+        description: "One end: a project, perhaps of one user. Required.",
+        example: None,
+    },
+    Key {
+        name: "other",
+        kind: Type::Table(&END),
+        default: None,
+        description: "The other end. Required.",
+        example: None,
+    },
+    Key {
+        name: "kinds",
+        kind: Type::List(&Type::Enum(&["message", "prompt", "command", "response"])),
+        default: Some(r#"["message", "prompt", "command", "response"]"#),
+        description: "What goes directly. Code never does.",
+        example: Some(r#"["message", "response"]"#),
+    },
+];
+
+const END: [Key; 2] = [
+    Key {
+        name: "project",
+        kind: Type::String,
+        default: None,
+        description: "The project's root, an absolute path without symbolic links. Required.",
+        example: Some(r#""/srv/api""#),
+    },
+    Key {
+        name: "user",
+        kind: Type::String,
+        default: None,
+        description: "The login name of the user who starts its sandboxes. Without it that of the other end; where neither \
+                      names one, each user has a pair of their own.",
+        example: Some(r#""alice""#),
+    },
+];
 
 const RULE: [Key; 3] = [
     Key {

@@ -1,6 +1,6 @@
 //! `~/.config/rcc/config.toml`, and `.rcc.toml`, which may say less of the same.
 
-use super::relay::RELAY;
+use super::relay::USER_RELAY;
 use super::{Key, Type};
 
 /// The user's file.
@@ -59,7 +59,7 @@ pub const USER: Type = Type::Table(&[
     },
     Key {
         name: "relay",
-        kind: Type::Table(&RELAY),
+        kind: Type::Table(USER_RELAY),
         default: None,
         description: "What your own relay does, through which your sandboxes exchange messages.",
         example: None,

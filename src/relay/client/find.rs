@@ -2,6 +2,7 @@
 
 use super::{Client, ClientError};
 use crate::facts::Facts;
+use crate::relay::pair;
 use crate::relay::place::{INSIDE, INSIDE_SOCKET, Place};
 use crate::statement;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ pub const SOCKET_VARIABLE: &str = "RCC_RELAY_SOCKET";
 /// The sockets on which a relay may listen, the one to be preferred first. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidates {
-    /// Whether this is a sandbox, which has one socket.
+    /// Whether this is a sandbox, which has one relay's socket, and perhaps that of its pairs.
     pub inside: bool,
     /// In the order in which they are tried.
     pub sockets: Vec<PathBuf>,
@@ -24,8 +25,8 @@ pub fn own_place(facts: &Facts) -> Place {
     Place::user(facts.user.uid, xdg, &facts.data_dir, Path::is_dir)
 }
 
-/// Where the caller's relay may be: the one that [`SOCKET_VARIABLE`] names; in a sandbox its own socket; else
-/// the user's, then the system's.
+/// Where the caller's relay may be: the one that [`SOCKET_VARIABLE`] names; in a sandbox its own socket, then that of
+/// its pairs; else the user's, then the system's.
 pub fn find(facts: &Facts) -> Candidates {
     // A sandbox that did not join has the statement alone.
     let inside = [INSIDE_SOCKET, INSIDE, statement::PATH].iter().any(|path| Path::new(path).symlink_metadata().is_ok());
@@ -35,7 +36,8 @@ pub fn find(facts: &Facts) -> Candidates {
 
 fn choose(inside: bool, named: Option<PathBuf>, own: &Place) -> Candidates {
     let sockets = match named.filter(|path| !path.as_os_str().is_empty()) {
-        _ if inside => vec![INSIDE_SOCKET.into()],
+        // Who is reached directly is so while the relay is down.
+        _ if inside => vec![INSIDE_SOCKET.into(), pair::INSIDE_SOCKET.into()],
         Some(path) => vec![path],
         None => vec![own.socket(), Place::system().socket()],
     };
@@ -73,7 +75,10 @@ mod tests {
     fn a_sandbox_has_its_own_socket_and_no_choice() {
         let own = own(Path::new("/run/user/7/rcc/relay"));
         let inside = choose(true, Some("/tmp/mine".into()), &own);
-        assert_eq!(inside, Candidates { inside: true, sockets: vec![INSIDE_SOCKET.into()] });
+        assert_eq!(
+            inside,
+            Candidates { inside: true, sockets: vec![INSIDE_SOCKET.into(), pair::INSIDE_SOCKET.into()] }
+        );
         let named = choose(false, Some("/tmp/mine".into()), &own);
         assert_eq!(named.sockets, [Path::new("/tmp/mine")]);
         let plain = choose(false, Some("".into()), &own);

@@ -18,7 +18,12 @@ pub(super) fn of_shared(stream: &UnixStream, own: &Own) -> Result<Door, Refusal>
 }
 
 /// A client inside of the session's sandbox.
-pub(super) fn of_session(stream: &UnixStream, session: &SessionName, owner: u32, user: &str) -> Result<Door, Refusal> {
+pub(in crate::relay) fn of_session(
+    stream: &UnixStream,
+    session: &SessionName,
+    owner: u32,
+    user: &str,
+) -> Result<Door, Refusal> {
     let uid = uid(stream)?;
     if peer::is_of(uid, owner, user) {
         return Ok(Door::Session(session.clone()));

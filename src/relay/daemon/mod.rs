@@ -3,7 +3,7 @@
 mod cache;
 mod client;
 mod core;
-mod credentials;
+pub(super) mod credentials;
 mod sockets;
 mod store;
 #[cfg(test)]

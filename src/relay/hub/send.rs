@@ -225,7 +225,14 @@ impl Hub {
         match outcome {
             Outcome::Done => {
                 let Message { id, seq, accepted, .. } = &message;
-                let sent = Sent { id: id.clone(), seq: *seq, accepted: *accepted, recipients, duplicate: false };
+                let sent = Sent {
+                    id: id.clone(),
+                    seq: *seq,
+                    accepted: *accepted,
+                    recipients,
+                    duplicate: false,
+                    direct: false,
+                };
                 // Who gets it waits, and who sent it goes on.
                 self.deliver(&message, &mailboxes);
                 self.answer(head, sent);
@@ -234,7 +241,14 @@ impl Hub {
                 self.unreserve(&message, &mailboxes);
                 self.answer(
                     head,
-                    Sent { id: known.id, seq: known.seq, accepted: known.accepted, recipients, duplicate: true },
+                    Sent {
+                        id: known.id,
+                        seq: known.seq,
+                        accepted: known.accepted,
+                        recipients,
+                        duplicate: true,
+                        direct: false,
+                    },
                 );
             }
             Outcome::Refused(refusal) => {
@@ -277,7 +291,14 @@ impl Hub {
                 let recipients = mailboxes.len() as u32;
                 self.answer(
                     head,
-                    Sent { id: known.id, seq: known.seq, accepted: known.accepted, recipients, duplicate: true },
+                    Sent {
+                        id: known.id,
+                        seq: known.seq,
+                        accepted: known.accepted,
+                        recipients,
+                        duplicate: true,
+                        direct: false,
+                    },
                 );
             }
             Answer::Failed(refusal) => self.fail(head, refusal),

@@ -307,7 +307,7 @@ impl Journal {
 
     /// Lets a test put something else in the place of the newest file.
     #[cfg(test)]
-    pub(super) fn swap_file(&mut self, file: File) -> Option<File> {
+    pub(in crate::relay) fn swap_file(&mut self, file: File) -> Option<File> {
         self.current.as_mut().map(|current| std::mem::replace(&mut current.file, file))
     }
 }

@@ -53,6 +53,9 @@ answers! {
         recipients: u32,
         /// Whether it had been sent before under this id; these are the first one's number and time.
         duplicate: bool,
+        /// Whether it went to the other end of a pair, past the relay: a process has it, and no disk.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        direct: bool,
     }
     /// To `schedule`.
     Scheduled {

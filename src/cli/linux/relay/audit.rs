@@ -6,7 +6,7 @@ use crate::cli::relay::AuditArguments;
 use crate::output;
 use crate::relay::event::Event;
 use crate::relay::journal::{Directory, Entries, Entry, Fault, Follow, Found, Head, Report, Wrong, verify};
-use crate::relay::name::{Mailbox, MessageId, Moment, Recipient, ScheduleId, SessionName};
+use crate::relay::name::{Mailbox, MessageId, Moment, PairName, Recipient, ScheduleId, SessionName};
 use crate::relay::store;
 use crate::shown;
 use miette::{Diagnostic, IntoDiagnostic};
@@ -26,6 +26,9 @@ enum NoAudit {
     #[error("there is no audit in {}: no relay has run yet", shown::terminal(path))]
     #[diagnostic(help("`rcc relay path` tells where it is looked for; --system takes the system's relay"))]
     Absent { path: PathBuf },
+    #[error("nothing of a pair {pair} is on record in {}", shown::terminal(path))]
+    #[diagnostic(help("root's /etc/rcc/config.toml names the pairs; what went by the relay is in `rcc relay audit`"))]
+    NoPair { pair: PairName, path: PathBuf },
     #[error("cannot read the audit in {}: permission denied", shown::terminal(path))]
     #[diagnostic(help("the audit of the system's relay is for root's eyes: run the same with sudo"))]
     NotPermitted { path: PathBuf },
@@ -55,34 +58,62 @@ struct Broken {
 
 pub(super) fn run(ground: &Ground, arguments: &AuditArguments) -> miette::Result<ExitCode> {
     let place = ground.place();
-    let path = place.audit();
+    let paths = match &arguments.pair {
+        Some(pair) => ends(&ground.pairs(), pair)?,
+        None => vec![place.audit()],
+    };
+    let path = &paths[0];
     if arguments.verify {
-        let report = verify::<Event>(&path, seen(&place.store())).map_err(|source| NoAudit::new(&path, source))?;
-        output::print(verdict(&path, &report)?)?;
+        for path in &paths {
+            let seen = if arguments.pair.is_none() { seen(&place.store()) } else { None };
+            let report = verify::<Event>(path, seen).map_err(|source| NoAudit::new(path, source))?;
+            output::print(verdict(path, &report)?)?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let mut wanted = Wanted { session: arguments.session.clone(), since: arguments.since, of: Of::default() };
-    let fail = |source| NoAudit::new(&path, source);
     if arguments.follow {
-        let follow = Follow::new(&path, 0).map_err(fail)?;
-        return go_on(follow, &path, &mut |entry| wanted.takes(entry), arguments.json);
+        let follow = Follow::new(path, 0).map_err(|source| NoAudit::new(path, source))?;
+        return go_on(follow, path, &mut |entry| wanted.takes(entry), arguments.json);
     }
-    let directory = Directory::open(&path).map_err(fail)?;
     let mut none = true;
-    for found in Entries::new(&directory, 0) {
+    for path in &paths {
         let mut takes = |entry: &Entry| {
             let taken = wanted.takes(entry);
             none &= !taken;
             taken
         };
-        if !print(found.map_err(fail)?, &mut takes, arguments.json)? {
-            break;
+        if arguments.pair.is_some() && !arguments.json {
+            output::print(format!("{}:\n", shown::terminal(path)))?;
+        }
+        if !all(path, &mut takes, arguments.json)? {
+            return Ok(ExitCode::SUCCESS);
         }
     }
     if none {
         output::tell_line("rcc: the audit has no such entry; --session takes the whole name of a session");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints all that is wanted; `false` if nobody reads it.
+fn all(path: &Path, takes: &mut dyn FnMut(&Entry) -> bool, json: bool) -> miette::Result<bool> {
+    let fail = |source| NoAudit::new(path, source);
+    let directory = Directory::open(path).map_err(fail)?;
+    for found in Entries::new(&directory, 0) {
+        if !print(found.map_err(fail)?, takes, json)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The audits of the caller's ends of a pair: one or both.
+fn ends(pairs: &Path, pair: &PairName) -> Result<Vec<PathBuf>, NoAudit> {
+    let of_pair = pairs.join(pair.as_str());
+    let found: Vec<PathBuf> =
+        ["1", "2"].map(|end| of_pair.join(end)).into_iter().filter(|path| path.is_dir()).collect();
+    if found.is_empty() { Err(NoAudit::NoPair { pair: pair.clone(), path: of_pair }) } else { Ok(found) }
 }
 
 pub(super) fn watch(ground: &Ground) -> miette::Result<ExitCode> {

@@ -13,8 +13,10 @@ mod state;
 use crate::cli::relay::{RelayArguments, RelayCommand, ScheduleCommand, SessionCommand};
 use crate::facts::Facts;
 use crate::relay::client::{self, Candidates, Client, ClientError};
+use crate::relay::pair;
 use crate::relay::place::Place;
 use miette::IntoDiagnostic;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Which relay is meant.
@@ -52,6 +54,10 @@ impl RelayArguments {
             RelayCommand::Audit(arguments) => audit::run(&ground, &arguments),
             RelayCommand::Install(arguments) => arguments.run(&Facts::gather().into_diagnostic()?, system),
             RelayCommand::Uninstall(arguments) => arguments.run(&Facts::gather().into_diagnostic()?, system),
+            RelayCommand::Ends => {
+                pair::run()?;
+                Ok(ExitCode::SUCCESS)
+            }
             RelayCommand::Reload(arguments) => arguments.run(),
         }
     }
@@ -68,6 +74,14 @@ impl Ground {
 
     fn connect(&self) -> Result<Client, ClientError> {
         Ok(self.candidates().connect()?.0)
+    }
+
+    /// Where the audits of the caller's pairs are. The system's relay has none: an end is a user's.
+    fn pairs(&self) -> PathBuf {
+        match self {
+            Self::Caller(facts) => client::own_place(facts).pairs(),
+            Self::System => Place::system().pairs(),
+        }
     }
 
     /// Where the relay is when its daemon is not asked. Who never had one of their own means the system's, if

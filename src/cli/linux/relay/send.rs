@@ -99,6 +99,11 @@ fn tell_sent(to: &Address, sent: &Sent, json: bool) -> miette::Result<ExitCode> 
         value["to"] = to.to_string().into();
         output::print_json(&value)?;
     } else {
+        if sent.direct {
+            let lost = "no relay is running; it is lost if that sandbox ends before it was read";
+            output::print(format!("{} sent directly to {to}: {lost}\n", sent.id))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let whom = match sent.recipients {
             1 => to.to_string(),
             several => format!("{to}, {several} mailboxes"),
