@@ -4,7 +4,7 @@ use super::files::{self, Directory};
 use super::hash::Hash;
 use super::line::{self, LINE_MAX};
 use super::recover::{Current, Past, recover};
-use super::{Entries, Head};
+use super::{Entries, Extent, Head};
 use crate::relay::event::Event;
 use crate::relay::name::Moment;
 use rustix::fs::fdatasync;
@@ -75,7 +75,7 @@ impl Default for Sizes {
 }
 
 /// A batch that is in the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// The number of its first entry; the others follow it.
     pub first: u64,
@@ -85,6 +85,8 @@ pub struct Written {
     pub head: Head,
     /// Whether a new file was begun for it.
     pub rotated: bool,
+    /// Where each of its lines is.
+    pub lines: Vec<Extent>,
 }
 
 /// Files that are older than the audit is kept.
@@ -111,6 +113,8 @@ pub struct Journal {
     /// When that batch is.
     now: Moment,
     batch: Vec<u8>,
+    /// Where its lines are, as if its file began with it.
+    lines: Vec<Extent>,
     /// Whether the file may hold more than whole batches, because it could not be made shorter.
     torn: bool,
     failed: Option<String>,
@@ -134,6 +138,7 @@ impl Journal {
             staged: found.head,
             now: Moment::now(),
             batch: Vec::new(),
+            lines: Vec::new(),
             torn: false,
             failed: None,
         };
@@ -145,6 +150,11 @@ impl Journal {
         self.head
     }
 
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Reads its entries from number `from` on.
     pub fn entries(&self, from: u64) -> Entries<'_> {
         Entries::new(&self.directory, from)
@@ -153,6 +163,7 @@ impl Journal {
     /// Begins a batch. What an earlier one left is forgotten.
     pub fn begin(&mut self, now: Moment) {
         self.batch.clear();
+        self.lines.clear();
         self.staged = self.head;
         self.now = now;
     }
@@ -162,11 +173,12 @@ impl Journal {
     /// # Errors
     /// If one of them cannot be a line.
     pub fn stage(&mut self, events: &[Event]) -> Result<(), Unwritable> {
-        let before = (self.batch.len(), self.staged);
+        let before = (self.batch.len(), self.lines.len(), self.staged);
         let staged = events.iter().try_for_each(|event| self.stage_one(event));
         if staged.is_err() {
             self.batch.truncate(before.0);
-            self.staged = before.1;
+            self.lines.truncate(before.1);
+            self.staged = before.2;
         }
         staged
     }
@@ -178,7 +190,9 @@ impl Journal {
         if line.len() > LINE_MAX {
             return Err(Unwritable::TooLong);
         }
-        self.staged = Head { n, hash: Hash::of(line) };
+        let (hash, length) = (Hash::of(line), line.len() as u32);
+        self.staged = Head { n, hash };
+        self.lines.push(Extent { file: 0, offset: begin as u64, length, hash });
         self.batch.push(b'\n');
         Ok(())
     }
@@ -219,12 +233,14 @@ impl Journal {
             self.failed = Some(why.clone());
             return Err(JournalError::Final { path, why });
         }
+        let at = |line: Extent| Extent { file: current.first, offset: current.length + line.offset, ..line };
+        let lines = self.lines.drain(..).map(at).collect();
         current.length += self.batch.len() as u64;
         current.last = self.now;
         self.head = self.staged;
         self.batch.clear();
         self.batch.shrink_to(BUFFER_KEPT);
-        Ok(Written { first, at: self.now, head: self.head, rotated })
+        Ok(Written { first, at: self.now, head: self.head, rotated, lines })
     }
 
     /// Begins a new file where the newest is full, or of another day than this batch. A clock that went back

@@ -11,6 +11,7 @@
 //! cut off at the end. It has no key: whoever can write all of it, the store included, can write another one.
 
 mod append;
+mod extent;
 mod files;
 mod follow;
 mod hash;
@@ -22,6 +23,7 @@ mod tests;
 mod verify;
 
 pub use append::{Journal, JournalError, Old, Sizes, Unwritable, Written};
+pub use extent::{Extent, Misread};
 pub use files::Directory;
 pub use follow::Follow;
 pub use hash::Hash;

@@ -1,9 +1,9 @@
 //! Reading a journal, one line at a time, and what can be wrong with it.
 
-use super::Head;
 use super::files::{self, Directory};
 use super::hash::Hash;
 use super::line::{self, Entry, LINE_MAX};
+use super::{Extent, Head};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -17,8 +17,8 @@ pub struct Line {
     pub line: u64,
     /// The entry.
     pub entry: Entry,
-    /// The line's own hash.
-    pub hash: Hash,
+    /// Where in the file, and the line's own hash.
+    pub extent: Extent,
 }
 
 /// Something wrong with a journal, and where.
@@ -259,7 +259,7 @@ impl Cursor {
             return self.hold(open.line, Wrong::NoEntry);
         };
         open.good = (open.line, open.end);
-        let hash = Hash::of(&self.buffer);
+        let (hash, length) = (Hash::of(&self.buffer), self.buffer.len());
         let expected = self.head.map_or(header.n, |head| head.n.saturating_add(1));
         let first = Head::default();
         let before = self.head.or((header.n == 1).then_some(first));
@@ -277,7 +277,9 @@ impl Cursor {
         match line::event(&header, &mut self.buffer) {
             Ok(event) => {
                 let entry = Entry { n: header.n, at: header.at, prev: header.prev, event };
-                let line = Line { file: files::name(self.file), line: open.line, entry, hash };
+                let offset = open.end - length as u64 - 1;
+                let extent = Extent { file: self.file, offset, length: length as u32, hash };
+                let line = Line { file: files::name(self.file), line: open.line, entry, extent };
                 self.held.push_back(Found::Entry(Box::new(line)));
             }
             Err(error) => self.hold(open.line, Wrong::Unknown(error.to_string())),

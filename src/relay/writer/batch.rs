@@ -59,10 +59,12 @@ impl Scribe {
             self.mend();
             turn.questions.into_iter().for_each(|question| question(&mut self.store));
             if turn.last {
-                return;
+                break;
             }
             self.clear_up();
         }
+        let closed = self.store.close();
+        closed.unwrap_or_else(|error| tracing::warn!("{error}. At the next boot it is made anew from the journal"));
     }
 
     pub fn write(&mut self, batch: &[Commit]) {
@@ -100,7 +102,8 @@ impl Scribe {
             return;
         }
         let numbers = written.first..;
-        let entries = numbers.zip(events).map(|(n, event)| Recorded { n, at: written.at, event });
+        let places = numbers.zip(written.lines);
+        let entries = places.zip(events).map(|((n, extent), event)| Recorded { n, at: written.at, event, extent });
         if let Err(error) = self.store.apply(entries, written.head) {
             self.ails(error);
         }
@@ -172,7 +175,10 @@ impl Scribe {
             Ok(Clash::Taken) => Some(Verdict::refused(taken(&message.id))),
             Err(error) => {
                 let refusal = store_refusal(&error);
-                self.ails(error);
+                // The journal lacks one text; the store is as it should be.
+                if !matches!(error, StoreError::Text { .. }) {
+                    self.ails(error);
+                }
                 Some(Verdict::refused(refusal))
             }
         }
