@@ -4,12 +4,16 @@ use super::fold::Recorded;
 use super::{Store, StoreError};
 use crate::relay::journal::{Entry, Extent, Found, Head, Journal};
 use crate::relay::name::Moment;
+use crate::sd_notify;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Entries that are applied in one transaction, and bytes of their texts: what a rebuild holds in memory.
 const CHUNK: usize = 1000;
 const CHUNK_BYTES: usize = 4 << 20;
+/// Between two times that the service manager is told how far it is.
+const TELL: Duration = Duration::from_secs(2);
 /// Faults of the journal that are told one by one.
 const TOLD: usize = 5;
 
@@ -70,6 +74,7 @@ impl Store {
             return Err(apart());
         }
         let (mut faults, mut first) = (0, true);
+        let mut told = Instant::now();
         let mut chunk = Chunk::default();
         for found in journal.entries(position.n + 1) {
             let path = self.path().to_owned();
@@ -91,6 +96,12 @@ impl Store {
             }
             if chunk.is_full() {
                 chunk.apply(self)?;
+                // A long journal takes minutes, and a service manager waits for one.
+                if told.elapsed() >= TELL {
+                    told = Instant::now();
+                    let (n, last) = (self.position().n, end.n);
+                    sd_notify::busy(&format!("makes its store from the journal: entry {n} of {last}"), TELL * 30);
+                }
             }
         }
         chunk.apply(self)
