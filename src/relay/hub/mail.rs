@@ -3,7 +3,7 @@
 //! A subscribed client gets what waits in pages, each when the one before has left, and then what comes as it
 //! comes. One that reads too slowly goes back to pages, so that it costs no more memory than one page.
 
-use super::super::commit::Outcome;
+use super::super::commit::{Haste, Outcome};
 use super::super::event::Event;
 use super::super::name::{Mailbox, MessageId, SessionName};
 use super::super::store::Debt;
@@ -88,7 +88,8 @@ impl Hub {
         }
         let read = debts.iter().map(|debt| debt.id.clone()).collect();
         let event = Event::Read { mailbox: mailbox.clone(), ids: read };
-        self.commit(vec![event], Pending::Acked { head: head.clone(), mailbox, debts });
+        // The reader has them; nobody else waits for that.
+        self.submit(vec![event], Pending::Acked { head: head.clone(), mailbox, debts }, Haste::Patient);
     }
 
     pub(super) fn acked(&mut self, head: &Head, mailbox: Mailbox, debts: Vec<Debt>, outcome: Outcome) {

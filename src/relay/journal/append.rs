@@ -243,6 +243,21 @@ impl Journal {
         Ok(Written { first, at: self.now, head: self.head, rotated, lines })
     }
 
+    /// Returns when everything that was written is on the disk.
+    ///
+    /// # Errors
+    /// Then the journal takes nothing any more.
+    pub fn sync(&mut self) -> Result<(), JournalError> {
+        let first = self.current.as_ref().map_or(self.head.n, |current| current.first);
+        let path = self.directory.path_of(first);
+        if self.failed.is_none()
+            && let Some(Err(errno)) = self.current.as_ref().map(|current| fdatasync(&current.file))
+        {
+            self.failed = Some(io::Error::from(errno).to_string());
+        }
+        self.failed.clone().map_or(Ok(()), |why| Err(JournalError::Final { path, why }))
+    }
+
     /// Begins a new file where the newest is full, or of another day than this batch. A clock that went back
     /// begins none.
     fn rotate(&mut self) -> Result<bool, JournalError> {

@@ -1,6 +1,6 @@
 //! What is written together.
 
-use crate::relay::commit::Commit;
+use crate::relay::commit::{Commit, Haste};
 use crate::relay::event::Event;
 use crate::relay::store::Store;
 use std::fmt;
@@ -44,7 +44,7 @@ pub(super) struct Turn {
     pub last: bool,
 }
 
-/// Collects what is to be done; nothing if nothing comes for `time`.
+/// Collects what is to be done; nothing if nothing comes for `time`, beyond which nothing is held back either.
 pub(super) fn collect(queue: &Receiver<Job>, time: Duration) -> Turn {
     let mut turn = Turn::default();
     let (mut hurry, mut bytes) = (false, 0);
@@ -57,9 +57,9 @@ pub(super) fn collect(queue: &Receiver<Job>, time: Duration) -> Turn {
         };
         match receive(queue, wait) {
             Ok(Job::Commit(commit)) => {
-                hurry |= commit.durable || commit.token.is_some();
+                hurry |= commit.haste != Haste::Lazy || commit.token.is_some();
                 bytes += weight(&commit);
-                end.get_or_insert_with(|| Instant::now() + LAZY);
+                end.get_or_insert_with(|| Instant::now() + LAZY.min(time));
                 turn.batch.push(commit);
             }
             Ok(Job::Ask(question)) => {
