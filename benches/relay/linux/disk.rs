@@ -78,7 +78,10 @@ pub fn handed_over(directory: &Path, size: usize, count: usize, apart: Duration)
             }
         });
         let listening = scope.spawn(move || {
-            let age = |_| start.elapsed() - Duration::from_nanos(u128::from_ne_bytes(word(&to)) as u64);
+            let age = |_| {
+                let said = Duration::from_nanos(u128::from_ne_bytes(word(&to)) as u64);
+                start.elapsed() - said
+            };
             (0..count).map(age).collect()
         });
         for _ in 0..count {
