@@ -15,8 +15,9 @@ use super::{Answer, Ask, Connection, Effect, Head, Hub, Pending};
 const PAGE: u32 = 100;
 /// Bytes of its texts, beyond the first message.
 pub(super) const PAGE_BYTES: usize = 1 << 20;
-/// Bytes on their way to one client, beyond which it gets pages again.
-const AHEAD_MAX: usize = 4 << 20;
+/// Bytes on their way to one client, beyond which it gets pages again: who takes what one sender may have on its way
+/// at once as it comes does not fall behind, and pages are read from the disk.
+const AHEAD_MAX: usize = 8 << 20;
 /// Subscribed connections of one session: each may have a page and more on its way.
 const SUBSCRIBERS_MAX: usize = 4;
 /// Messages that one request acknowledges.

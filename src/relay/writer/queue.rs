@@ -7,9 +7,10 @@ use std::fmt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// Commits and questions of a turn, and bytes of texts in it: what one wait for the disk is for, at most.
+/// Commits and questions of a turn, and bytes of texts in it: what one wait for the disk is for, at most. While the disk
+/// has one batch of long texts, the one before is on its way to its receivers.
 const JOBS_MAX: usize = 1024;
-const BYTES_MAX: usize = 8 << 20;
+const BYTES_MAX: usize = 1 << 20;
 /// How long a commit that nobody waits for is held back, so that it is written with one that is in a hurry.
 const LAZY: Duration = Duration::from_millis(50);
 
