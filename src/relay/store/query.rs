@@ -41,6 +41,9 @@ pub struct Listed {
     pub read: Option<Moment>,
 }
 
+/// A message, when it was written to a client's socket first, and when it was read.
+type Found = (Stored, Option<Moment>, Option<Moment>);
+
 /// A message that nobody took in its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overdue {
@@ -94,7 +97,7 @@ impl Store {
         Ok(message)
     }
 
-    fn read_inbox(&self, listing: Listing<'_>) -> Result<Vec<(Stored, Option<Moment>, Option<Moment>)>> {
+    fn read_inbox(&self, listing: Listing<'_>) -> Result<Vec<Found>> {
         let mailbox = key(listing.mailbox);
         let after = listing.after.map(|id| self.place(&mailbox, id)).transpose()?.flatten().unwrap_or(0);
         let done = if listing.all { "IN (0, 1)" } else { "= 0" };
