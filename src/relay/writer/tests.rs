@@ -326,7 +326,7 @@ fn a_second_writer_is_refused() {
     let dir = TempDir::new().unwrap();
     let (_writer, _told, _) = start(&dir);
     let error = Writer::start(config(&dir), outcomes().0).map(drop).unwrap_err().to_string();
-    assert!(error.contains("another relay"), "{error}");
+    assert!(error.contains("another process"), "{error}");
 }
 
 #[test]
