@@ -81,7 +81,7 @@ pub(super) struct Underway {
 impl Underway {
     /// Carries its output to the client until it ends.
     pub(super) async fn carry(&mut self, sink: &mut impl Sink) -> Outcome {
-        let mut buffers = [vec![0; CHUNK_MAX], vec![0; CHUNK_MAX]];
+        let mut buffers = [CHUNK_MAX; 2].map(Vec::with_capacity);
         let deadline = self.deadline.into();
         // Taken, so that a tool whose output is closed learns of it.
         let mut open = [self.ours.stdout.take(), self.ours.stderr.take()];
@@ -97,9 +97,8 @@ impl Underway {
             };
             match event {
                 Happened::Read(which, Ok(0)) | Happened::Due(Due::Close(which)) => open[which] = None,
-                Happened::Read(which, Ok(count)) => {
-                    let bytes = &buffers[which][..count];
-                    match timeout_at(deadline, self.pass_on(which, bytes, &mut clean, sink)).await {
+                Happened::Read(which, Ok(_)) => {
+                    match timeout_at(deadline, self.pass_on(which, &buffers[which], &mut clean, sink)).await {
                         Ok(Ok(())) => {}
                         Ok(Err(refusal)) => return Outcome::BrokenOff(refusal),
                         Err(_) => return Outcome::BrokenOff(self.too_long()),
@@ -137,7 +136,7 @@ impl Underway {
     async fn rest(
         &mut self,
         ends: [Option<End>; 2],
-        buffer: &mut [u8],
+        buffer: &mut Vec<u8>,
         clean: &mut Vec<u8>,
         sink: &mut impl Sink,
     ) -> Result<(), Refusal> {
@@ -147,7 +146,7 @@ impl Underway {
                 match streams::read_rest(end, buffer) {
                     Ok(Some(count @ 1..)) => {
                         read += count;
-                        self.pass_on(which, &buffer[..count], clean, sink).await?;
+                        self.pass_on(which, buffer, clean, sink).await?;
                     }
                     Ok(_) | Err(_) => break,
                 }
@@ -176,6 +175,9 @@ impl Underway {
             let why =
                 format!("{tool} was broken off: it wrote more than {} bytes, its manifest's limit", exec.output_max);
             return Err(Refusal { exit_code: 125, why });
+        }
+        if self.redactors[which].has_none() {
+            return sink.take(tag(which), bytes).await;
         }
         clean.clear();
         self.redactors[which].push(bytes, &mut |piece| clean.extend_from_slice(piece));
@@ -215,7 +217,7 @@ enum Happened {
     Due(Due),
 }
 
-async fn read_some(from: Option<&End>, buffer: &mut [u8]) -> io::Result<usize> {
+async fn read_some(from: Option<&End>, buffer: &mut Vec<u8>) -> io::Result<usize> {
     match from {
         Some(from) => streams::read(from, buffer).await,
         None => std::future::pending().await,
