@@ -24,6 +24,7 @@ mod relay;
 pub mod schema;
 mod show;
 mod stricter;
+mod tools;
 mod user;
 mod values;
 
