@@ -58,7 +58,7 @@ def accepted(rcc, settings):
     return None if said.returncode == 0 else said.stderr
 
 
-def good_manifest(rcc, tool, manifest):
+def accepted_manifest(rcc, tool, manifest):
     """What rcc says to this manifest; None if it takes it."""
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / f"{tool}.toml"
@@ -117,7 +117,7 @@ def main():
         said = accepted(rcc, found["rendered"][name])
         hold(f"rcc takes the settings `{name}`", said is None, said)
     for tool, manifest in found["manifests"].items():
-        said = good_manifest(rcc, tool, manifest)
+        said = accepted_manifest(rcc, tool, manifest)
         hold(f"rcc takes the example of a plugin, `{tool}`", said is None, said)
     for name, word in [("unknown", "profiles"), ("badly", "10.0.0.0/8"), ("mixed", 'default = "deny"')]:
         said = accepted(rcc, found["rendered"][name])
