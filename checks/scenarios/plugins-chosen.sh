@@ -18,7 +18,7 @@ inside() { as-user dev rcc run --profile offline -- bash -c "$1"; }
 # has TOOL...: exactly these can be called inside, and have a socket and a wrapper there.
 has() {
     local found expected
-    found=$(inside 'cd /run/rcc/plugins 2>/dev/null && ls *.sock bin | grep -v -e : -e git-remote-rcc | sort | tr "\n" " "
+    found=$(inside 'cd /run/rcc/plugins 2>/dev/null && ls *.sock bin | grep -v -e : -e git-remote-rcc -e "^$" | sort | tr "\n" " "
         for tool in one two three; do $tool >/dev/null 2>&1 && echo -n "$tool! "; done') || true
     expected=$(for tool; do printf '%s\n' "$tool" "$tool.sock"; done | grep . | sort | tr '\n' ' ')
     expected+=$(for tool; do printf '%s! ' "$tool"; done)
@@ -43,13 +43,16 @@ chosen '' 'plugins = true'
 check "a project cannot ask for all" says '\.rcc\.toml:1' false -- fails inside true
 
 # A manifest that comes while a session is open.
-chosen '' 'plugins = ["one"]'
 later() {
     inside 'for i in $(seq 100); do [ -e come ] && break; sleep 0.1; done; sleep 2; ls /run/rcc/plugins' &
     local session=$!
     sleep 2
-    manifest four
+    manifest "$1"
     as-user dev touch come
     wait "$session"
+    rm /home/dev/project/come
 }
-check "nor does one that comes later appear" never_says four -- later
+chosen '' ''
+check "control: one that comes later appears in a session that may have it" says four.sock -- later four
+chosen '' 'plugins = ["one"]'
+check "and in no other" never_says five -- later five
