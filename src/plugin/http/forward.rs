@@ -93,6 +93,13 @@ pub enum HttpError {
 #[error("the client's connection failed: {0}")]
 pub struct ServeError(#[from] hyper::Error);
 
+impl ServeError {
+    /// Whether what came is no HTTP.
+    pub fn is_malformed(&self) -> bool {
+        self.0.is_parse()
+    }
+}
+
 /// There is no response of the upstream's.
 #[derive(Debug, thiserror::Error)]
 enum Failure {

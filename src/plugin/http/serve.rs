@@ -51,13 +51,18 @@ enum Failure {
 pub fn run(task: &str) -> ExitCode {
     let Ok((client, journal)) = streams() else { return ExitCode::FAILURE };
     let served = prepare(task, journal.try_clone()).and_then(|forwarder| serve(forwarder, &client));
+    let tell = |line: Vec<u8>| (&journal).write_all(&line);
     match served {
         // It has been answered, where it could be.
+        Err(Failure::Client(error)) if error.is_malformed() => {
+            let _ = Told::failed("this is no request of HTTP/1.1, and is not forwarded").line().map(tell);
+            ExitCode::SUCCESS
+        }
         Ok(()) | Err(Failure::Client(_)) => ExitCode::SUCCESS,
         Err(failure) => {
             let why = failure.to_string();
             // Whom it does not reach has gone.
-            let _ = Told::failed(&why).line().map(|line| (&journal).write_all(&line));
+            let _ = Told::failed(&why).line().map(tell);
             let _ = (&client).write_all(&own::farewell(StatusCode::BAD_GATEWAY, "rcc_failed", &why));
             ExitCode::FAILURE
         }
