@@ -3,8 +3,9 @@
 use super::{Refusal, Station};
 use crate::plugin::broker::decisions::Decisions;
 use crate::plugin::broker::desk::Desk;
+use crate::plugin::broker::room;
 use crate::plugin::broker::streams::{self, End, Ours};
-use crate::plugin::chamber::{Chamber, Ended, Running};
+use crate::plugin::chamber::{Chamber, ChamberError, Ended, Running};
 use crate::plugin::credential::Redactor;
 use crate::plugin::event::Event;
 use crate::plugin::manifest::{Kind, Manifest};
@@ -74,7 +75,7 @@ pub(super) struct Underway {
     pub started: Instant,
     /// Bytes of standard output and of standard error.
     pub counted: [u64; 2],
-    pub _place: OwnedSemaphorePermit,
+    pub place: OwnedSemaphorePermit,
     pub _chamber: Rc<Chamber>,
 }
 
@@ -91,7 +92,7 @@ impl Underway {
             let event = tokio::select! {
                 read = read_some(open[0].as_ref(), first) => Happened::Read(0, read),
                 read = read_some(open[1].as_ref(), second) => Happened::Read(1, read),
-                ended = self.running.ended() => Happened::Ended(ended.map_err(|error| Refusal::new(error.to_string()))),
+                ended = self.running.ended() => Happened::Ended(ended),
                 due = sink.due() => Happened::Due(due),
                 () = sleep_until(deadline) => return Outcome::BrokenOff(self.too_long()),
             };
@@ -114,7 +115,7 @@ impl Underway {
                     Err(_) => return Outcome::BrokenOff(self.too_long()),
                 },
                 Happened::Ended(Ok(ended)) => break ended,
-                Happened::Ended(Err(refusal)) => return Outcome::BrokenOff(refusal),
+                Happened::Ended(Err(error)) => return Outcome::BrokenOff(self.lost(&error)),
             }
         };
         let rest = self.rest(open, &mut buffers[0], &mut clean, sink);
@@ -122,6 +123,14 @@ impl Underway {
             Ok(Ok(())) => Outcome::Ended(ended),
             Ok(Err(refusal)) => Outcome::BrokenOff(refusal),
             Err(_) => Outcome::BrokenOff(self.too_long()),
+        }
+    }
+
+    /// Why its sandbox has ended before it.
+    fn lost(&self, error: &ChamberError) -> Refusal {
+        match self.place.semaphore().is_closed() {
+            true => Refusal::new(room::ended(&self.station.tool)),
+            false => Refusal::new(error.to_string()),
         }
     }
 
@@ -174,7 +183,7 @@ impl Underway {
             let tool = &self.station.tool;
             let why =
                 format!("{tool} was broken off: it wrote more than {} bytes, its manifest's limit", exec.output_max);
-            return Err(Refusal { exit_code: 125, why });
+            return Err(Refusal { exit_code: 124, why });
         }
         if self.redactors[which].has_none() {
             return sink.take(tag(which), bytes).await;
@@ -213,7 +222,7 @@ impl Underway {
 
 enum Happened {
     Read(usize, io::Result<usize>),
-    Ended(Result<Ended, Refusal>),
+    Ended(Result<Ended, ChamberError>),
     Due(Due),
 }
 
