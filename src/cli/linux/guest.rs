@@ -16,7 +16,6 @@ impl GuestCommand {
             Self::Hook { hooks, wait } => Ok(hook::run(delivery(hooks), wait)),
             Self::GitHook { name, arguments } => Ok(git::hook::run(&name, &arguments)),
             Self::GitServe { task } => Ok(serve::run(&task)),
-            Self::GitProcReceive => Ok(serve::run_hook()),
         }
     }
 }
