@@ -204,14 +204,29 @@ check "the journal has each decision" says 'allowed.*refs/heads/claude/x' 'refus
 check "the journal verifies" says whole -- as-user dev rcc plugin logs --verify
 
 # The canary is looked for backwards, so that who looks is not what is found.
-backwards=$(rev <<<"$canary")
+turned() { python3 -c 'import sys; print(sys.argv[1][::-1])' "$1"; }
+backwards=$(turned "$canary")
 check "the token is in the memory of none of the agent's processes" inside agent "/usr/bin/python3 -c $(printf %q "$(<"$lib/memory.py")") $backwards"
-encoded=$(printf 'x-access-token:%s' "$canary" | base64 -w0 | rev)
+encoded=$(turned "$(printf 'x-access-token:%s' "$canary" | base64 -w0)")
 check "nor in a file that the agent can read, an environment, arguments" \
-    agent "! grep -rslF -f <(printf '%s\n' $backwards $encoded | rev) /tmp /run /home /etc /var /dev/shm /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null"
+    agent "! grep -rslF -f <(/usr/bin/python3 -c 'import sys; print(*[word[::-1] for word in sys.argv[1:]], sep=chr(10))' $backwards $encoded) /tmp /run /home /etc /var /dev/shm /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null"
 check "the key is not there" fails agent 'ls /home/dev/keys/forge || grep -rsl "OPENSSH PRIVATE" /tmp /run /home'
 check "neither is in what the broker keeps" fails grep -rF -e "$canary" -e "$(sed -n 2p /home/dev/keys/forge)" /home/dev/.local /run/user /tmp
-pid=$(by_command 'plugin start --detach|rcc plugin start' | head -1)
-check "control: the broker runs" test -n "$pid"
-kill -9 "$pid"
-check "without a broker there is no push, and no credential" fails agent "cd app && git push --no-verify origin work:claude/x"
+
+mid_push kb
+mapfile -t ids < <(by_command '(rcc|exe) plugin start')
+check "control: the broker runs" test ${#ids[@]} = 1
+kill -9 "${ids[@]}"
+rm -f /srv/git/slow
+sleep 2.5
+check "killed: the broker: nothing of it is left" test -z "$(by_command 'plugin-chamber|git-serve|receive-pack')"
+check "killed: the broker: the upstream is whole" whole "$(ref app claude/kb)"
+check "without a broker there is no push, and no credential" says 'no git plugin serves this sandbox' -- fails agent "cd app && git push --no-verify origin work:claude/kc"
+leave agent
+check "the broker starts again" as-user dev env "FORGE_TOKEN=$canary" rcc plugin start --detach
+sandbox next dev project
+check "killed: the broker: another session goes on where the upstream is" inside next "mkdir /tmp/w && cd /tmp/w && git clone -q $https/app.git app && cd app && git checkout -qb claude/kb &&
+    git -c user.name=Agent -c user.email=agent@here.test commit -q --allow-empty -m after && git push -q origin HEAD:claude/kd"
+check "and it is there" test "$(ref app claude/kd)" != -
+check "the journal goes on, and verifies" says whole -- as-user dev rcc plugin logs --verify
+leave next

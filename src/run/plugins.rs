@@ -13,15 +13,11 @@ use crate::plugin::place::Place;
 use crate::project::Project;
 use crate::shown;
 use miette::Diagnostic;
-<<<<<<< HEAD
-use std::collections::BTreeSet;
-use std::path::Path;
-=======
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::io::{self, PipeReader, PipeWriter};
 use std::path::{Path, PathBuf};
->>>>>>> qscen
 use std::time::Duration;
 
 /// What a new broker needs at most until it listens, with a long journal to go through.
@@ -62,14 +58,10 @@ pub enum PluginsError {
 pub struct Plugins {
     /// What the sandbox sees of them.
     pub kit: Kit,
-<<<<<<< HEAD
     /// Those of kind `http`.
     pub upstreams: BTreeSet<ToolName>,
-    _session: Client,
-=======
     place: Place,
-    session: String,
-    project: PathBuf,
+    session: Session,
     client: Client,
 }
 
@@ -119,10 +111,30 @@ impl Plugins {
     fn open_again(&mut self) -> Result<(), PluginsError> {
         let mut client = connect(&self.place)?;
         let before = self.kit.directory.clone();
-        let opened = open_session(&mut client, &self.session, &self.project, Some(before))?;
+        let opened = self.session.open(&mut client, Some(before))?;
         self.client = client;
         // The sandbox has this one mounted, and no other.
         if opened == self.kit.directory { Ok(()) } else { Err(PluginsError::Elsewhere { path: opened }) }
+    }
+}
+
+/// A session, as it is asked for.
+#[derive(Debug)]
+struct Session {
+    name: String,
+    project: PathBuf,
+    tools: Option<Vec<ToolName>>,
+}
+
+impl Session {
+    fn open(&self, client: &mut Client, before: Option<PathBuf>) -> Result<PathBuf, PluginsError> {
+        let ask = Ask::Open {
+            session: self.name.clone(),
+            project: self.project.clone(),
+            tools: self.tools.clone(),
+            directory: before,
+        };
+        Ok(client.ask::<Opened>(&ask)?.directory)
     }
 }
 
@@ -139,7 +151,6 @@ fn is_over(left: &PipeReader, broker: Option<&Client>, limit: Option<Duration>) 
     watched.extend(broker.map(|broker| PollFd::new(broker, PollFlags::IN)));
     while rustix::event::poll(&mut watched, limit.as_ref()) == Err(Errno::INTR) {}
     !watched[0].revents().is_empty()
->>>>>>> qscen
 }
 
 /// Opens a session, where there are plugins. A broker that does not run is started, and ends with the last session.
@@ -165,22 +176,16 @@ fn attempt(
     tools: Option<&BTreeSet<ToolName>>,
 ) -> Result<Option<Plugins>, PluginsError> {
     let place = client::place(facts)?;
-<<<<<<< HEAD
-    let mut client = match Client::connect(&place) {
-        Err(BrokerError::NotRunning { .. }) if !hold_any(&Places::new(facts)) => return Ok(None),
-        Err(BrokerError::NotRunning { .. }) => {
-            start(&place)?;
-            Client::connect(&place)?
-        }
-        connected => connected?,
-    };
-    let ask = Ask::Open {
-        session: session.to_owned(),
+    if !hold_any(&Places::new(facts)) && matches!(Client::connect(&place), Err(BrokerError::NotRunning { .. })) {
+        return Ok(None);
+    }
+    let mut client = connect(&place)?;
+    let session = Session {
+        name: session.to_owned(),
         project: project.root.clone(),
         tools: tools.map(|tools| tools.iter().cloned().collect()),
-        directory: None,
     };
-    let Opened { directory } = client.ask(&ask)?;
+    let directory = session.open(&mut client, None)?;
     let real = |what, path: &Path| std::fs::canonicalize(path).map_err(|source| PluginsError::File { what, source });
     let own = std::env::current_exe().map_err(|source| PluginsError::File { what: "rcc's program", source })?;
     let kit = Kit {
@@ -190,17 +195,7 @@ fn attempt(
     };
     let status: Status = client.ask(&Ask::Status)?;
     let upstreams = status.tools.into_iter().filter(|tool| tool.kind == "http").map(|tool| tool.tool).collect();
-    Ok(Some(Plugins { kit, upstreams, _session: client }))
-=======
-    if !hold_any(&Places::new(facts)) && matches!(Client::connect(&place), Err(BrokerError::NotRunning { .. })) {
-        return Ok(None);
-    }
-    let mut client = connect(&place)?;
-    let directory = open_session(&mut client, session, &project.root, None)?;
-    let real = |what, path: &Path| std::fs::canonicalize(path).map_err(|source| PluginsError::File { what, source });
-    let own = std::env::current_exe().map_err(|source| PluginsError::File { what: "rcc's program", source })?;
-    let kit = Kit { directory: real("the session's directory", &directory)?, program: real("rcc's program", &own)? };
-    Ok(Some(Plugins { kit, place, session: session.to_owned(), project: project.root.clone(), client }))
+    Ok(Some(Plugins { kit, upstreams, place, session, client }))
 }
 
 /// The broker, which is started if there is none.
@@ -212,17 +207,6 @@ fn connect(place: &Place) -> Result<Client, PluginsError> {
         }
         connected => Ok(connected?),
     }
-}
-
-fn open_session(
-    client: &mut Client,
-    session: &str,
-    project: &Path,
-    before: Option<PathBuf>,
-) -> Result<PathBuf, PluginsError> {
-    let ask = Ask::Open { session: session.to_owned(), project: project.to_owned(), directory: before };
-    Ok(client.ask::<Opened>(&ask)?.directory)
->>>>>>> qscen
 }
 
 /// Whether there is a file of a manifest, good or not: the broker tells what is wrong with it.
