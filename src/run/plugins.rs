@@ -51,9 +51,13 @@ pub struct Plugins {
 }
 
 /// Opens a session, where there are plugins. A broker that does not run is started, and ends with the last session.
-/// A run that gets none is told of it, and does without: then there are no credentials.
-pub fn open(facts: &Facts, project: &Project, session: &str) -> Option<Plugins> {
-    match attempt(facts, project, session) {
+/// A run that gets none is told of it, and does without: then there are no credentials. `tools` are those that it may
+/// have, by the user's and the project's configuration.
+pub fn open(facts: &Facts, project: &Project, session: &str, tools: Option<&BTreeSet<ToolName>>) -> Option<Plugins> {
+    if tools.is_some_and(BTreeSet::is_empty) {
+        return None;
+    }
+    match attempt(facts, project, session, tools) {
         Ok(plugins) => plugins,
         Err(error) => {
             output::tell_line(format_args!("rcc: this session starts without plugins: {error}"));
@@ -62,7 +66,12 @@ pub fn open(facts: &Facts, project: &Project, session: &str) -> Option<Plugins> 
     }
 }
 
-fn attempt(facts: &Facts, project: &Project, session: &str) -> Result<Option<Plugins>, PluginsError> {
+fn attempt(
+    facts: &Facts,
+    project: &Project,
+    session: &str,
+    tools: Option<&BTreeSet<ToolName>>,
+) -> Result<Option<Plugins>, PluginsError> {
     let place = client::place(facts)?;
     let mut client = match Client::connect(&place) {
         Err(BrokerError::NotRunning { .. }) if !hold_any(&Places::new(facts)) => return Ok(None),
@@ -72,7 +81,12 @@ fn attempt(facts: &Facts, project: &Project, session: &str) -> Result<Option<Plu
         }
         connected => connected?,
     };
-    let ask = Ask::Open { session: session.to_owned(), project: project.root.clone(), directory: None };
+    let ask = Ask::Open {
+        session: session.to_owned(),
+        project: project.root.clone(),
+        tools: tools.map(|tools| tools.iter().cloned().collect()),
+        directory: None,
+    };
     let Opened { directory } = client.ask(&ask)?;
     let real = |what, path: &Path| std::fs::canonicalize(path).map_err(|source| PluginsError::File { what, source });
     let own = std::env::current_exe().map_err(|source| PluginsError::File { what: "rcc's program", source })?;

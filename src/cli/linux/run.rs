@@ -130,11 +130,12 @@ impl Options {
             pairing::join(how, &facts, &project, &loaded, seat.as_ref())
         };
         let direct = pairing.as_ref().map(|pairing| pairing.direct.clone());
+        let tools = loaded.settings.plugins.clone();
         let task = task(&facts, &project, &loaded, seat.is_some() || direct.is_some())?;
         let prepared = Prepared::new(facts, project, loaded, task)?.with_seat(seat).with_direct(direct);
         // Only a run opens a session there, and a plan that is shown has none to show.
         let plugins = (!self.dry_run && !self.no_plugins)
-            .then(|| plugins::open(&prepared.facts, &prepared.project, prepared.session()))
+            .then(|| plugins::open(&prepared.facts, &prepared.project, prepared.session(), tools.as_ref()))
             .flatten();
         let kit = plugins.as_ref().map(|plugins| {
             let variables = if agent { agent::without_key(&plugins.upstreams) } else { Vec::new() };

@@ -28,7 +28,7 @@ impl Host {
         let find = |name: &str| Some(self.root.path().join(name)).filter(|path| path.is_file());
         let home = (origin == Origin::User).then_some(self.root.path());
         let document = Document { path: format!("/etc/rcc/plugins/{tool}.toml").into(), text: text.to_owned() };
-        read(&document, &Reader { owner: Owner { origin, uid, home }, find: &find })
+        read(&document, &Reader { find: &find, ..Reader::new(Owner { origin, uid, home }) })
     }
 
     fn admin(&self, tool: &str, text: &str) -> Manifest {

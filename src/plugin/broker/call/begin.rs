@@ -3,13 +3,14 @@
 use super::underway::Underway;
 use super::{Refusal, Station};
 use crate::plugin::broker::desk::Desk;
-use crate::plugin::broker::room::Room;
+use crate::plugin::broker::room::{self, Room};
 use crate::plugin::broker::{spec, streams};
 use crate::plugin::chamber::ChamberError;
 use crate::plugin::credential::Secret;
 use crate::plugin::event::{Call, Event};
 use crate::plugin::manifest::grammar::decide;
-use crate::plugin::manifest::{Kind, Manifest, ProjectAccess};
+use crate::plugin::manifest::places::{ADMIN_DIRECTORY, USER_DIRECTORY};
+use crate::plugin::manifest::{Kind, Manifest, Origin, ProjectAccess};
 use crate::plugin::wire::{Mode, Request, Service, Terminal};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -103,7 +104,7 @@ async fn attempt(desk: &Rc<Desk>, station: &Station, wanted: &Wanted, call: &Cal
         decisions: prepared.decisions,
         started,
         counted: [0; 2],
-        _place: place,
+        place,
         _chamber: chamber,
     })))
 }
@@ -135,8 +136,7 @@ pub(super) async fn enter(
     manifest: &Arc<Manifest>,
 ) -> Result<(Rc<Room>, OwnedSemaphorePermit), Refusal> {
     let room = desk.room(&station.session, manifest).ok_or_else(|| Refusal::new("the session has ended"))?;
-    let ended =
-        |_| Refusal::new(format!("the plugin '{}' was stopped, or its manifest changed: try again", station.tool));
+    let ended = |_| Refusal::new(room::ended(&station.tool));
     match timeout(manifest.timeout, room.place()).await {
         Ok(place) => Ok((room, place.map_err(ended)?)),
         Err(_) => {
@@ -157,7 +157,7 @@ pub(super) fn refused(error: ChamberError) -> Refusal {
 fn allow(manifest: &Manifest, wanted: &Wanted, project: &Path) -> Result<Option<Begun>, Refusal> {
     match (&manifest.kind, wanted) {
         (Kind::Exec(exec), Wanted::Exec { request, .. }) => {
-            let refused = |refusal| Refusal::new(format!("not allowed: {refusal}"));
+            let refused = |refusal| Refusal::new(format!("not allowed: {refusal}; see {}", rules(manifest)));
             decide(&exec.grammar, &request.args).map_err(refused)?;
             // The executor looks again, at the file itself: this is for a text that says it.
             if exec.project != ProjectAccess::None && !Path::new(&request.cwd).starts_with(project) {
@@ -178,6 +178,14 @@ fn allow(manifest: &Manifest, wanted: &Wanted, project: &Path) -> Result<Option<
         (Kind::Exec(_), Wanted::Connect { .. }) => {
             Err(Refusal::new(format!("{} is a program, and has no remotes of git's", manifest.tool)))
         }
+    }
+}
+
+/// Where the rules are, for whoever wants others.
+fn rules(manifest: &Manifest) -> String {
+    match manifest.origin {
+        Origin::Admin => format!("{ADMIN_DIRECTORY}/{}.toml", manifest.tool),
+        Origin::User => format!("{USER_DIRECTORY}/{}.toml in the user's configuration of rcc", manifest.tool),
     }
 }
 
