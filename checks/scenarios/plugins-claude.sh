@@ -47,4 +47,10 @@ check "nor has any file" says '^ok nowhere' -- result 2
 check "nor the private home, which has not the end of it either" fails grep -rq canary /home/dev/.local/share/rcc
 check "what Claude Code does not need is refused" says '403' -- result 3
 check "requests are on record" says '"called".*"POST","/v1/messages"' -- as-user dev rcc plugin logs --json
+
+# Without the plugin it goes without the key, unless its user wants it inside.
+echo 'plugins = false' >/home/dev/project/.rcc.toml
+shown() { as-user dev env ANTHROPIC_API_KEY="$key" rcc claude --dry-run "$@"; }
+check "a project that wants no plugins gets no key" never_says "$key" -- shown
+check "its user can say so" says "$key" -- shown --no-plugins
 kill $api
