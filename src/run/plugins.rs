@@ -45,6 +45,8 @@ pub enum PluginsError {
 pub struct Plugins {
     /// What the sandbox sees of them.
     pub kit: Kit,
+    /// Those of kind `http`.
+    pub upstreams: BTreeSet<ToolName>,
     _session: Client,
 }
 
@@ -88,8 +90,14 @@ fn attempt(
     let Opened { directory } = client.ask(&ask)?;
     let real = |what, path: &Path| std::fs::canonicalize(path).map_err(|source| PluginsError::File { what, source });
     let own = std::env::current_exe().map_err(|source| PluginsError::File { what: "rcc's program", source })?;
-    let kit = Kit { directory: real("the session's directory", &directory)?, program: real("rcc's program", &own)? };
-    Ok(Some(Plugins { kit, _session: client }))
+    let kit = Kit {
+        directory: real("the session's directory", &directory)?,
+        program: real("rcc's program", &own)?,
+        variables: Vec::new(),
+    };
+    let status: Status = client.ask(&Ask::Status)?;
+    let upstreams = status.tools.into_iter().filter(|tool| tool.kind == "http").map(|tool| tool.tool).collect();
+    Ok(Some(Plugins { kit, upstreams, _session: client }))
 }
 
 /// Whether there is a file of a manifest, good or not: the broker tells what is wrong with it.

@@ -7,6 +7,7 @@ use crate::config::{self, Loaded, Sources};
 use crate::environment;
 use crate::facts::Facts;
 use crate::output;
+use crate::plugin::kit::Kit;
 use crate::project::{Project, report};
 use crate::run::membership::{self, Joining};
 use crate::run::{self, Body, Ended, Prepared, Task};
@@ -136,7 +137,11 @@ impl Options {
         let plugins = (!self.dry_run && !self.no_plugins)
             .then(|| plugins::open(&prepared.facts, &prepared.project, prepared.session(), tools.as_ref()))
             .flatten();
-        let prepared = prepared.with_kit(plugins.as_ref().map(|plugins| plugins.kit.clone()));
+        let kit = plugins.as_ref().map(|plugins| {
+            let variables = agent.then(|| agent::without_key(&plugins.upstreams)).unwrap_or_default();
+            Kit { variables, ..plugins.kit.clone() }
+        });
+        let prepared = prepared.with_kit(kit);
         if self.dry_run {
             let plan = prepared.plan(&prepared.guards()?, &prepared.home())?;
             output::print_json(&plan)?;

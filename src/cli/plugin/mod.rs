@@ -28,7 +28,7 @@ pub enum PluginCommand {
     },
     /// Write a manifest that comes with rcc: as root for everybody, otherwise for yourself
     Add {
-        /// The tool: git, gh, npm, cargo; npm-registry and example are to start from
+        /// The tool: git, gh, npm, cargo, anthropic; npm-registry and example are to start from
         tool: String,
         /// Replace one that is there
         #[arg(long)]

@@ -119,7 +119,7 @@ fn user(table: &mut Table<'_, '_>) -> Option<String> {
 }
 
 /// A file that nobody but its owner can change, and anybody may read.
-fn public_file(value: &Value<'_, '_>, what: &'static str, reader: &Reader<'_>) -> Option<PathBuf> {
+pub(super) fn public_file(value: &Value<'_, '_>, what: &'static str, reader: &Reader<'_>) -> Option<PathBuf> {
     let path = reader.path(value, "a path")?;
     value.parse(what, |_| (reader.file)(&path, reader.owner.uid).map_err(|reason| reason.to_string()))
 }

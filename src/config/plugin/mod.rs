@@ -157,7 +157,7 @@ fn read(document: &Document, reader: &Reader<'_>) -> Result<LoadedManifest, Conf
 const OF_KINDS: [(&str, &[&str]); 3] = [
     ("exec", &["program", "executes", "project", "output_max", "environment", "commands", "options", "command"]),
     ("git", &["hosts", "push"]),
-    ("http", &["upstream", "header", "value", "credential", "allow", "block", "body_max"]),
+    ("http", &["upstream", "header", "value", "credential", "allow", "block", "body_max", "ca"]),
 ];
 
 fn manifest(file: &mut Table<'_, '_>, tool: ToolName, reader: &Reader<'_>) -> Option<Manifest> {
@@ -174,7 +174,7 @@ fn manifest(file: &mut Table<'_, '_>, tool: ToolName, reader: &Reader<'_>) -> Op
     let kind = match name {
         Some("exec") => exec::take(file, &tool, &credentials, reader).map(Box::new).map(Kind::Exec),
         Some("git") => git::take(file, &credentials, reader).map(Kind::Git),
-        Some(_) => http::take(file, &credentials).map(Kind::Http),
+        Some(_) => http::take(file, &credentials, reader).map(Kind::Http),
         None => {
             // Without a kind, every key of any kind would be called unknown.
             for key in OF_KINDS.iter().flat_map(|(_, keys)| *keys) {

@@ -2,6 +2,7 @@
 
 use crate::plugin::chamber::{Chamber, ChamberError, Delivery, Spec};
 use crate::plugin::manifest::Manifest;
+use crate::plugin::name::ToolName;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -44,12 +45,13 @@ impl Room {
     /// The sandbox, made if it is not there, or not any more.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// If it cannot be made, or the room was ended.
     pub(super) async fn chamber(
         &self,
         spec: impl FnOnce() -> Result<(Spec, Vec<Delivery>), String>,
     ) -> Result<Rc<Chamber>, ChamberError> {
         let _making = self.making.lock().await;
+        self.stand()?;
         self.used.set(Instant::now());
         let known = self.chamber.borrow().clone().filter(|chamber| chamber.is_alive());
         if let Some(chamber) = known {
@@ -57,8 +59,18 @@ impl Room {
         }
         let (spec, deliveries) = spec().map_err(ChamberError::Message)?;
         let chamber = Rc::new(Chamber::start(&spec, &deliveries).await?);
+        // It may have been ended meanwhile: this one is unknown to whoever did.
+        self.stand()?;
         self.chamber.replace(Some(chamber.clone()));
         Ok(chamber)
+    }
+
+    /// Whether calls are still taken.
+    fn stand(&self) -> Result<(), ChamberError> {
+        match self.places.is_closed() {
+            true => Err(ChamberError::Refused { exit_code: 126, error: ended(&self.manifest.tool) }),
+            false => Ok(()),
+        }
     }
 
     /// Calls that run.
@@ -82,6 +94,20 @@ impl Room {
     /// Ends what runs in it, and takes nobody any more.
     pub(super) fn end(&self) {
         self.places.close();
-        self.chamber.replace(None);
+        // Calls that run hold it, too.
+        if let Some(chamber) = self.chamber.take() {
+            chamber.end();
+        }
     }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Why a call does not run, or not on, in a room that was ended.
+pub(super) fn ended(tool: &ToolName) -> String {
+    format!("the plugin '{tool}' was stopped, or its manifest changed: try again")
 }

@@ -110,7 +110,7 @@ impl Ended {
 pub struct Chamber {
     link: Arc<Link>,
     /// Its end is the word to end.
-    _life: oneshot::Sender<()>,
+    life: Mutex<Option<oneshot::Sender<()>>>,
 }
 
 /// What its calls need of a chamber.
@@ -173,7 +173,7 @@ impl Chamber {
             let _ = tokio::time::timeout(LAST_WORDS, listening).await;
             weak.upgrade().inspect(|link| link.over());
         });
-        let chamber = Self { link, _life: life };
+        let chamber = Self { link, life: Mutex::new(Some(life)) };
         for delivery in credentials {
             chamber.deliver(delivery).await?;
         }
@@ -222,6 +222,12 @@ impl Chamber {
         self.link.send(Outgoing { frame, secret: None, streams: streams.into() });
         self.link.answer(answer).await?;
         Ok(running)
+    }
+
+    /// Ends it, and all that runs in it, whoever still holds it.
+    pub fn end(&self) {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.link.state().over = true;
     }
 
     /// Whether it still stands.

@@ -17,6 +17,9 @@ use serde::Serialize;
 use std::fmt::Write;
 use std::process::ExitCode;
 
+/// What leads to the line of a mistake.
+const WHERE: &str = "`rcc plugin check` shows where";
+
 /// A plugin, as it is listed.
 #[derive(Debug, Serialize)]
 struct Listed<'a> {
@@ -67,7 +70,7 @@ pub(super) fn list(facts: &Facts, json: bool) -> miette::Result<ExitCode> {
         output::print(table::render(&["PLUGIN", "KIND", "WHOSE", "PROFILE", "CREDENTIALS", "SUMMARY"], &rows))?;
     }
     for problem in catalogue.problems() {
-        output::tell_line(format_args!("rcc: {}", shown::text(&problem.to_string())));
+        output::tell_line(format_args!("rcc: {}; {WHERE}", shown::text(&problem.to_string())));
     }
     Ok(if catalogue.problems().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -90,7 +93,7 @@ fn described(status: &Status, now: Moment) -> String {
     let _ = writeln!(text, "  started   {} ({ran} ago{ends})", local(status.started.0));
     let _ = writeln!(text, "  journal   {}", shown::terminal(&status.audit));
     for problem in &status.problems {
-        let _ = writeln!(text, "  problem   {}", shown::text(problem));
+        let _ = writeln!(text, "  problem   {}; {WHERE}", shown::text(problem));
     }
     if !status.tools.is_empty() {
         let row = |tool: &ToolStatus| {
@@ -157,7 +160,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "your broker, rcc 1.0, process 7");
         assert!(lines[1].ends_with("(1m ago; it ends with the last session)"), "{text}");
-        assert_eq!(lines[3], "  problem   bad\\u{1b}");
+        assert_eq!(lines[3], "  problem   bad\\u{1b}; `rcc plugin check` shows where");
         assert_eq!(lines[5], "gh      exec  1        9      2        disabled");
         assert_eq!(lines[7], "api-1    5s   gh         /p/\\u{1b}api");
     }

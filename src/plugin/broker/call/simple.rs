@@ -88,7 +88,7 @@ impl Sink for Captured {
             "broken off: the simple form returns at most {CAPTURED_MAX} bytes of each output; the \
                            streaming form has no such limit"
         );
-        Err(Refusal { exit_code: 125, why })
+        Err(Refusal { exit_code: 124, why })
     }
 
     async fn due(&mut self) -> Due {

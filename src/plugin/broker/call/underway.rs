@@ -3,8 +3,9 @@
 use super::{Refusal, Station};
 use crate::plugin::broker::decisions::Decisions;
 use crate::plugin::broker::desk::Desk;
+use crate::plugin::broker::room;
 use crate::plugin::broker::streams::{self, End, Ours};
-use crate::plugin::chamber::{Chamber, Ended, Running};
+use crate::plugin::chamber::{Chamber, ChamberError, Ended, Running};
 use crate::plugin::credential::Redactor;
 use crate::plugin::event::Event;
 use crate::plugin::manifest::{Kind, Manifest};
@@ -74,14 +75,14 @@ pub(super) struct Underway {
     pub started: Instant,
     /// Bytes of standard output and of standard error.
     pub counted: [u64; 2],
-    pub _place: OwnedSemaphorePermit,
+    pub place: OwnedSemaphorePermit,
     pub _chamber: Rc<Chamber>,
 }
 
 impl Underway {
     /// Carries its output to the client until it ends.
     pub(super) async fn carry(&mut self, sink: &mut impl Sink) -> Outcome {
-        let mut buffers = [vec![0; CHUNK_MAX], vec![0; CHUNK_MAX]];
+        let mut buffers = [CHUNK_MAX; 2].map(Vec::with_capacity);
         let deadline = self.deadline.into();
         // Taken, so that a tool whose output is closed learns of it.
         let mut open = [self.ours.stdout.take(), self.ours.stderr.take()];
@@ -91,15 +92,14 @@ impl Underway {
             let event = tokio::select! {
                 read = read_some(open[0].as_ref(), first) => Happened::Read(0, read),
                 read = read_some(open[1].as_ref(), second) => Happened::Read(1, read),
-                ended = self.running.ended() => Happened::Ended(ended.map_err(|error| Refusal::new(error.to_string()))),
+                ended = self.running.ended() => Happened::Ended(ended),
                 due = sink.due() => Happened::Due(due),
                 () = sleep_until(deadline) => return Outcome::BrokenOff(self.too_long()),
             };
             match event {
                 Happened::Read(which, Ok(0)) | Happened::Due(Due::Close(which)) => open[which] = None,
-                Happened::Read(which, Ok(count)) => {
-                    let bytes = &buffers[which][..count];
-                    match timeout_at(deadline, self.pass_on(which, bytes, &mut clean, sink)).await {
+                Happened::Read(which, Ok(_)) => {
+                    match timeout_at(deadline, self.pass_on(which, &buffers[which], &mut clean, sink)).await {
                         Ok(Ok(())) => {}
                         Ok(Err(refusal)) => return Outcome::BrokenOff(refusal),
                         Err(_) => return Outcome::BrokenOff(self.too_long()),
@@ -115,7 +115,7 @@ impl Underway {
                     Err(_) => return Outcome::BrokenOff(self.too_long()),
                 },
                 Happened::Ended(Ok(ended)) => break ended,
-                Happened::Ended(Err(refusal)) => return Outcome::BrokenOff(refusal),
+                Happened::Ended(Err(error)) => return Outcome::BrokenOff(self.lost(&error)),
             }
         };
         let rest = self.rest(open, &mut buffers[0], &mut clean, sink);
@@ -123,6 +123,14 @@ impl Underway {
             Ok(Ok(())) => Outcome::Ended(ended),
             Ok(Err(refusal)) => Outcome::BrokenOff(refusal),
             Err(_) => Outcome::BrokenOff(self.too_long()),
+        }
+    }
+
+    /// Why its sandbox has ended before it.
+    fn lost(&self, error: &ChamberError) -> Refusal {
+        match self.place.semaphore().is_closed() {
+            true => Refusal::new(room::ended(&self.station.tool)),
+            false => Refusal::new(error.to_string()),
         }
     }
 
@@ -137,7 +145,7 @@ impl Underway {
     async fn rest(
         &mut self,
         ends: [Option<End>; 2],
-        buffer: &mut [u8],
+        buffer: &mut Vec<u8>,
         clean: &mut Vec<u8>,
         sink: &mut impl Sink,
     ) -> Result<(), Refusal> {
@@ -147,7 +155,7 @@ impl Underway {
                 match streams::read_rest(end, buffer) {
                     Ok(Some(count @ 1..)) => {
                         read += count;
-                        self.pass_on(which, &buffer[..count], clean, sink).await?;
+                        self.pass_on(which, buffer, clean, sink).await?;
                     }
                     Ok(_) | Err(_) => break,
                 }
@@ -175,7 +183,10 @@ impl Underway {
             let tool = &self.station.tool;
             let why =
                 format!("{tool} was broken off: it wrote more than {} bytes, its manifest's limit", exec.output_max);
-            return Err(Refusal { exit_code: 125, why });
+            return Err(Refusal { exit_code: 124, why });
+        }
+        if self.redactors[which].has_none() {
+            return sink.take(tag(which), bytes).await;
         }
         clean.clear();
         self.redactors[which].push(bytes, &mut |piece| clean.extend_from_slice(piece));
@@ -211,11 +222,11 @@ impl Underway {
 
 enum Happened {
     Read(usize, io::Result<usize>),
-    Ended(Result<Ended, Refusal>),
+    Ended(Result<Ended, ChamberError>),
     Due(Due),
 }
 
-async fn read_some(from: Option<&End>, buffer: &mut [u8]) -> io::Result<usize> {
+async fn read_some(from: Option<&End>, buffer: &mut Vec<u8>) -> io::Result<usize> {
     match from {
         Some(from) => streams::read(from, buffer).await,
         None => std::future::pending().await,

@@ -1,0 +1,94 @@
+"""plugin.py WHAT TOOL ...: a client of the plugins' protocol in its simple form, by its page alone.
+
+exec TOOL CWD ARGUMENT...      one call; its output, error and exit status are this program's
+raw TOOL HEX                   sends bytes, and prints what comes until the plugin closes, or for two seconds
+silent TOOL COUNT SECONDS      so many connections that say nothing, for so long
+many TOOL COUNT                so many calls at once: prints how many answered as they must, and how long it took
+"""
+
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+
+
+def connect(tool):
+    plugin = socket.socket(socket.AF_UNIX)
+    plugin.connect(f"/run/rcc/plugins/{tool}.sock")
+    return plugin
+
+
+def exactly(plugin, count):
+    parts = bytearray()
+    while len(parts) < count:
+        part = plugin.recv(min(count - len(parts), 65536))
+        if not part:
+            raise EOFError("the plugin closed the connection")
+        parts += part
+    return bytes(parts)
+
+
+def call(plugin, args, cwd, **more):
+    request = json.dumps({"action": "exec", "args": args, "cwd": cwd, **more}).encode()
+    plugin.sendall(struct.pack(">I", len(request)) + request)
+    (length,) = struct.unpack(">I", exactly(plugin, 4))
+    return json.loads(exactly(plugin, length))
+
+
+def execute(tool, cwd, *args):
+    answer = call(connect(tool), list(args), cwd or os.getcwd())
+    sys.stdout.write(answer["stdout"])
+    sys.stderr.write(answer["stderr"] + (answer["error"] or ""))
+    sys.exit(answer["exit_code"])
+
+
+def raw(tool, text):
+    plugin = connect(tool)
+    plugin.settimeout(2)
+    said = b""
+    try:
+        plugin.sendall(bytes.fromhex(text))
+        while part := plugin.recv(65536):
+            said += part
+        end = "closed"
+    except TimeoutError:
+        end = "open"
+    except (BrokenPipeError, ConnectionResetError):
+        end = "closed"
+    print(end, said[4:].decode(errors="replace"))
+
+
+def silent(tool, count, seconds):
+    held = []
+    for _ in range(int(count)):
+        plugin = socket.socket(socket.AF_UNIX)
+        plugin.settimeout(1)
+        try:
+            plugin.connect(f"/run/rcc/plugins/{tool}.sock")
+            held.append(plugin)
+        except OSError as error:
+            print("refused:", error)
+            break
+    print("holding", len(held), flush=True)
+    time.sleep(float(seconds))
+
+
+def many(tool, count):
+    answers = [None] * int(count)
+
+    def one(number):
+        answers[number] = call(connect(tool), ["sh", "-c", f"echo {number}; exit {number % 100}"], os.getcwd())
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(len(answers))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    good = [n for n, answer in enumerate(answers) if answer and answer["stdout"] == f"{n}\n" and answer["exit_code"] == n % 100]
+    print("good:", len(good))
+
+
+{"exec": execute, "raw": raw, "silent": silent, "many": many}[sys.argv[1]](*sys.argv[2:])
