@@ -45,7 +45,7 @@ pub enum PluginsError {
 pub struct Plugins {
     /// What the sandbox sees of them.
     pub kit: Kit,
-    /// Those of kind `http`.
+    /// Those of kind `http` that the session has.
     pub upstreams: BTreeSet<ToolName>,
     _session: Client,
 }
@@ -96,7 +96,8 @@ fn attempt(
         variables: Vec::new(),
     };
     let status: Status = client.ask(&Ask::Status)?;
-    let upstreams = status.tools.into_iter().filter(|tool| tool.kind == "http").map(|tool| tool.tool).collect();
+    let upstreams = status.tools.into_iter().filter(|tool| tool.kind == "http").map(|tool| tool.tool);
+    let upstreams = upstreams.filter(|tool| tools.is_none_or(|tools| tools.contains(tool))).collect();
     Ok(Some(Plugins { kit, upstreams, _session: client }))
 }
 
