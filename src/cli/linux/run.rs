@@ -138,7 +138,7 @@ impl Options {
             .then(|| plugins::open(&prepared.facts, &prepared.project, prepared.session(), tools.as_ref()))
             .flatten();
         let kit = plugins.as_ref().map(|plugins| {
-            let variables = agent.then(|| agent::without_key(&plugins.upstreams)).unwrap_or_default();
+            let variables = if agent { agent::without_key(&plugins.upstreams) } else { Vec::new() };
             Kit { variables, ..plugins.kit.clone() }
         });
         let prepared = prepared.with_kit(kit);
