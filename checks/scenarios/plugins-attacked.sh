@@ -63,7 +63,7 @@ for attempt in "echo $secret" "printf x%s $secret | base64 -w 12" "printf abc%s 
 done
 for attempt in 'canary env' 'canary cat /proc/self/environ' 'canary sh -c "echo \$SECRET_TOKEN >&2"' \
     'canary sh -c "printf %s \$SECRET_TOKEN | base64"' 'canary sh -c "printf 'x%s' \$SECRET_TOKEN | base64"' \
-    'canary sh -c "echo a:\$SECRET_TOKEN | base64 -w 20"' 'canary sh -c "printf %s \$SECRET_TOKEN | od -An -v -tx1 | tr -d \" \\n\""' \
+    'canary sh -c "echo a:\$SECRET_TOKEN | base64 -w 0"' 'canary sh -c "printf %s \$SECRET_TOKEN | od -An -v -tx1 | tr -d \" \\n\""' \
     'canary /usr/bin/python3 -c "import os, urllib.parse as u; print(u.quote(os.environ[\"SECRET_TOKEN\"], safe=\"\"))"' \
     'canary sh -c "for c in \$(printf %s \$SECRET_TOKEN | head -c 10) \$(printf %s \$SECRET_TOKEN | tail -c +11); do printf %s \$c; sleep 0.2; done"' \
     'plugin exec canary "" env' 'canary sh -c "cat /proc/[0-9]*/environ"' 'canary sh -c "echo \$SECRET_TOKEN >/home/dev/project/src/leak; cat src/leak"'; do
