@@ -55,9 +55,13 @@ in
       }
     ) cfg.daemons;
 
-    warnings = lib.optional (
-      cfg.relay.enable || cfg.relay.system.enable
-    ) "services.rcc.relay does nothing here: the relay runs on Linux.";
+    warnings =
+      lib.optional (
+        cfg.relay.enable || cfg.relay.system.enable
+      ) "services.rcc.relay does nothing here: the relay runs on Linux."
+      ++ lib.optional (
+        cfg.broker.users != [ ]
+      ) "services.rcc.broker does nothing here: plugins run on Linux.";
 
     assertions = [
       {

@@ -63,6 +63,11 @@ let
       "0"
     ];
   userborn = config.services.userborn or { enable = false; };
+
+  # What plugins have systemd load, and nobody gives it.
+  credentialsOf = manifest: lib.attrValues (manifest.credentials or { });
+  wanted = lib.concatMap credentialsOf (lib.attrValues cfg.plugins);
+  missing = lib.subtractLists (lib.attrNames cfg.broker.credentials) (lib.catAttrs "systemd" wanted);
 in
 {
   imports = [ ./options.nix ];
@@ -98,6 +103,13 @@ in
           wantedBy = [ "rcc-relay.service" ];
           restartTriggers = [ cfg.configFile ];
         };
+
+    systemd.services."rcc-plugins@" = lib.mkIf (cfg.broker.users != [ ]) {
+      serviceConfig.LoadCredential = lib.mapAttrsToList (
+        name: path: "${name}:${path}"
+      ) cfg.broker.credentials;
+    };
+    systemd.targets.multi-user.wants = map (user: "rcc-plugins@${user}.service") cfg.broker.users;
 
     systemd.user.sockets.rcc-relay = lib.mkIf cfg.relay.enable (startedFor agents "sockets.target");
     systemd.user.services = lib.mkMerge [
@@ -162,6 +174,14 @@ in
       {
         assertion = lib.length cfg.users <= identities.usersMax;
         message = "services.rcc.users names ${toString (lib.length cfg.users)} users: at most ${toString identities.usersMax} can have network identities.";
+      }
+      {
+        assertion = lib.all (user: lib.elem user cfg.users) cfg.broker.users;
+        message = "services.rcc.broker.users names somebody who may not run sandboxes: add the name to services.rcc.users, or remove it.";
+      }
+      {
+        assertion = missing == [ ];
+        message = "services.rcc.plugins loads ${toString missing} from systemd, which has no such credential: add services.rcc.broker.credentials.<name>.";
       }
       {
         assertion = !config.boot.isContainer;

@@ -15,6 +15,20 @@ let
       cfg.package
     else
       pkgs.buildPackages.callPackage ../nix/package.nix { };
+
+  toml = pkgs.formats.toml { };
+
+  # The name of a file says which tool its manifest is for.
+  manifestOf =
+    name: manifest:
+    let
+      text = toml.generate "${name}.toml" manifest;
+    in
+    pkgs.runCommand "rcc-plugin-${name}" { nativeBuildInputs = [ checker ]; } ''
+      cp ${text} ${name}.toml
+      HOME=$TMPDIR rcc plugin check --elsewhere ./${name}.toml
+      cp ${name}.toml $out
+    '';
 in
 {
   options.services.rcc = {
@@ -82,7 +96,57 @@ in
       };
     };
 
-    # Plugins declare what runs beside rcc here, once for both platforms. All of it runs as the user:
+    plugins = lib.mkOption {
+      type = lib.types.attrsOf toml.type;
+      default = { };
+      example = {
+        git = {
+          version = 1;
+          kind = "git";
+          credentials.github.systemd = "github";
+          hosts = [
+            {
+              name = "github.com";
+              credential = "github";
+            }
+          ];
+          push = {
+            blocked_branches = [ "main" ];
+            allowed_branches = [ "claude/*" ];
+          };
+        };
+      };
+      description = ''
+        Plugins: tools that run outside of the agent's sandbox, with credentials that it never has. Each is
+        the content of {file}`/etc/rcc/plugins/<name>.toml`, which `rcc plugin check` judges while the
+        system is built. Programs are named by their path in the store, or by a name that the system has. On
+        macOS nothing runs of them.
+      '';
+    };
+
+    broker = {
+      users = lib.mkOption {
+        type = lib.types.listOf lib.types.str;
+        default = [ ];
+        example = [ "alice" ];
+        description = ''
+          Those of [](#opt-services.rcc.users) whose broker for plugins the system starts, as
+          `rcc-plugins@<name>.service`, and gives credentials that only root can read. Others' are started
+          by their sandboxes. Linux only.
+        '';
+      };
+      credentials = lib.mkOption {
+        type = lib.types.attrsOf lib.types.str;
+        default = { };
+        example.github = "/run/secrets/github-token";
+        description = ''
+          Files of root's, by the name under which a plugin's credential has them: `systemd = "github"`.
+          A path in the Nix store is refused, since everybody reads that. Linux only.
+        '';
+      };
+    };
+
+    # Modules declare what runs beside rcc here, once for both platforms. All of it runs as the user:
     # nothing of rcc's that takes requests runs as root.
     daemons = lib.mkOption {
       type = lib.types.attrsOf (
@@ -111,7 +175,7 @@ in
 
     services.rcc.configFile =
       let
-        text = (pkgs.formats.toml { }).generate "rcc-settings.toml" (schema.prune cfg.settings);
+        text = toml.generate "rcc-settings.toml" (schema.prune cfg.settings);
       in
       pkgs.runCommand "rcc-config.toml" { nativeBuildInputs = [ checker ]; } ''
         HOME=$TMPDIR rcc config check --kind admin ${text}
@@ -119,9 +183,18 @@ in
       '';
 
     environment.systemPackages = [ cfg.package ];
-    environment.etc."rcc/config.toml".source = cfg.configFile;
+    environment.etc = {
+      "rcc/config.toml".source = cfg.configFile;
+    }
+    // lib.mapAttrs' (
+      name: manifest: lib.nameValuePair "rcc/plugins/${name}.toml" { source = manifestOf name manifest; }
+    ) cfg.plugins;
 
     assertions = [
+      {
+        assertion = !lib.any (lib.hasPrefix builtins.storeDir) (lib.attrValues cfg.broker.credentials);
+        message = "services.rcc.broker.credentials names a file in the Nix store, which everybody reads: name one outside of it that root alone may read.";
+      }
       {
         assertion = lib.allUnique cfg.users;
         message = "services.rcc.users names somebody twice: remove all but the first of `${toString cfg.users}`.";

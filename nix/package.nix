@@ -69,6 +69,7 @@ rustPlatform.buildRustPackage {
     done
     rcc relay install --print=bridge >$out/lib/systemd/user/rcc-relay-bridge.service
     rcc relay install --system --print=bridge >$out/lib/systemd/system/rcc-relay-bridge.service
+    rcc plugin unit >$out/lib/systemd/system/rcc-plugins@.service
   '';
 
   meta = {

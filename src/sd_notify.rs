@@ -3,6 +3,7 @@
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 /// The first inherited socket (`SD_LISTEN_FDS_START`).
 const FIRST: i32 = 3;
@@ -11,12 +12,17 @@ const SOCKETS_MAX: i32 = 16;
 
 /// Tells that the service is ready. A service manager that does not listen is none of our concern.
 pub fn ready() {
-    tell("READY=1\n");
+    tell("READY=1\nSTATUS=\n");
 }
 
 /// Tells that it ends.
 pub fn stopping() {
     tell("STOPPING=1\n");
+}
+
+/// Tells what it does, and that this may take as long again as `time` from now, whatever the unit allows for a start.
+pub fn busy(what: &str, time: Duration) {
+    tell(&format!("STATUS={what}\nEXTEND_TIMEOUT_USEC={}\n", time.as_micros()));
 }
 
 fn tell(state: &str) {

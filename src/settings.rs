@@ -1,8 +1,9 @@
 //! What a run may do, merged from root's, the user's and the project's configuration.
 
+use crate::plugin::name::ToolName;
 use crate::policy::ProfileName;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// The merged configuration of one run, without the network policy.
@@ -23,6 +24,8 @@ pub struct Settings {
     pub writable: Vec<String>,
     /// Whether the sandbox joins the relay.
     pub relay: Join,
+    /// The tools that the sandbox has, of those that there are plugins for: all of them, if `None`.
+    pub plugins: Option<BTreeSet<ToolName>>,
 }
 
 /// Which sandboxes join their user's relay.

@@ -338,6 +338,40 @@ tested "module" {
       ofTheUsers = false;
     };
   };
+  testAPluginIsAManifestInEtcAndItsCredentialIsLoadedForWhoeverIsNamed = {
+    expr =
+      let
+        inherit
+          (system {
+            services.rcc.users = [
+              "alice"
+              "bob"
+            ];
+            services.rcc.plugins.git = {
+              version = 1;
+              kind = "git";
+              credentials.github.systemd = "github";
+            };
+            services.rcc.broker = {
+              users = [ "alice" ];
+              credentials.github = "/run/secrets/github";
+            };
+          })
+          environment
+          systemd
+          ;
+      in
+      {
+        manifest = environment.etc ? "rcc/plugins/git.toml";
+        loaded = systemd.services."rcc-plugins@".serviceConfig.LoadCredential;
+        started = lib.filter (lib.hasPrefix "rcc-plugins@") systemd.targets.multi-user.wants;
+      };
+    expected = {
+      manifest = true;
+      loaded = [ "github:/run/secrets/github" ];
+      started = [ "rcc-plugins@alice.service" ];
+    };
+  };
   testEachRefusalNamesItsRemedy = {
     expr = lib.filter (it: !refusedFor it.words it.module) [
       {
@@ -371,6 +405,18 @@ tested "module" {
           servers = [ "tls://nats.example.org" ];
           credentials = "${builtins.storeDir}/abc/nats.creds";
         };
+      }
+      {
+        words = "name one outside of it";
+        module.services.rcc.broker.credentials.github = "${builtins.storeDir}/abc/token";
+      }
+      {
+        words = "add services.rcc.broker.credentials.<name>";
+        module.services.rcc.plugins.git.credentials.github.systemd = "github";
+      }
+      {
+        words = "add the name to services.rcc.users";
+        module.services.rcc.broker.users = [ "bob" ];
       }
       {
         words = "enable it on the host";

@@ -23,8 +23,11 @@ pub enum GuestCommand {
         /// The broker's task, as JSON
         task: String,
     },
-    /// Judge and pass on what git receive-pack hands over
-    GitProcReceive,
+    /// Serve one client of a plugin of kind http
+    HttpForward {
+        /// The broker's task, as JSON
+        task: String,
+    },
     /// Tell of the git plugin's rules, as a hook of git's
     GitHook {
         /// Which

@@ -9,10 +9,12 @@ use super::reader::Sourced;
 use super::show::{Entry, Origin};
 use super::stricter::is_within;
 use super::user::UserFile;
+use crate::plugin::name::ToolName;
 use crate::policy::{Profile, ProfileName};
 use crate::settings::{Environment, ExtraMount, Join, Limits, Settings};
 use serde::Serialize;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::ops::Range;
 use std::path::Path;
@@ -85,6 +87,8 @@ impl Layers<'_> {
         let (relay, relay_entry) = self.relay();
         entries.push(relay_entry);
         entries.extend(user.relay.entries(&self.user.document.path));
+        let (plugins, plugin_entries) = self.plugins();
+        entries.extend(plugin_entries);
         let values = |list: &[Sourced<String>]| list.iter().map(|item| item.value.clone()).collect();
         let settings = Settings {
             profile,
@@ -97,6 +101,7 @@ impl Layers<'_> {
             },
             writable: values(&user.writable),
             relay,
+            plugins,
         };
         Ok(Merged { settings, entries, warnings })
     }
@@ -175,6 +180,24 @@ impl Layers<'_> {
         let origin = join.map_or(Origin::Default, |join| self.user.origin(&join.span));
         let join = join.map_or_else(Join::default, |join| join.value);
         (join, Entry::new("relay.join", json!(join), origin))
+    }
+
+    /// What both the user and the project want. Each can only name fewer than there are.
+    fn plugins(&self) -> (Option<BTreeSet<ToolName>>, Vec<Entry>) {
+        let users = self.user.values.plugins.as_ref().map(|wanted| (&wanted.value, self.user.origin(&wanted.span)));
+        let project = self.project.values.plugins.as_ref();
+        let project = project.map(|wanted| (&wanted.value, self.project.origin(&wanted.span)));
+        let (tools, origin) = match (users, project) {
+            (Some((users, _)), Some((project, origin))) => (users & project, origin),
+            (None, Some((tools, origin))) | (Some((tools, origin)), None) => (tools.clone(), origin),
+            (None, None) => return (None, Vec::new()),
+        };
+        let entries = if tools.is_empty() {
+            vec![Entry::new("plugins", false, origin)]
+        } else {
+            tools.iter().map(|tool| Entry::new("plugins[]", tool.as_str(), origin.clone())).collect()
+        };
+        (Some(tools), entries)
     }
 
     fn limits(&self) -> Result<(Limits, Vec<Entry>, Vec<Problem>), ConfigError> {

@@ -24,6 +24,7 @@ mod relay;
 pub mod schema;
 mod show;
 mod stricter;
+mod tools;
 mod user;
 mod values;
 
@@ -33,7 +34,10 @@ pub use exceptions::BadAddress;
 pub use excludes::DEFAULT_EXCLUDES;
 pub use files::FileError;
 pub use groups::{BadGroup, Group};
-pub use plugin::{LoadedManifest, MANIFEST_MAX, Owner, check_manifest, load_manifest, read_manifest, symlinks_on};
+pub use plugin::{
+    LoadedManifest, MANIFEST_MAX, Owner, check_manifest, check_manifest_elsewhere, load_manifest, read_manifest,
+    symlinks_on,
+};
 pub use problem::{Problem, printable};
 pub use profiles::{ListedOrigin, Origins};
 pub use relay::{BadParty, BadPrefix, BadServer, LoadedPolicy};

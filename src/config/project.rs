@@ -4,9 +4,12 @@ use super::problem::{Document, Problem};
 use super::reader::{Mistakes, Report, Sourced, Table};
 use super::relay;
 use super::schema;
+use super::tools::tools;
 use super::user::strings;
 use super::values::{LimitsSection, pattern, profile_name};
+use crate::plugin::name::ToolName;
 use crate::policy::ProfileName;
+use std::collections::BTreeSet;
 
 /// Patterns that a project may add: each is matched against every file.
 const PATTERNS_MAX: usize = 1000;
@@ -19,6 +22,8 @@ pub(super) struct ProjectFile {
     pub limits: LimitsSection,
     /// Whether the project stays away from the relay.
     pub no_relay: Option<Sourced<()>>,
+    /// The plugins that the project has at most.
+    pub plugins: Option<Sourced<BTreeSet<ToolName>>>,
 }
 
 impl ProjectFile {
@@ -42,8 +47,9 @@ impl ProjectFile {
         let profile = file.sourced("profile", |value| profile_name(&value));
         let limits = LimitsSection::take(file);
         let no_relay = file.sourced("relay", |value| relay::refused(&value));
+        let plugins = file.sourced("plugins", tools);
         file.finish_with(elsewhere);
-        Self { exclude, profile, limits, no_relay }
+        Self { exclude, profile, limits, no_relay, plugins }
     }
 }
 

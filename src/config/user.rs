@@ -3,11 +3,14 @@
 use super::problem::{Document, Problem};
 use super::reader::{Mistakes, Report, Sourced, Table, Value};
 use super::relay::{self, RelaySection};
+use super::tools::tools;
 use super::values::{
     LimitsSection, absolute_path, pattern, profile_name, relative_path, variable_name, variable_value,
 };
+use crate::plugin::name::ToolName;
 use crate::policy::ProfileName;
 use crate::settings::{ExtraMount, Join};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The file as it was written.
@@ -23,6 +26,7 @@ pub(super) struct UserFile {
     pub writable: Vec<Sourced<String>>,
     pub relay: RelaySection,
     pub join: Option<Sourced<Join>>,
+    pub plugins: Option<Sourced<BTreeSet<ToolName>>>,
 }
 
 /// Variables that name a socket of the host's which no sandbox has.
@@ -84,6 +88,7 @@ impl UserFile {
         user.relay = RelaySection::take(file, Some(home), |table| {
             user.join = table.sourced("join", |value| relay::join(&value));
         });
+        user.plugins = file.sourced("plugins", tools);
         file.finish();
         user
     }

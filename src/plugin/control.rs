@@ -16,6 +16,9 @@ pub enum Ask {
         session: String,
         /// The project's root.
         project: PathBuf,
+        /// The tools that it has, of those that there are; all of them, if it does not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tools: Option<Vec<ToolName>>,
         /// The directory that the session had, at a broker that has ended since: its sandbox has it mounted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         directory: Option<PathBuf>,

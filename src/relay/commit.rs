@@ -64,6 +64,18 @@ pub struct Remains {
     pub mended: Vec<String>,
 }
 
+/// How long the outcome of a commit may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// Nobody waits for it, nor it for the disk: it is written with the next that is, or a moment later.
+    Lazy,
+    /// It waits for the disk, and may let others come along for a moment, so that messages on
+    /// their way do not have to wait for its turn there, too.
+    Patient,
+    /// It waits for the disk, and a message waits for it.
+    Urgent,
+}
+
 /// Something to write. Its events are applied together or not at all.
 #[derive(Clone, Debug)]
 pub struct Commit {
@@ -71,7 +83,6 @@ pub struct Commit {
     pub token: Option<Token>,
     /// In this order. At most one of them is [`Event::Accepted`].
     pub events: Vec<Event>,
-    /// Whether the outcome waits for the disk. What does not is written with the next that does, or a moment
-    /// later.
-    pub durable: bool,
+    /// When its outcome is wanted.
+    pub haste: Haste,
 }

@@ -8,14 +8,20 @@ use crate::plugin::client::{self, BrokerError, Client};
 use crate::plugin::control::{Ask, Opened, Status};
 use crate::plugin::kit::Kit;
 use crate::plugin::manifest::places::Places;
+use crate::plugin::name::ToolName;
 use crate::plugin::place::Place;
 use crate::project::Project;
 use crate::shown;
 use miette::Diagnostic;
+<<<<<<< HEAD
+use std::collections::BTreeSet;
+use std::path::Path;
+=======
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use std::io::{self, PipeReader, PipeWriter};
 use std::path::{Path, PathBuf};
+>>>>>>> qscen
 use std::time::Duration;
 
 /// What a new broker needs at most until it listens, with a long journal to go through.
@@ -56,6 +62,11 @@ pub enum PluginsError {
 pub struct Plugins {
     /// What the sandbox sees of them.
     pub kit: Kit,
+<<<<<<< HEAD
+    /// Those of kind `http`.
+    pub upstreams: BTreeSet<ToolName>,
+    _session: Client,
+=======
     place: Place,
     session: String,
     project: PathBuf,
@@ -128,12 +139,17 @@ fn is_over(left: &PipeReader, broker: Option<&Client>, limit: Option<Duration>) 
     watched.extend(broker.map(|broker| PollFd::new(broker, PollFlags::IN)));
     while rustix::event::poll(&mut watched, limit.as_ref()) == Err(Errno::INTR) {}
     !watched[0].revents().is_empty()
+>>>>>>> qscen
 }
 
 /// Opens a session, where there are plugins. A broker that does not run is started, and ends with the last session.
-/// A run that gets none is told of it, and does without: then there are no credentials.
-pub fn open(facts: &Facts, project: &Project, session: &str) -> Option<Plugins> {
-    match attempt(facts, project, session) {
+/// A run that gets none is told of it, and does without: then there are no credentials. `tools` are those that it may
+/// have, by the user's and the project's configuration.
+pub fn open(facts: &Facts, project: &Project, session: &str, tools: Option<&BTreeSet<ToolName>>) -> Option<Plugins> {
+    if tools.is_some_and(BTreeSet::is_empty) {
+        return None;
+    }
+    match attempt(facts, project, session, tools) {
         Ok(plugins) => plugins,
         Err(error) => {
             output::tell_line(format_args!("rcc: this session starts without plugins: {error}"));
@@ -142,8 +158,40 @@ pub fn open(facts: &Facts, project: &Project, session: &str) -> Option<Plugins> 
     }
 }
 
-fn attempt(facts: &Facts, project: &Project, session: &str) -> Result<Option<Plugins>, PluginsError> {
+fn attempt(
+    facts: &Facts,
+    project: &Project,
+    session: &str,
+    tools: Option<&BTreeSet<ToolName>>,
+) -> Result<Option<Plugins>, PluginsError> {
     let place = client::place(facts)?;
+<<<<<<< HEAD
+    let mut client = match Client::connect(&place) {
+        Err(BrokerError::NotRunning { .. }) if !hold_any(&Places::new(facts)) => return Ok(None),
+        Err(BrokerError::NotRunning { .. }) => {
+            start(&place)?;
+            Client::connect(&place)?
+        }
+        connected => connected?,
+    };
+    let ask = Ask::Open {
+        session: session.to_owned(),
+        project: project.root.clone(),
+        tools: tools.map(|tools| tools.iter().cloned().collect()),
+        directory: None,
+    };
+    let Opened { directory } = client.ask(&ask)?;
+    let real = |what, path: &Path| std::fs::canonicalize(path).map_err(|source| PluginsError::File { what, source });
+    let own = std::env::current_exe().map_err(|source| PluginsError::File { what: "rcc's program", source })?;
+    let kit = Kit {
+        directory: real("the session's directory", &directory)?,
+        program: real("rcc's program", &own)?,
+        variables: Vec::new(),
+    };
+    let status: Status = client.ask(&Ask::Status)?;
+    let upstreams = status.tools.into_iter().filter(|tool| tool.kind == "http").map(|tool| tool.tool).collect();
+    Ok(Some(Plugins { kit, upstreams, _session: client }))
+=======
     if !hold_any(&Places::new(facts)) && matches!(Client::connect(&place), Err(BrokerError::NotRunning { .. })) {
         return Ok(None);
     }
@@ -174,6 +222,7 @@ fn open_session(
 ) -> Result<PathBuf, PluginsError> {
     let ask = Ask::Open { session: session.to_owned(), project: project.to_owned(), directory: before };
     Ok(client.ask::<Opened>(&ask)?.directory)
+>>>>>>> qscen
 }
 
 /// Whether there is a file of a manifest, good or not: the broker tells what is wrong with it.

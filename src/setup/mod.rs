@@ -36,6 +36,8 @@ pub mod observe;
 #[cfg(target_os = "linux")]
 pub mod other_user;
 #[cfg(target_os = "linux")]
+pub mod plugin_unit;
+#[cfg(target_os = "linux")]
 pub mod relay;
 #[cfg(target_os = "linux")]
 pub mod relay_unit;

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 /// Every command with arguments that make it print, and its subcommand's name. What needs root
 /// or a sandbox prints its refusal.
-const COMMANDS: [(&str, &[&str]); 49] = [
+const COMMANDS: [(&str, &[&str]); 55] = [
     ("", &["--help"]),
     ("", &["--version"]),
     ("setup", &["setup"]),
@@ -54,6 +54,12 @@ const COMMANDS: [(&str, &[&str]); 49] = [
     ("relay uninstall", &["relay", "uninstall", "--help"]),
     ("plugin check", &["plugin", "check"]),
     ("plugin add", &["plugin", "add", "no-such-tool"]),
+    ("plugin list", &["plugin", "list", "--json"]),
+    ("plugin status", &["plugin", "status"]),
+    ("plugin start", &["plugin", "start", "--help"]),
+    ("plugin stop", &["plugin", "stop"]),
+    ("plugin logs", &["plugin", "logs"]),
+    ("plugin logs", &["plugin", "logs", "--verify"]),
     ("config check", &["config", "check", "--kind", "user", "user.toml"]),
     ("config show", &["config", "show"]),
     ("config show", &["config", "show", "--json"]),

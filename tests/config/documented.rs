@@ -1,6 +1,8 @@
 //! The examples of the documentation are configurations.
 
-use crate::world::World;
+use crate::world::{World, render};
+use rcc::config;
+use rcc::plugin::manifest::Origin;
 use rcc::settings::Join;
 use std::path::Path;
 
@@ -29,6 +31,13 @@ fn every_example_is_valid_as_the_file_that_it_names() {
             // It may choose one of root's profiles.
             "# ~/.config/rcc/config.toml" => World::new().admin("profiles.work = {}").user(&text),
             "# .rcc.toml" => World::new().project(&text),
+            first if first.starts_with("# /etc/rcc/plugins/") => {
+                let owner = config::Owner { origin: Origin::Admin, uid: 0, home: None };
+                if let Err(error) = config::read_manifest(Path::new(&first[2..]), &text, owner) {
+                    panic!("{page}: {}", render(&error));
+                }
+                continue;
+            }
             first => panic!("{page}: an example begins with the file that it belongs to, not with {first:?}"),
         };
         world.loaded();
@@ -48,6 +57,8 @@ fn the_examples_of_the_guide_work_together() {
     assert!(loaded.settings.profile.is_offline());
     assert_eq!(loaded.settings.limits.memory, Some(2 << 30));
     assert_eq!(loaded.settings.relay, Join::Refused);
+    let plugins: Vec<String> = loaded.settings.plugins.iter().flatten().map(ToString::to_string).collect();
+    assert_eq!(plugins, ["git"]);
     for pattern in rcc::config::DEFAULT_EXCLUDES {
         assert!(page.contains(pattern), "{pattern} is not documented");
     }

@@ -120,6 +120,36 @@ fn excludes_add_up_and_the_projects_come_last() {
     assert_eq!(world.loaded().settings.exclude, ["*.key"]);
 }
 
+fn plugins(user: &str, project: &str) -> (Option<String>, Vec<String>) {
+    let loaded = World::new().user(user).project(project).loaded();
+    let names =
+        |tools: std::collections::BTreeSet<_>| tools.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let entries = loaded.entries.iter().filter(|entry| entry.key.starts_with("plugins"));
+    (loaded.settings.plugins.map(names), entries.map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_project_has_the_plugins_that_both_its_file_and_the_users_name() {
+    assert_eq!(plugins("", ""), (None, Vec::new()));
+    for (user, project, expected) in [
+        ("", "plugins = false", ""),
+        ("", "plugins = [\"git\", \"gh\"]", "gh git"),
+        ("plugins = [\"git\", \"gh\"]", "", "gh git"),
+        ("plugins = [\"git\", \"gh\"]", "plugins = [\"git\", \"npm\"]", "git"),
+        ("plugins = [\"git\"]", "plugins = [\"npm\"]", ""),
+        ("plugins = false", "plugins = [\"npm\"]", ""),
+        ("plugins = [\"git\"]", "plugins = false", ""),
+    ] {
+        assert_eq!(plugins(user, project).0.as_deref(), Some(expected), "{user} {project}");
+    }
+    let (_, rows) = plugins("plugins = [\"git\", \"gh\"]", "\nplugins = [\"git\"]");
+    says(&rows.join("\n"), &["plugins[] = \"git\"", "project/.rcc.toml:2"]);
+    says(&plugins("plugins = false", "").1.join("\n"), &["plugins = false", "config.toml:1"]);
+    for wrong in ["plugins = true", "plugins = \"git\"", "plugins = [1]", "plugins = [\"../git\"]", "plugins = {}"] {
+        says(&World::new().project(wrong).refused(), &["plugins", ".rcc.toml:1:"]);
+    }
+}
+
 #[test]
 fn the_users_choices_arrive() {
     let world = World::new().user(

@@ -3,24 +3,55 @@
 use rustix::fs::fdatasync;
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Bytes that are appended before each wait, beside a message's own.
 const AROUND: usize = 400;
 
-/// Times that fdatasync(2) takes after so many bytes were added to a file, as a log does it.
-pub fn syncs(directory: &Path, size: usize, count: usize) -> Vec<Duration> {
-    let path = directory.join("bare");
-    let mut file = File::create(&path).expect("the directory is ours");
-    let bytes = vec![b'x'; size + AROUND];
+/// A file of its own, as a log is one.
+pub struct Log {
+    path: PathBuf,
+    file: File,
+    bytes: Vec<u8>,
+}
+
+impl Log {
+    /// An empty one.
+    pub fn begin(directory: &Path, size: usize) -> Self {
+        let path = directory.join("bare");
+        let file = File::create(&path).expect("the directory is ours");
+        Self { path, file, bytes: vec![b'x'; size + AROUND] }
+    }
+
+    /// Adds to it.
+    pub fn add(&mut self) {
+        self.file.write_all(&self.bytes).expect("there is room");
+    }
+
+    /// Waits for the disk.
+    pub fn sync(&self) {
+        fdatasync(&self.file).expect("a disk");
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.path).expect("it is ours");
+    }
+}
+
+/// Times that fdatasync(2) takes after so many bytes were added to a file, and so long after the one before: a
+/// processor and a disk that were idle take longer.
+pub fn syncs(directory: &Path, size: usize, count: usize, apart: Duration) -> Vec<Duration> {
+    let mut log = Log::begin(directory, size);
     let each = (0..count).map(|_| {
-        file.write_all(&bytes).expect("there is room");
+        sleep(apart);
+        log.add();
         let start = Instant::now();
-        fdatasync(&file).expect("a disk");
+        log.sync();
         start.elapsed()
     });
-    let times = each.collect();
-    std::fs::remove_file(path).expect("it is ours");
-    times
+    each.collect()
 }

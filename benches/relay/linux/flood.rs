@@ -1,4 +1,5 @@
-//! One session does all that is refused, over as many connections as it may have, and another one goes on.
+//! One session does all that is refused, over as many connections as it may have, and another one goes on; also where
+//! it does that to another relay: what is left then is the machine's.
 
 use super::broker::{Broker, Session};
 use super::latency::{listen, say};
@@ -7,7 +8,7 @@ use super::table::{Table, median, micros, quantile};
 use rcc::relay::client::stream;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
@@ -31,31 +32,45 @@ const BAR: f64 = 2.0;
 
 pub fn measure(directory: &Path, table: &mut Table, rounds: usize) {
     let mut relay = Relay::start(&directory.join("relay"));
-    let mut host = relay.host();
+    let mut other = Relay::start(&directory.join("other"));
     table.head("a quiet session beside a flood of refused requests", ["p50", "p99", "", "flood/s"]);
-    let (mut alone, mut beside, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    let mut rate = 0.0;
+    let mut times: [Vec<Duration>; 3] = Default::default();
+    let (mut rates, mut ratios) = ([0.0; 3], Vec::new());
     for _ in 0..rounds {
-        let quiet = quietly(&mut relay);
-        let (_, loud) = relay.open(&mut host);
-        let (over, said, start) = (AtomicBool::new(false), AtomicU64::new(0), Instant::now());
-        let loudly = scope(|scope| {
-            scope.spawn(|| flood(&loud, &over, &said));
-            sleep(Duration::from_millis(200));
-            let times = quietly(&mut relay);
-            over.store(true, Relaxed);
-            times
-        });
-        rate = said.load(Relaxed) as f64 / start.elapsed().as_secs_f64();
-        ratios.push(quantile(&loudly, 990).as_secs_f64() / quantile(&quiet, 990).as_secs_f64());
-        alone.extend(quiet);
-        beside.extend(loudly);
+        let alone = quietly(&mut relay);
+        let (_, elsewhere) = opened(&mut other);
+        let (apart, to_other) = beside(&elsewhere, &mut relay);
+        let (_, here) = opened(&mut relay);
+        let (loudly, to_it) = beside(&here, &mut relay);
+        rates = [0.0, to_other, to_it];
+        ratios.push(quantile(&loudly, 990).as_secs_f64() / quantile(&alone, 990).as_secs_f64());
+        times.iter_mut().zip([alone, apart, loudly]).for_each(|(all, round)| all.extend(round));
     }
-    for (name, times, flood) in [("alone", &alone, String::new()), ("beside it", &beside, format!("{rate:.0}"))] {
-        table.row(name, [&micros(quantile(times, 500)), &micros(quantile(times, 990)), "", &flood]);
+    let names = ["alone", "beside a flood of another relay", "beside a flood of its own"];
+    for ((name, times), rate) in names.iter().zip(&times).zip(rates) {
+        let rate = if rate > 0.0 { format!("{rate:.0}") } else { String::new() };
+        table.row(name, [&micros(quantile(times, 500)), &micros(quantile(times, 990)), "", &rate]);
     }
     let ratio = median(&ratios);
     table.bar("p99 beside it, at most twice that alone", &format!("{ratio:.2} x"), ratio <= BAR);
+}
+
+fn opened(relay: &mut Relay) -> (String, PathBuf) {
+    let mut host = relay.host();
+    relay.open(&mut host)
+}
+
+/// The quiet one's times beside a flood of that socket, and how many times a second that said something.
+fn beside(loud: &Path, relay: &mut Relay) -> (Vec<Duration>, f64) {
+    let (over, said, start) = (AtomicBool::new(false), AtomicU64::new(0), Instant::now());
+    let times = scope(|scope| {
+        scope.spawn(|| flood(loud, &over, &said));
+        sleep(Duration::from_millis(200));
+        let times = quietly(relay);
+        over.store(true, Relaxed);
+        times
+    });
+    (times, said.load(Relaxed) as f64 / start.elapsed().as_secs_f64())
 }
 
 fn quietly(relay: &mut Relay) -> Vec<Duration> {

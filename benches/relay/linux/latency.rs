@@ -3,6 +3,7 @@
 
 use super::broker::{Broker, Ear, Heard, Mouth};
 use super::disk::syncs;
+use super::hand_over::handed_over;
 use super::jetstream::{JetStream, Sync};
 use super::relay::Relay;
 use super::table::{Table, median, micros, quantile, ratio};
@@ -27,26 +28,30 @@ pub fn measure(directory: &Path, table: &mut Table, rounds: usize) {
     let mut default = JetStream::start(&directory.join("default"), Sync::Default);
     let title = format!("sent to delivered, {SESSIONS} sessions, 1,000 messages/s, each acked");
     table.head(&title, ["p50", "p99", "p50/fsync", "p99/fsync"]);
-    let mut results: [Quantiles; 4] = Default::default();
+    let mut results: [Quantiles; 6] = Default::default();
     for _ in 0..rounds {
-        results[0].add(&syncs(directory, SIZE, 300));
-        results[1].add(&round(&mut relay));
-        results[2].add(&round(&mut always));
-        results[3].add(&round(&mut default));
+        results[0].add(&syncs(directory, SIZE, 300, Duration::ZERO));
+        results[1].add(&syncs(directory, SIZE, 1000, APART));
+        results[2].add(&handed_over(directory, SIZE, 1000, APART));
+        results[3].add(&round(&mut relay));
+        results[4].add(&round(&mut always));
+        results[5].add(&round(&mut default));
     }
     let names = [
-        "a bare fdatasync".to_owned(),
+        "a bare fdatasync, one after another".to_owned(),
+        "a bare fdatasync, 1,000 a second".to_owned(),
+        "that, by way of two threads and two sockets".to_owned(),
         "rcc relay".to_owned(),
         format!("JetStream, {}", always.how),
         format!("JetStream, {}", default.how),
     ];
-    let bare = results[0].medians();
+    let bare = results[1].medians();
     for (name, result) in names.iter().zip(&results) {
         let (p50, p99) = result.medians();
         let of = |value: Duration, bare: Duration| ratio(value.as_secs_f64(), bare.as_secs_f64());
         table.row(name, [&micros(p50), &micros(p99), &of(p50, bare.0), &of(p99, bare.1)]);
     }
-    let (p50, p99) = results[1].medians();
+    let (p50, p99) = results[3].medians();
     table.bar(&format!("p50 below {}", micros(P50)), &micros(p50), p50 < P50);
     table.bar(&format!("p99 below {}", micros(P99)), &micros(p99), p99 < P99);
 }

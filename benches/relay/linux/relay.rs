@@ -8,6 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tempfile::TempDir;
 
 const CONFIG: &str = r#"[relay]
 rate_limit = 1000000
@@ -17,27 +18,31 @@ stored_bytes = "8GiB"
 max_sessions = 100000
 "#;
 
+/// A tmpfs.
+const MEMORY: &str = "/dev/shm";
+
 pub struct Relay {
     server: Server,
     socket: PathBuf,
+    _runtime: TempDir,
     names: usize,
 }
 
 impl Relay {
-    /// In that directory, which becomes its user's home.
+    /// In that directory, which becomes its user's home. What a login has in memory (pam_systemd(8)) is there.
     pub fn start(directory: &Path) -> Self {
         let config = directory.join("rcc");
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config).expect("the directory is ours");
         std::fs::write(config.join("config.toml"), CONFIG).expect("it is ours");
-        let socket = directory.join("rcc/relay/relay.sock");
+        let runtime = tempfile::tempdir_in(MEMORY).or_else(|_| tempfile::tempdir_in(directory));
+        let runtime = runtime.expect("the directory is ours");
+        let socket = runtime.path().join("rcc/relay/relay.sock");
         let mut command = Command::new(std::env::var_os("RCC").expect("set on the way in"));
         command.args(["relay", "start"]).env_clear().current_dir(directory);
-        for variable in ["HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"] {
-            command.env(variable, directory);
-        }
+        command.env("HOME", directory).env("XDG_CONFIG_HOME", directory).env("XDG_RUNTIME_DIR", runtime.path());
         command.env("XDG_DATA_HOME", directory.join("data"));
         let server = Server::start(&mut command, || UnixStream::connect(&socket).is_ok());
-        Self { server, socket, names: 0 }
+        Self { server, socket, _runtime: runtime, names: 0 }
     }
 
     /// The host's own connection.

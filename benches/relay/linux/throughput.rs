@@ -35,7 +35,7 @@ pub fn measure(directory: &Path, table: &mut Table, rounds: usize) {
         let mut bare = Vec::new();
         let mut results: [Vec<Round>; 3] = Default::default();
         for _ in 0..rounds {
-            bare.extend(syncs(directory, size, 100));
+            bare.extend(syncs(directory, size, 100, Duration::ZERO));
             results[0].push(round(&mut relay, &text, count));
             results[1].push(round(&mut always, &text, count));
             results[2].push(round(&mut default, &text, count));

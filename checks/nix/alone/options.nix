@@ -127,6 +127,9 @@ in
         choice.profiles.work.allow = [ { protocol = "sctp"; } ];
       };
 
+  # The example of the plugins.
+  manifests = (declared ../../../modules/nixos.nix).plugins.example;
+
   identities = {
     inherit (identities) blockStart length usersMax;
     third = identities.start 2;

@@ -58,6 +58,15 @@ def accepted(rcc, settings):
     return None if said.returncode == 0 else said.stderr
 
 
+def accepted_manifest(rcc, tool, manifest):
+    """What rcc says to this manifest; None if it takes it."""
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / f"{tool}.toml"
+        file.write_text("".join(f"{json.dumps(key)} = {toml(value)}\n" for key, value in manifest.items()))
+        said = subprocess.run([rcc, "plugin", "check", "--elsewhere", file], capture_output=True, text=True)
+    return None if said.returncode == 0 else said.stderr
+
+
 def section(option, only):
     text = re.sub(r"\{\w+\}(`[^`]*`)", r"\1", option["description"])
     text = re.sub(r"\[\]\(#opt-([^)]*)\)", r"`\1`", text).strip()
@@ -107,6 +116,9 @@ def main():
     for name in ["empty", "examples", "lists"]:
         said = accepted(rcc, found["rendered"][name])
         hold(f"rcc takes the settings `{name}`", said is None, said)
+    for tool, manifest in found["manifests"].items():
+        said = accepted_manifest(rcc, tool, manifest)
+        hold(f"rcc takes the example of a plugin, `{tool}`", said is None, said)
     for name, word in [("unknown", "profiles"), ("badly", "10.0.0.0/8"), ("mixed", 'default = "deny"')]:
         said = accepted(rcc, found["rendered"][name])
         hold(f"rcc refuses the settings `{name}` and suggests {word}", said is not None and word in said, said)

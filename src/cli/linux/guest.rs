@@ -3,6 +3,7 @@
 use crate::cli::guest::GuestCommand;
 use crate::guest::{Delivery, git, hook, mcp};
 use crate::plugin::git::serve;
+use crate::plugin::http;
 use std::process::ExitCode;
 
 impl GuestCommand {
@@ -16,7 +17,7 @@ impl GuestCommand {
             Self::Hook { hooks, wait } => Ok(hook::run(delivery(hooks), wait)),
             Self::GitHook { name, arguments } => Ok(git::hook::run(&name, &arguments)),
             Self::GitServe { task } => Ok(serve::run(&task)),
-            Self::GitProcReceive => Ok(serve::run_hook()),
+            Self::HttpForward { task } => Ok(http::serve::run(&task)),
         }
     }
 }

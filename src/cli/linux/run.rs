@@ -7,6 +7,7 @@ use crate::config::{self, Loaded, Sources};
 use crate::environment;
 use crate::facts::Facts;
 use crate::output;
+use crate::plugin::kit::Kit;
 use crate::project::{Project, report};
 use crate::run::membership::{self, Joining};
 use crate::run::pairing;
@@ -130,13 +131,18 @@ impl Options {
             pairing::join(how, &facts, &project, &loaded, seat.as_ref())
         };
         let direct = pairing.as_ref().map(|pairing| pairing.direct.clone());
+        let tools = loaded.settings.plugins.clone();
         let task = task(&facts, &project, &loaded, seat.is_some() || direct.is_some())?;
         let prepared = Prepared::new(facts, project, loaded, task)?.with_seat(seat).with_direct(direct);
         // Only a run opens a session there, and a plan that is shown has none to show.
         let plugins = (!self.dry_run && !self.no_plugins)
-            .then(|| plugins::open(&prepared.facts, &prepared.project, prepared.session()))
+            .then(|| plugins::open(&prepared.facts, &prepared.project, prepared.session(), tools.as_ref()))
             .flatten();
-        let prepared = prepared.with_kit(plugins.as_ref().map(|plugins| plugins.kit.clone()));
+        let kit = plugins.as_ref().map(|plugins| {
+            let variables = agent.then(|| agent::without_key(&plugins.upstreams)).unwrap_or_default();
+            Kit { variables, ..plugins.kit.clone() }
+        });
+        let prepared = prepared.with_kit(kit);
         if self.dry_run {
             let plan = prepared.plan(&prepared.guards()?, &prepared.home())?;
             output::print_json(&plan)?;

@@ -43,14 +43,26 @@ impl miette::Diagnostic for NotAdded {
     }
 }
 
-/// Checks one manifest, or a call; all that are in place, if none is named.
+/// What is asked about a file.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// Whether it holds, where it is.
+    InPlace,
+    /// Whether it would.
+    Here,
+    /// Whether it would on another machine.
+    Elsewhere,
+}
+
+/// Checks one manifest, or a call; all that are in place, if none is named. The file is perhaps said to be the
+/// user's, and for another machine.
 ///
 /// # Errors
 /// If there is no such manifest. Mistakes of one are no errors, but the answer.
 pub(super) fn check_named(
     facts: &Facts,
     manifest: Option<&str>,
-    user: bool,
+    (user, elsewhere): (bool, bool),
     arguments: Option<&[String]>,
 ) -> miette::Result<ExitCode> {
     let places = Places::new(facts);
@@ -58,7 +70,12 @@ pub(super) fn check_named(
         None => check_all(&places),
         Some(manifest) => {
             let (path, origin, in_place) = find(&places, manifest, user)?;
-            check(&places, &path, origin, in_place, arguments)
+            let asked = match (elsewhere, in_place) {
+                (true, _) => Asked::Elsewhere,
+                (false, true) => Asked::InPlace,
+                (false, false) => Asked::Here,
+            };
+            check(&places, &path, origin, asked, arguments)
         }
     }
 }
@@ -102,7 +119,7 @@ fn check_all(places: &Places) -> miette::Result<ExitCode> {
         }
         for name in names {
             any = true;
-            if check(places, &directory.join(name), origin, true, None)? != ExitCode::SUCCESS {
+            if check(places, &directory.join(name), origin, Asked::InPlace, None)? != ExitCode::SUCCESS {
                 code = ExitCode::FAILURE;
             }
         }
@@ -117,14 +134,15 @@ fn check(
     places: &Places,
     path: &Path,
     origin: Origin,
-    in_place: bool,
+    asked: Asked,
     arguments: Option<&[String]>,
 ) -> miette::Result<ExitCode> {
     let owner = places.of(origin).1;
-    let loaded = match in_place {
-        true => config::load_manifest(path, owner)
+    let loaded = match asked {
+        Asked::InPlace => config::load_manifest(path, owner)
             .and_then(|loaded| loaded.map_or_else(|| config::check_manifest(path, owner), Ok)),
-        false => config::check_manifest(path, owner),
+        Asked::Here => config::check_manifest(path, owner),
+        Asked::Elsewhere => config::check_manifest_elsewhere(path, owner),
     };
     let LoadedManifest { manifest, warnings } = match loaded {
         Ok(loaded) => loaded,

@@ -19,13 +19,16 @@ pub enum PluginCommand {
         /// Check a file that is not in place yet as one of yours, not as root's
         #[arg(long, requires = "manifest")]
         user: bool,
+        /// The file is for another machine: do not ask for the programs and files that it names
+        #[arg(long, requires = "manifest")]
+        elsewhere: bool,
         /// The arguments of a call that is not made
         #[arg(last = true, requires = "manifest", allow_hyphen_values = true)]
         arguments: Option<Vec<String>>,
     },
     /// Write a manifest that comes with rcc: as root for everybody, otherwise for yourself
     Add {
-        /// The tool: git, gh, npm, cargo; npm-registry and example are to start from
+        /// The tool: git, gh, npm, cargo, anthropic; npm-registry and example are to start from
         tool: String,
         /// Replace one that is there
         #[arg(long)]
@@ -60,6 +63,8 @@ pub enum BrokerCommand {
     },
     /// Show what was asked of the plugins, what was refused and what became of it
     Logs(LogsArguments),
+    /// Print the systemd unit for brokers whose credentials only root can read
+    Unit,
 }
 
 impl PluginCommand {
@@ -70,8 +75,8 @@ impl PluginCommand {
 
     fn run_as(self, facts: &Facts) -> miette::Result<ExitCode> {
         match self {
-            Self::Check { manifest, user, arguments } => {
-                manifests::check_named(facts, manifest.as_deref(), user, arguments.as_deref())
+            Self::Check { manifest, user, elsewhere, arguments } => {
+                manifests::check_named(facts, manifest.as_deref(), (user, elsewhere), arguments.as_deref())
             }
             Self::Add { tool, force } => manifests::add_shipped(facts, &tool, force),
             Self::Broker(command) => command.run(facts),

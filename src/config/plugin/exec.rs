@@ -1,6 +1,5 @@
 //! Kind `exec`: a program, what it sees, and what may be asked of it.
 
-use super::super::files;
 use super::super::reader::{Table, Value};
 use super::{Reader, environment, grammar, list, refuse_unused, size};
 use crate::plugin::manifest::{Credential, Exec, ProjectAccess};
@@ -90,7 +89,7 @@ impl Reader<'_> {
             return self.resolve(text);
         }
         let path = self.path(value, "a program's path").ok_or("write a name of the system's, or an absolute path")?;
-        files::program(&path, self.owner.uid).map_err(|reason| reason.to_string())
+        (self.program)(&path, self.owner.uid).map_err(|reason| reason.to_string())
     }
 
     /// A program of the system.
@@ -100,6 +99,6 @@ impl Reader<'_> {
             return Err("write a name of the system's, or an absolute path".to_owned());
         }
         let path = (self.find)(name).ok_or_else(|| format!("the system's directories have no {name}"))?;
-        files::program(&path, self.owner.uid).map_err(|reason| reason.to_string())
+        (self.program)(&path, self.owner.uid).map_err(|reason| reason.to_string())
     }
 }

@@ -1,6 +1,5 @@
 //! Kind `git`: hosts of repositories, and the rules for what is pushed to them.
 
-use super::super::files;
 use super::super::reader::{Table, Value};
 use super::{Reader, credential, list, refuse_unused, required, size};
 use crate::plugin::manifest::pattern::Pattern;
@@ -120,9 +119,9 @@ fn user(table: &mut Table<'_, '_>) -> Option<String> {
 }
 
 /// A file that nobody but its owner can change, and anybody may read.
-fn public_file(value: &Value<'_, '_>, what: &'static str, reader: &Reader<'_>) -> Option<PathBuf> {
+pub(super) fn public_file(value: &Value<'_, '_>, what: &'static str, reader: &Reader<'_>) -> Option<PathBuf> {
     let path = reader.path(value, "a path")?;
-    value.parse(what, |_| files::own(&path, reader.owner.uid).map_err(|reason| reason.to_string()))
+    value.parse(what, |_| (reader.file)(&path, reader.owner.uid).map_err(|reason| reason.to_string()))
 }
 
 fn ssh_access(table: &mut Table<'_, '_>, reader: &Reader<'_>) -> Option<GitAccess> {

@@ -1,8 +1,8 @@
 //! Kind `http`: one upstream, and a header that the client has not.
 
 use super::super::reader::{Table, Value};
-use super::git::no_variables;
-use super::{credential, list, refuse_unused, required, size};
+use super::git::{no_variables, public_file};
+use super::{Reader, credential, list, refuse_unused, required, size};
 use crate::plugin::manifest::{Credential, Http, HttpRule};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -30,7 +30,7 @@ const FRAMING: [&str; 12] = [
 ];
 
 /// Takes the keys of this kind.
-pub(super) fn take(file: &mut Table<'_, '_>, credentials: &[Credential]) -> Option<Http> {
+pub(super) fn take(file: &mut Table<'_, '_>, credentials: &[Credential], reader: &Reader<'_>) -> Option<Http> {
     let upstream = required(file, "upstream", "upstream = \"https://registry.example.com\"", |value| {
         value.parse("an upstream", upstream)
     });
@@ -41,6 +41,7 @@ pub(super) fn take(file: &mut Table<'_, '_>, credentials: &[Credential]) -> Opti
     let allowed = required(file, "allow", example, rules);
     let blocked = file.take("block", rules);
     let body_max = file.take("body_max", |value| size(&value, BODY, "a size up to 1TiB, like \"64 MiB\""));
+    let ca = file.take("ca", |value| public_file(&value, "a file of certificates", reader));
     if let Some(used) = &credential {
         refuse_unused(file, credentials, &[used]);
     }
@@ -53,6 +54,7 @@ pub(super) fn take(file: &mut Table<'_, '_>, credentials: &[Credential]) -> Opti
         allowed: allowed?,
         blocked: blocked.unwrap_or_default(),
         body_max: body_max.unwrap_or(BODY_DEFAULT),
+        ca,
     })
 }
 

@@ -74,6 +74,14 @@ pub fn check_manifest(path: &Path, owner: Owner<'_>) -> Result<LoadedManifest, C
     read(&files::read_any(path)?, &Reader::new(owner))
 }
 
+/// The same for a manifest of another machine: whether that has the programs and files which it names is not asked.
+///
+/// # Errors
+/// If it can't be read or has a mistake.
+pub fn check_manifest_elsewhere(path: &Path, owner: Owner<'_>) -> Result<LoadedManifest, ConfigError> {
+    read(&files::read_any(path)?, &Reader::elsewhere(owner))
+}
+
 /// Reads the text of a manifest as if it stood at this path.
 ///
 /// # Errors
@@ -89,16 +97,28 @@ pub fn symlinks_on(path: &Path) -> Vec<PathBuf> {
     places
 }
 
+/// Finds out where a file really is, which root or this uid alone can change.
+type Locate = fn(&Path, u32) -> Result<PathBuf, FileError>;
+
 /// What a manifest is read with.
 struct Reader<'a> {
     owner: Owner<'a>,
     /// Finds a program of the system by its name.
     find: &'a dyn Fn(&str) -> Option<PathBuf>,
+    /// Where a program that is named really is, if the owner decides what it is.
+    program: Locate,
+    /// The same for a file that is read.
+    file: Locate,
 }
 
 impl<'a> Reader<'a> {
     fn new(owner: Owner<'a>) -> Self {
-        Self { owner, find: &facts::program }
+        Self { owner, find: &facts::program, program: files::program, file: files::own }
+    }
+
+    /// For a manifest of another machine, which has what it names.
+    fn elsewhere(owner: Owner<'a>) -> Self {
+        Self { owner, find: &|name| Some(Path::new("/").join(name)), program: as_written, file: as_written }
     }
 
     fn path(&self, value: &Value<'_, '_>, expected: &str) -> Option<PathBuf> {
@@ -110,6 +130,10 @@ impl<'a> Reader<'a> {
             None => absolute_path(text, Path::new("/")).map_err(|reason| reason.to_string()),
         })
     }
+}
+
+fn as_written(path: &Path, _owner: u32) -> Result<PathBuf, FileError> {
+    Ok(path.to_owned())
 }
 
 fn read(document: &Document, reader: &Reader<'_>) -> Result<LoadedManifest, ConfigError> {
@@ -133,7 +157,7 @@ fn read(document: &Document, reader: &Reader<'_>) -> Result<LoadedManifest, Conf
 const OF_KINDS: [(&str, &[&str]); 3] = [
     ("exec", &["program", "executes", "project", "output_max", "environment", "commands", "options", "command"]),
     ("git", &["hosts", "push"]),
-    ("http", &["upstream", "header", "value", "credential", "allow", "block", "body_max"]),
+    ("http", &["upstream", "header", "value", "credential", "allow", "block", "body_max", "ca"]),
 ];
 
 fn manifest(file: &mut Table<'_, '_>, tool: ToolName, reader: &Reader<'_>) -> Option<Manifest> {
@@ -150,7 +174,7 @@ fn manifest(file: &mut Table<'_, '_>, tool: ToolName, reader: &Reader<'_>) -> Op
     let kind = match name {
         Some("exec") => exec::take(file, &tool, &credentials, reader).map(Box::new).map(Kind::Exec),
         Some("git") => git::take(file, &credentials, reader).map(Kind::Git),
-        Some(_) => http::take(file, &credentials).map(Kind::Http),
+        Some(_) => http::take(file, &credentials, reader).map(Kind::Http),
         None => {
             // Without a kind, every key of any kind would be called unknown.
             for key in OF_KINDS.iter().flat_map(|(_, keys)| *keys) {

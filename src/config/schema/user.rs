@@ -64,6 +64,14 @@ pub const USER: Type = Type::Table(&[
         description: "What your own relay does, through which your sandboxes exchange messages.",
         example: None,
     },
+    Key {
+        name: "plugins",
+        kind: PLUGINS,
+        default: None,
+        description: "The tools that sandboxes have, of those that there are [plugins](plugins.md) for: `false` for \
+                      none, or a list for no others. All of them without it.",
+        example: Some(r#"["git", "gh"]"#),
+    },
 ]);
 
 /// The project's file: it can only tighten.
@@ -91,7 +99,17 @@ pub const PROJECT: Type = Type::Table(&[
         description: "Keeps the project's sandboxes away from the relay, whatever is asked for.",
         example: Some("false"),
     },
+    Key {
+        name: "plugins",
+        kind: PLUGINS,
+        default: None,
+        description: "The tools that the project's sandboxes have at most: `false` for none, or a list. What your own \
+                      file leaves out, and what there is no plugin for, stays out.",
+        example: Some(r#"["git"]"#),
+    },
 ]);
+
+const PLUGINS: Type = Type::Any(&[Type::False, Type::List(&Type::String)]);
 
 pub(super) const LIMITS: [Key; 3] = [
     Key {

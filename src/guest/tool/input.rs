@@ -43,10 +43,14 @@ impl Input {
     /// Reads once, where poll said that there is something. `EIO` is what a terminal says to who is not in its
     /// foreground, and when it is gone; what it is, the caller knows.
     pub(super) fn read(&mut self, outgoing: &mut Outgoing) -> Result<(), Errno> {
-        self.buffer.resize(CHUNK_MAX.min(self.credit as usize), 0);
-        match rustix::io::read(&self.from, &mut self.buffer) {
-            Ok(count) => {
-                outgoing.input(&self.buffer[..count]);
+        // Not initialised before: most calls have no input, and all of them would wait for it.
+        let most = CHUNK_MAX.min(self.credit as usize);
+        self.buffer.clear();
+        self.buffer.reserve(CHUNK_MAX);
+        match rustix::io::read(&self.from, &mut self.buffer.spare_capacity_mut()[..most]) {
+            Ok((bytes, _)) => {
+                outgoing.input(bytes);
+                let count = bytes.len();
                 self.open = count > 0;
                 // No more than the credit was read.
                 self.credit -= count as u32;

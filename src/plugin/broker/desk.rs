@@ -49,10 +49,19 @@ struct Tally {
 /// A session.
 struct Session {
     project: PathBuf,
+    /// The tools that it has, of those that there are; all of them, if `None`.
+    tools: Option<BTreeSet<ToolName>>,
     opened: Moment,
     sockets: Sockets,
     rooms: BTreeMap<ToolName, Rc<Room>>,
     allowance: Allowance,
+}
+
+impl Session {
+    /// Whether it has this tool, where there is one.
+    fn may_have(&self, tool: &ToolName) -> bool {
+        self.tools.as_ref().is_none_or(|tools| tools.contains(tool))
+    }
 }
 
 /// A session was not opened.
@@ -157,6 +166,7 @@ impl Desk {
         self: &Rc<Self>,
         session: &str,
         project: PathBuf,
+        tools: Option<BTreeSet<ToolName>>,
         before: Option<&Path>,
     ) -> Result<PathBuf, NotOpened> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
@@ -174,6 +184,7 @@ impl Desk {
         let directory = sockets.directory().to_owned();
         let opened = Session {
             project,
+            tools,
             opened: Moment::now(),
             sockets,
             rooms: BTreeMap::new(),
@@ -211,9 +222,9 @@ impl Desk {
         let gone: Vec<ToolName> =
             open.sockets.tools().filter(|tool| !catalogue.tools().contains_key(*tool)).cloned().collect();
         gone.iter().for_each(|tool| open.sockets.remove(tool));
-        git_files::write(open.sockets.directory(), git(&catalogue))?;
+        git_files::write(open.sockets.directory(), git(&catalogue, open))?;
         for (tool, manifest) in catalogue.tools() {
-            if open.sockets.tools().any(|known| known == tool) {
+            if !open.may_have(tool) || open.sockets.tools().any(|known| known == tool) {
                 continue;
             }
             let (desk, name, of) = (self.clone(), session.to_owned(), tool.clone());
@@ -372,10 +383,10 @@ impl Desk {
     }
 }
 
-/// The plugin for git's remotes.
-fn git(catalogue: &Catalogue) -> Option<&Git> {
+/// The plugin for git's remotes, if the session has it.
+fn git<'a>(catalogue: &'a Catalogue, session: &Session) -> Option<&'a Git> {
     catalogue.tools().values().find_map(|manifest| match &manifest.kind {
-        Kind::Git(git) => Some(git),
+        Kind::Git(git) if session.may_have(&manifest.tool) => Some(git),
         _ => None,
     })
 }

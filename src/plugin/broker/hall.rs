@@ -6,6 +6,7 @@ use crate::plugin::control::{Ask, Done, Opened, Reply};
 use crate::plugin::wire::allowance::Allowance;
 use crate::plugin::wire::stream::{Reader, Writer};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -78,8 +79,9 @@ impl Hall<'_> {
             Ask::Open { .. } if self.session.is_some() => {
                 self.refuse("a session is open at this connection".to_owned()).await
             }
-            Ask::Open { session, project, directory } => {
-                match desk.open(&session, project, directory.as_deref()).await {
+            Ask::Open { session, project, tools, directory } => {
+                let tools = tools.map(BTreeSet::from_iter);
+                match desk.open(&session, project, tools, directory.as_deref()).await {
                     Ok(directory) => {
                         self.session = Some(session);
                         self.tell(Opened { directory }).await

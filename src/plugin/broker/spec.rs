@@ -4,6 +4,7 @@ use super::call::Station;
 use super::call::begin::{Credentials, Wanted};
 use super::decisions::Decisions;
 use super::desk::Desk;
+use super::forwarder;
 use super::streams::Theirs;
 use crate::environment::PATH;
 use crate::plugin::chamber::{Bind, BindAccess, CREDENTIALS, Command, Delivery, GeneratedFile, Spec};
@@ -16,7 +17,7 @@ use crate::plugin::wire::{Mode, Request, Service};
 use crate::session;
 use crate::settings::Limits;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,8 +26,10 @@ use std::sync::Arc;
 pub(super) const REMOTE_HELPER: &str = "git-remote-rcc";
 /// Where the sandbox of a git plugin has the mirrors.
 const MIRRORS: &str = "/run/rcc/mirrors";
-/// Where it has the files of its hosts that are no secrets.
-const HOSTS: &str = "/run/rcc/hosts";
+/// Where it has rcc's program as a hook of git's: among the mirrors nothing can be executed.
+const HOOKS: &str = "/run/rcc/hooks";
+/// Where a sandbox has the files of its hosts that are no secrets.
+pub(super) const HOSTS: &str = "/run/rcc/hosts";
 /// The file of all tokens, in the form of git-credential-store(1).
 const STORE: &str = "store";
 
@@ -76,10 +79,19 @@ pub(super) fn chamber(
         Kind::Git(git) => {
             let mirrors = desk.place.mirrors();
             crate::sockets::directory(&mirrors, 0o700).map_err(|error| error.to_string())?;
-            let binds = vec![Bind { source: mirrors, target: MIRRORS.into(), access: BindAccess::Inert }];
+            let hook = Path::new(HOOKS).join(task::HOOK);
+            let binds = vec![
+                Bind { source: mirrors, target: MIRRORS.into(), access: BindAccess::Inert },
+                Bind { source: own_program()?, target: hook, access: BindAccess::Program },
+            ];
             Ok((Spec { binds, files: host_files(git)?, credentials: true, ..base }, for_git(git, credentials)?))
         }
-        Kind::Http(_) => Err(format!("{} takes requests of HTTP, and runs nothing", manifest.tool)),
+        Kind::Http(http) => {
+            // Nothing but rcc itself is executed there.
+            let spec =
+                Spec { executes: Some(BTreeSet::new()), files: forwarder::files(http)?, credentials: true, ..base };
+            Ok((spec, forwarder::deliveries(http, credentials)?))
+        }
     }
 }
 
@@ -94,7 +106,7 @@ fn project_key(project: &Path) -> String {
     key
 }
 
-fn own_program() -> Result<PathBuf, String> {
+pub(super) fn own_program() -> Result<PathBuf, String> {
     let own = std::env::current_exe().and_then(std::fs::canonicalize);
     own.map_err(|error| format!("cannot find rcc's own program: {error}"))
 }
@@ -126,6 +138,7 @@ pub(super) fn command(
                 access: access(git, host),
                 rules: git.rules.clone(),
                 mirrors: MIRRORS.into(),
+                hooks: HOOKS.into(),
                 decisions: Path::new(MIRRORS).join(decisions.name()),
             };
             Ok(Prepared { command: git_command(desk, &task, streams)?, decisions: Some(decisions) })
@@ -159,7 +172,7 @@ fn exec_command(
 }
 
 /// What every program expects to find.
-fn base_environment(desk: &Desk) -> BTreeMap<String, String> {
+pub(super) fn base_environment(desk: &Desk) -> BTreeMap<String, String> {
     let own = &desk.own;
     let base =
         [("HOME", &*own.home), ("LOGNAME", &own.user), ("PATH", PATH), ("SHELL", "/bin/sh"), ("USER", &own.user)];

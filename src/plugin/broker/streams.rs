@@ -1,6 +1,7 @@
 //! The standard streams of a call: pipes, and a terminal where the client has one.
 
 use crate::plugin::wire::Terminal;
+use rustix::buffer::spare_capacity;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
@@ -103,11 +104,13 @@ fn end(fd: OwnedFd) -> io::Result<End> {
     Ok(Arc::new(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE) }?))
 }
 
-/// Waits for a piece of output; 0 at its end.
-pub(super) async fn read(from: &End, buffer: &mut [u8]) -> io::Result<usize> {
+/// Waits for a piece of output, which takes the place of what is in the buffer, at most as long as its capacity; 0 at
+/// its end. The buffer is not initialised before: to overwrite all of it costs a short call more than its output does.
+pub(super) async fn read(from: &End, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    buffer.clear();
     loop {
         let mut guard = from.readable().await?;
-        match guard.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut *buffer)?)) {
+        match guard.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), spare_capacity(buffer))?)) {
             Ok(Err(error)) if ended(&error) => return Ok(0),
             Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Ok(read) => return read,
@@ -116,9 +119,10 @@ pub(super) async fn read(from: &End, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// What is there of it already; `None` if nothing is, `Some(0)` at its end.
-pub(super) fn read_rest(from: &End, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-    match rustix::io::read(from.get_ref(), buffer).map_err(io::Error::from) {
+/// What is there of it already, likewise; `None` if nothing is, `Some(0)` at its end.
+pub(super) fn read_rest(from: &End, buffer: &mut Vec<u8>) -> io::Result<Option<usize>> {
+    buffer.clear();
+    match rustix::io::read(from.get_ref(), spare_capacity(buffer)).map_err(io::Error::from) {
         Ok(count) => Ok(Some(count)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) if ended(&error) => Ok(Some(0)),
@@ -171,7 +175,7 @@ mod tests {
         let mut text = String::new();
         File::from(stdin).read_to_string(&mut text).unwrap();
         assert_eq!(text, "in");
-        let mut buffer = [0; 16];
+        let mut buffer = Vec::with_capacity(16);
         File::from(stdout).write_all(b"out").unwrap();
         let output = ours.stdout.unwrap();
         assert_eq!(read(&output, &mut buffer).await.unwrap(), 3);
@@ -193,11 +197,11 @@ mod tests {
         assert_eq!((size.ws_row, size.ws_col), (7, 9));
         resize(ours.terminal.as_ref().unwrap().get_ref(), 1, 2).unwrap();
         assert_eq!(rustix::termios::tcgetwinsize(&stdin).unwrap().ws_col, 2);
-        let mut buffer = [0; 16];
+        let mut buffer = Vec::with_capacity(16);
         File::from(stdout).write_all(b"x\n").unwrap();
         let output = ours.stdout.unwrap();
-        let count = read(&output, &mut buffer).await.unwrap();
-        assert_eq!(&buffer[..count], b"x\r\n");
+        assert_eq!(read(&output, &mut buffer).await.unwrap(), 3);
+        assert_eq!(buffer, b"x\r\n");
         drop((stdin, stderr));
         assert_eq!(read(&output, &mut buffer).await.unwrap(), 0);
     }
@@ -208,7 +212,7 @@ mod tests {
         let (ours, [_stdin, stdout, stderr]) = open(Some((&terminal, master()))).unwrap();
         assert!(!rustix::termios::isatty(&stdout));
         File::from(stderr).write_all(b"oops").unwrap();
-        let mut buffer = [0; 16];
+        let mut buffer = Vec::with_capacity(16);
         assert_eq!(read(ours.stderr.as_ref().unwrap(), &mut buffer).await.unwrap(), 4);
     }
 }

@@ -10,11 +10,13 @@ use std::sync::Arc;
 pub(super) struct Vault {
     taken: Arc<Taken>,
     held: RefCell<Vec<(Source, Result<Arc<Secret>, String>)>>,
+    /// For what is held: to make it takes longer than many a call does.
+    redactor: RefCell<Option<Redactor>>,
 }
 
 impl Vault {
     pub(super) fn new(taken: Taken) -> Self {
-        Self { taken: Arc::new(taken), held: RefCell::default() }
+        Self { taken: Arc::new(taken), held: RefCell::default(), redactor: RefCell::default() }
     }
 
     fn known(&self, source: &Source) -> Option<Result<Arc<Secret>, String>> {
@@ -45,6 +47,7 @@ impl Vault {
         let mut held = self.held.borrow_mut();
         held.retain(|(known, _)| known != source);
         held.push((source.clone(), fetched.clone()));
+        self.redactor.replace(None);
         fetched
     }
 
@@ -61,8 +64,13 @@ impl Vault {
     /// # Errors
     /// If one of them cannot be taken out.
     pub(super) fn redactor(&self) -> Result<Redactor, RedactError> {
+        let mut known = self.redactor.borrow_mut();
+        if let Some(redactor) = &*known {
+            return Ok(redactor.another());
+        }
         let held = self.held.borrow();
         let all: Vec<&Secret> = held.iter().filter_map(|(_, held)| held.as_deref().ok()).collect();
-        Redactor::new(&all)
+        let made = Redactor::new(&all)?;
+        Ok(known.insert(made).another())
     }
 }

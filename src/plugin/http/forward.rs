@@ -2,6 +2,7 @@
 
 use super::body::{Answer, Capped, Flowing, Recorded, Sent};
 use super::headers::{self, BadHeader, Injected};
+use super::own::body;
 use super::rules::{Refusal, Rules};
 use super::upstream::{BadUpstream, Resolve, Upstream, UpstreamError};
 use crate::plugin::credential::{RedactError, Redactor, Secret};
@@ -91,6 +92,13 @@ pub enum HttpError {
 #[derive(Debug, thiserror::Error)]
 #[error("the client's connection failed: {0}")]
 pub struct ServeError(#[from] hyper::Error);
+
+impl ServeError {
+    /// Whether what came is no HTTP.
+    pub fn is_malformed(&self) -> bool {
+        self.0.is_parse()
+    }
+}
 
 /// There is no response of the upstream's.
 #[derive(Debug, thiserror::Error)]
@@ -313,10 +321,8 @@ impl Forwarder {
     }
 }
 
-/// A response of ours, in a form in which clients of many APIs look for an error's message.
 fn own(status: u16, kind: &str, message: &str) -> Response<Answer> {
-    let body = serde_json::json!({ "type": "error", "error": { "type": kind, "message": format!("rcc: {message}") } });
-    let mut response = Response::new(Answer::Own(Some(Bytes::from(format!("{body}\n")))));
+    let mut response = Response::new(Answer::Own(Some(Bytes::from(body(kind, message)))));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

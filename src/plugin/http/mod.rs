@@ -11,6 +11,9 @@
 //! framing. The connection to the upstream is TLS with its certificate verified; the header goes nowhere else, and
 //! no redirect is followed. Nothing is asked for that cannot be scanned for the credential (compressed bodies, parts
 //! of them). Memory is constant: bodies flow through as they come.
+//!
+//! It runs in the plugin's sandbox, never in the broker: a process for each connection ([`serve`]), which gets the
+//! client's socket itself and tells the broker of each request before it is forwarded ([`task`]).
 
 #[cfg(target_os = "linux")]
 mod body;
@@ -18,7 +21,13 @@ mod body;
 mod forward;
 #[cfg(target_os = "linux")]
 mod headers;
+#[cfg(target_os = "linux")]
+pub mod own;
 pub mod rules;
+#[cfg(target_os = "linux")]
+pub mod serve;
+#[cfg(target_os = "linux")]
+pub mod task;
 #[cfg(target_os = "linux")]
 mod upstream;
 

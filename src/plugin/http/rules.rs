@@ -2,7 +2,9 @@
 //!
 //! A path is compared without percent-encoding. What upstreams read in different ways (dots, empty components,
 //! slashes that are encoded, an encoding of an encoding) is refused, so that no spelling of a path gets past a
-//! rule.
+//! rule. One exception is made for npm, which asks for `@scope/name` as `/@scope%2fname`: a rule sees two components
+//! there. An upstream that sees one sees one below all that the rule names but the last component of it, and one that
+//! begins with the scope.
 
 use crate::plugin::manifest::{Http, HttpRule};
 
@@ -115,6 +117,10 @@ fn plain(path: &str) -> Result<String, &'static str> {
     if !path.starts_with('/') {
         return Err("no slash at its beginning");
     }
+    let encoded_slash = |part: &&str| part.to_ascii_lowercase().contains("%2f");
+    if !path.split('/').filter(encoded_slash).all(is_scoped_name) {
+        return Err("an encoded slash");
+    }
     let mut plain = Vec::with_capacity(path.len());
     let mut bytes = path.bytes();
     while let Some(byte) = bytes.next() {
@@ -127,7 +133,7 @@ fn plain(path: &str) -> Result<String, &'static str> {
             return Err("a percent sign that encodes nothing");
         };
         match u8::try_from(high * 16 + low).unwrap_or_default() {
-            b'/' | b'\\' => return Err("an encoded slash"),
+            b'\\' => return Err("an encoded backslash"),
             b'%' => return Err("an encoded percent sign"),
             byte => plain.push(byte),
         }
@@ -146,6 +152,17 @@ fn plain(path: &str) -> Result<String, &'static str> {
         return Err("an empty component");
     }
     Ok(plain)
+}
+
+/// Whether a component is a scope and a name as npm writes them, with nothing in them that is read in different ways.
+fn is_scoped_name(part: &str) -> bool {
+    let part = part.to_ascii_lowercase();
+    let plain = |name: &str| {
+        let ordinary = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        !name.is_empty() && !name.starts_with('.') && name.bytes().all(ordinary)
+    };
+    let scoped = part.strip_prefix('@').or_else(|| part.strip_prefix("%40"));
+    scoped.and_then(|rest| rest.split_once("%2f")).is_some_and(|(scope, name)| plain(scope) && plain(name))
 }
 
 #[cfg(test)]
@@ -244,8 +261,44 @@ mod tests {
             "/v1/%0d%0ax",
             "/v1/%ff",
             "/v1/%c0%ae%c0%ae/admin",
+            "/v1/@%2fadmin",
+            "/v1/@a%2f",
+            "/v1/@a%2f..",
+            "/v1/@a%2f.%2e",
+            "/v1/@..%2fadmin",
+            "/v1/@a%2fb%2fc",
+            "/v1/@a%2f/admin",
+            "/v1/@a;%2fb",
+            "/v1/@a%2fb;x",
+            "/v1/@a%5cb",
+            "/v1/x@a%2fb",
+            "/v1/%2f@a",
+            "/v1%2f@a%2fb",
         ] {
             assert!(matches!(rules().decide("GET", path), Err(Refusal::Path(_))), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_scoped_name_of_npms_is_two_components_for_every_rule() {
+        let rules = Rules {
+            allowed: vec![rule(&["GET"], "/@open"), rule(&["GET"], "/@mixed/good"), rule(&["GET"], "/-/package")],
+            blocked: vec![rule(&[], "/@open/hidden"), rule(&[], "/-/package/@secret")],
+        };
+        for path in [
+            "/@open%2fname",
+            "/@open%2Fname/-/name-1.0.0.tgz",
+            "/%40open%2fname",
+            "/@mixed%2fgood",
+            "/-/package/@a%2fb/dist-tags",
+        ] {
+            assert_eq!(rules.decide("GET", path), Ok(()), "{path}");
+        }
+        for path in ["/@open%2fhidden", "/@OPEN%2fHidden/x", "/-/package/@secret%2fname", "/-/package/%40secret%2Fx"] {
+            assert!(matches!(rules.decide("GET", path), Err(Refusal::Blocked { .. })), "{path}");
+        }
+        for path in ["/@mixed%2fbad", "/@other%2fname", "/@mixed%2fgoods"] {
+            assert!(matches!(rules.decide("GET", path), Err(Refusal::NotAllowed { .. })), "{path}");
         }
     }
 
@@ -258,9 +311,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_allowed_is_below_a_rule_when_an_upstream_decodes_and_resolves_it(path in "(/|%2[eEfF5]|[.;va1]|%76|admin){0,12}") {
+        fn whatever_is_allowed_is_below_a_rule_when_an_upstream_decodes_and_resolves_it(path in "(/|%2[eEfF5]|[.;va1]|%76|admin|@a%2f){0,12}", slash in "[/_]") {
             if rules().decide("GET", &path).is_ok() {
                 let once = path.replace("%76", "v").replace("%2e", ".").replace("%2E", ".");
+                // As a separator, or as a part of a name.
+                let once = once.replace("%2f", &slash).replace("%2F", &slash);
                 let mut resolved = Vec::new();
                 for part in once.split('/').map(|part| part.split(';').next().unwrap()) {
                     match part {

@@ -171,7 +171,8 @@ pub struct PushRules {
 }
 
 /// One upstream, with a header that the client has not.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Http {
     /// `https://host[:port]`.
     pub upstream: String,
@@ -187,10 +188,13 @@ pub struct Http {
     pub blocked: Vec<HttpRule>,
     /// Bytes of one request's body.
     pub body_max: u64,
+    /// Certificates to trust instead of the system's, as PEM: for an upstream with a private authority.
+    pub ca: Option<PathBuf>,
 }
 
 /// Requests of some methods below a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HttpRule {
     /// Upper-case; any, if empty.
     pub methods: BTreeSet<String>,

@@ -18,11 +18,12 @@ pub struct Shipped {
 }
 
 /// All of them.
-pub const SHIPPED: [Shipped; 6] = [
+pub const SHIPPED: [Shipped; 7] = [
     Shipped { tool: "git", text: include_str!("../../../plugins/git.toml"), has_credentials: true },
     Shipped { tool: "gh", text: include_str!("../../../plugins/gh.toml"), has_credentials: true },
     Shipped { tool: "npm", text: include_str!("../../../plugins/npm.toml"), has_credentials: false },
     Shipped { tool: "cargo", text: include_str!("../../../plugins/cargo.toml"), has_credentials: false },
+    Shipped { tool: "anthropic", text: include_str!("../../../plugins/anthropic.toml"), has_credentials: true },
     Shipped { tool: "npm-registry", text: include_str!("../../../plugins/npm-registry.toml"), has_credentials: true },
     Shipped { tool: "example", text: include_str!("../../../plugins/example.toml"), has_credentials: true },
 ];

@@ -15,7 +15,10 @@ pub(super) fn answer(store: &mut Store, ask: Ask) -> Answer {
 
 /// For clients: without the host's paths.
 fn refusal(error: &StoreError) -> Refusal {
-    tracing::debug!("{error}");
+    match error {
+        StoreError::Text { .. } => tracing::error!("{error}"),
+        _ => tracing::debug!("{error}"),
+    }
     let why =
         format!("the relay cannot read its store: {}. The host's user finds more in the relay's log", error.cause());
     Refusal::new(Reason::Storage, why)
@@ -29,9 +32,7 @@ fn ask_store(store: &mut Store, ask: Ask) -> Result<Answer, StoreError> {
             let places = store.places(&id, &sender)?;
             Answer::Message(found.map(|message| (message, places)))
         }
-        Ask::Received { mailbox, id } => {
-            Answer::Message(store.received(&mailbox, &id)?.map(|message| (message, vec![mailbox])))
-        }
+        Ask::Received { mailbox, id } => Answer::Received(store.received(&mailbox, &id)?),
         Ask::Inbox { mailbox, limit, bytes, after, all } => {
             let listing = Listing { mailbox: &mailbox, after: after.as_ref(), all, limit: limit + 1, bytes };
             let mut listed = store.inbox(listing)?;

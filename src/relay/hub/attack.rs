@@ -103,7 +103,8 @@ impl World {
                     }
                     Ask::Waiting { .. } | Ask::Whole(_) => Answer::Waiting(Vec::new()),
                     Ask::Expired(_) => Answer::Expired(Vec::new()),
-                    Ask::Message { .. } | Ask::Received { .. } => Answer::Message(None),
+                    Ask::Message { .. } => Answer::Message(None),
+                    Ask::Received { .. } => Answer::Received(None),
                     Ask::Journal | Ask::Document(_) => Answer::Journal(0),
                 };
                 self.hub.answered(token, answer, now);

@@ -4,7 +4,7 @@ use super::super::commit::{Commit, Token};
 use super::super::name::{Mailbox, MessageId, Moment, SessionName};
 use super::super::store::Debt;
 use super::super::wire::answer::{Letter, Worktable};
-use super::super::wire::{Message, Refusal, Reply};
+use super::super::wire::{Message, Refusal, Reply, Sender};
 use super::super::worktable::Change;
 use super::{Connection, Work};
 use std::path::PathBuf;
@@ -45,7 +45,7 @@ pub enum Ask {
         /// Whose.
         sender: SessionName,
     },
-    /// A message that came to this mailbox.
+    /// Who sent the message that came to this mailbox.
     Received {
         /// Where.
         mailbox: Mailbox,
@@ -85,8 +85,10 @@ pub enum Ask {
 /// What the store answers.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// To [`Ask::Message`] and [`Ask::Received`], with the mailboxes that have or had it.
+    /// To [`Ask::Message`], with the mailboxes that have or had it.
     Message(Option<(Message, Vec<Mailbox>)>),
+    /// To [`Ask::Received`]: who sent it.
+    Received(Option<Sender>),
     /// To [`Ask::Inbox`], and whether there is more.
     Inbox(Vec<Letter>, bool),
     /// To [`Ask::Waiting`] and [`Ask::Whole`].

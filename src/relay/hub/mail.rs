@@ -3,7 +3,7 @@
 //! A subscribed client gets what waits in pages, each when the one before has left, and then what comes as it
 //! comes. One that reads too slowly goes back to pages, so that it costs no more memory than one page.
 
-use super::super::commit::Outcome;
+use super::super::commit::{Haste, Outcome};
 use super::super::event::Event;
 use super::super::name::{Mailbox, MessageId, SessionName};
 use super::super::store::Debt;
@@ -15,8 +15,9 @@ use super::{Answer, Ask, Connection, Effect, Head, Hub, Pending};
 const PAGE: u32 = 100;
 /// Bytes of its texts, beyond the first message.
 pub(super) const PAGE_BYTES: usize = 1 << 20;
-/// Bytes on their way to one client, beyond which it gets pages again.
-const AHEAD_MAX: usize = 4 << 20;
+/// Bytes on their way to one client, beyond which it gets pages again: who takes what one sender may have on its way
+/// at once as it comes does not fall behind, and pages are read from the disk.
+const AHEAD_MAX: usize = 8 << 20;
 /// Subscribed connections of one session: each may have a page and more on its way.
 const SUBSCRIBERS_MAX: usize = 4;
 /// Messages that one request acknowledges.
@@ -88,7 +89,8 @@ impl Hub {
         }
         let read = debts.iter().map(|debt| debt.id.clone()).collect();
         let event = Event::Read { mailbox: mailbox.clone(), ids: read };
-        self.commit(vec![event], Pending::Acked { head: head.clone(), mailbox, debts });
+        // The reader has them; nobody else waits for that.
+        self.submit(vec![event], Pending::Acked { head: head.clone(), mailbox, debts }, Haste::Patient);
     }
 
     pub(super) fn acked(&mut self, head: &Head, mailbox: Mailbox, debts: Vec<Debt>, outcome: Outcome) {

@@ -1,6 +1,6 @@
 //! Requests that wait for the disk.
 
-use super::super::commit::{Commit, Token};
+use super::super::commit::{Commit, Haste, Token};
 use super::super::event::{Event, Schedule};
 use super::super::name::{GroupName, Mailbox, MessageId, ScheduleId, SessionName};
 use super::super::store::Debt;
@@ -154,13 +154,17 @@ impl Hub {
     }
 
     pub(super) fn commit(&mut self, events: Vec<Event>, pending: Pending) {
+        self.submit(events, pending, Haste::Urgent);
+    }
+
+    pub(super) fn submit(&mut self, events: Vec<Event>, pending: Pending, haste: Haste) {
         let token = Some(self.begin(pending));
-        self.effects.push(Effect::Commit(Commit { token, events, durable: true }));
+        self.effects.push(Effect::Commit(Commit { token, events, haste }));
     }
 
     /// Writes what nobody waits for.
     pub(super) fn record(&mut self, events: Vec<Event>) {
-        self.effects.push(Effect::Commit(Commit { token: None, events, durable: false }));
+        self.effects.push(Effect::Commit(Commit { token: None, events, haste: Haste::Lazy }));
     }
 
     pub(super) fn ask(&mut self, ask: Ask, pending: Pending) {

@@ -343,7 +343,7 @@ impl Hub {
         let Some(session) = self.peers.get(&head.connection).map(|peer| peer.session.clone()) else { return };
         let sender = match answer {
             Answer::Failed(refusal) => return self.fail(head, refusal),
-            Answer::Message(Some((message, _))) => message.from,
+            Answer::Received(Some(sender)) => sender,
             _ => {
                 let why = format!("{session} got no message {}", respond.reply_to);
                 return self.fail(head, Refusal::new(Reason::NotFound, why));

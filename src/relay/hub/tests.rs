@@ -107,7 +107,7 @@ impl Desk {
             }
             Ask::Received { mailbox, id } => {
                 let found = accepted.rfind(|(message, to)| message.id == id && to.contains(&mailbox));
-                Answer::Message(found.map(|(message, to)| (message.clone(), to.clone())))
+                Answer::Received(found.map(|(message, _)| message.from.clone()))
             }
             _ => Answer::Waiting(Vec::new()),
         }

@@ -4,7 +4,7 @@ use super::files::{self, Directory};
 use super::hash::Hash;
 use super::line::{self, LINE_MAX};
 use super::recover::{Current, Past, recover};
-use super::{Entries, Head, Recorded};
+use super::{Entries, Extent, Head, Recorded};
 use crate::relay::name::Moment;
 use rustix::fs::fdatasync;
 use std::fs::File;
@@ -74,7 +74,7 @@ impl Default for Sizes {
 }
 
 /// A batch that is in the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// The number of its first entry; the others follow it.
     pub first: u64,
@@ -84,6 +84,8 @@ pub struct Written {
     pub head: Head,
     /// Whether a new file was begun for it.
     pub rotated: bool,
+    /// Where each of its lines is.
+    pub lines: Vec<Extent>,
 }
 
 /// Files that are older than the audit is kept.
@@ -110,6 +112,8 @@ pub struct Journal {
     /// When that batch is.
     now: Moment,
     batch: Vec<u8>,
+    /// Where its lines are, as if its file began with it.
+    lines: Vec<Extent>,
     /// Whether the file may hold more than whole batches, because it could not be made shorter.
     torn: bool,
     failed: Option<String>,
@@ -133,6 +137,7 @@ impl Journal {
             staged: found.head,
             now: Moment::now(),
             batch: Vec::new(),
+            lines: Vec::new(),
             torn: false,
             failed: None,
         };
@@ -144,6 +149,11 @@ impl Journal {
         self.head
     }
 
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Reads its entries from number `from` on.
     pub fn entries<E: Recorded>(&self, from: u64) -> Entries<'_, E> {
         Entries::new(&self.directory, from)
@@ -152,6 +162,7 @@ impl Journal {
     /// Begins a batch. What an earlier one left is forgotten.
     pub fn begin(&mut self, now: Moment) {
         self.batch.clear();
+        self.lines.clear();
         self.staged = self.head;
         self.now = now;
     }
@@ -161,11 +172,12 @@ impl Journal {
     /// # Errors
     /// If one of them cannot be a line.
     pub fn stage<E: Recorded>(&mut self, events: &[E]) -> Result<(), Unwritable> {
-        let before = (self.batch.len(), self.staged);
+        let before = (self.batch.len(), self.lines.len(), self.staged);
         let staged = events.iter().try_for_each(|event| self.stage_one(event));
         if staged.is_err() {
             self.batch.truncate(before.0);
-            self.staged = before.1;
+            self.lines.truncate(before.1);
+            self.staged = before.2;
         }
         staged
     }
@@ -177,7 +189,9 @@ impl Journal {
         if line.len() > LINE_MAX {
             return Err(Unwritable::TooLong);
         }
-        self.staged = Head { n, hash: Hash::of(line) };
+        let (hash, length) = (Hash::of(line), line.len() as u32);
+        self.staged = Head { n, hash };
+        self.lines.push(Extent { file: 0, offset: begin as u64, length, hash });
         self.batch.push(b'\n');
         Ok(())
     }
@@ -218,12 +232,29 @@ impl Journal {
             self.failed = Some(why.clone());
             return Err(JournalError::Final { path, why });
         }
+        let at = |line: Extent| Extent { file: current.first, offset: current.length + line.offset, ..line };
+        let lines = self.lines.drain(..).map(at).collect();
         current.length += self.batch.len() as u64;
         current.last = self.now;
         self.head = self.staged;
         self.batch.clear();
         self.batch.shrink_to(BUFFER_KEPT);
-        Ok(Written { first, at: self.now, head: self.head, rotated })
+        Ok(Written { first, at: self.now, head: self.head, rotated, lines })
+    }
+
+    /// Returns when everything that was written is on the disk.
+    ///
+    /// # Errors
+    /// Then the journal takes nothing any more.
+    pub fn sync(&mut self) -> Result<(), JournalError> {
+        let first = self.current.as_ref().map_or(self.head.n, |current| current.first);
+        let path = self.directory.path_of(first);
+        if self.failed.is_none()
+            && let Some(Err(errno)) = self.current.as_ref().map(|current| fdatasync(&current.file))
+        {
+            self.failed = Some(io::Error::from(errno).to_string());
+        }
+        self.failed.clone().map_or(Ok(()), |why| Err(JournalError::Final { path, why }))
     }
 
     /// Begins a new file where the newest is full, or of another day than this batch. A clock that went back

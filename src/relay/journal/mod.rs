@@ -11,6 +11,7 @@
 //! cut off at the end. It has no key: whoever can write all of it, the store included, can write another one.
 
 mod append;
+mod extent;
 mod files;
 mod follow;
 mod hash;
@@ -26,6 +27,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use append::{Journal, JournalError, Old, Sizes, Unwritable, Written};
+pub use extent::{Extent, Misread};
 pub use files::Directory;
 pub use follow::Follow;
 pub use hash::Hash;

@@ -3,7 +3,7 @@
 use super::files::{self, Directory};
 use super::hash::Hash;
 use super::line::{self, Entry, LINE_MAX};
-use super::{Head, Recorded};
+use super::{Extent, Head, Recorded};
 use crate::relay::event::Event;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -18,8 +18,8 @@ pub struct Line<E = Event> {
     pub line: u64,
     /// The entry.
     pub entry: Entry<E>,
-    /// The line's own hash.
-    pub hash: Hash,
+    /// Where in the file, and the line's own hash.
+    pub extent: Extent,
 }
 
 /// Something wrong with a journal, and where.
@@ -260,7 +260,7 @@ impl<E: Recorded> Cursor<E> {
             return self.hold(open.line, Wrong::NoEntry);
         };
         open.good = (open.line, open.end);
-        let hash = Hash::of(&self.buffer);
+        let (hash, length) = (Hash::of(&self.buffer), self.buffer.len());
         let expected = self.head.map_or(header.n, |head| head.n.saturating_add(1));
         let first = Head::default();
         let before = self.head.or((header.n == 1).then_some(first));
@@ -278,7 +278,9 @@ impl<E: Recorded> Cursor<E> {
         match line::event(&header, &mut self.buffer) {
             Ok(event) => {
                 let entry = Entry { n: header.n, at: header.at, prev: header.prev, event };
-                let line = Line { file: files::name(self.file), line: open.line, entry, hash };
+                let offset = open.end - length as u64 - 1;
+                let extent = Extent { file: self.file, offset, length: length as u32, hash };
+                let line = Line { file: files::name(self.file), line: open.line, entry, extent };
                 self.held.push_back(Found::Entry(Box::new(line)));
             }
             Err(error) => self.hold(open.line, Wrong::Unknown(error.to_string())),

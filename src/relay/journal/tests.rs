@@ -286,7 +286,7 @@ fn nobody_elses_files_and_no_links_are_written_to() {
     std::fs::set_permissions(&audit, PermissionsExt::from_mode(0o777)).unwrap();
     let held = open().unwrap();
     assert_eq!(std::fs::metadata(&audit).unwrap().permissions(), before);
-    assert!(open().unwrap_err().contains("another relay"), "{held:?}");
+    assert!(open().unwrap_err().contains("another process"), "{held:?}");
 }
 
 #[test]

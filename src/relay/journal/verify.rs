@@ -60,9 +60,9 @@ pub fn verify<E: Recorded>(path: &Path, seen: Option<Head>) -> io::Result<Report
             file.clone_from(&line.file);
         }
         report.entries += 1;
-        report.last = Head { n: line.entry.n, hash: line.hash };
+        report.last = Head { n: line.entry.n, hash: line.extent.hash };
         pruned = pruned.max(line.entry.event.pruned().unwrap_or(0));
-        if seen.is_some_and(|seen| seen.n == line.entry.n && seen.hash != line.hash) {
+        if seen.is_some_and(|seen| seen.n == line.entry.n && seen.hash != line.extent.hash) {
             report.add(Fault { what: Wrong::Replaced(line.entry.n), file: line.file, line: line.line });
         }
     }

@@ -1,5 +1,5 @@
-//! Moves what is in the write-ahead log into the database. That waits for the disk, so it is a thread's of its
-//! own, which holds nobody up.
+//! Moves what is in the write-ahead log into the database. That takes its time, so it is a thread's of its own,
+//! which holds nobody up.
 
 use super::{StoreError, schema};
 use rusqlite::{Connection, OpenFlags};

@@ -28,7 +28,7 @@ impl Debt {
     }
 }
 
-const COLUMNS: &str = "m.id, m.session, m.host, octet_length(m.text)";
+const COLUMNS: &str = "m.id, m.session, m.host, m.bytes";
 
 impl Store {
     /// Which of these wait in the mailbox.
@@ -66,7 +66,7 @@ impl Store {
 
     /// What waits of each sender of this host's, counted once for each mailbox.
     pub(super) fn sent(&self) -> Result<BTreeMap<SessionName, Waiting>> {
-        let statement = "SELECT m.session, count(*), sum(octet_length(m.text)) FROM deliveries d
+        let statement = "SELECT m.session, count(*), sum(m.bytes) FROM deliveries d
                          JOIN messages m ON m.key = d.message WHERE d.done = 0 AND m.host = '' GROUP BY m.session";
         let mut statement = self.connection.prepare(statement)?;
         let found = statement

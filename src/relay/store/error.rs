@@ -1,5 +1,7 @@
 //! What can go wrong with the store.
 
+use crate::relay::journal::Misread;
+use crate::relay::name::MessageId;
 use rusqlite::ErrorCode;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,6 +53,24 @@ pub enum StoreError {
         /// The entry.
         n: u64,
     },
+    /// It was written to when the machine went down, and nobody knows what of that it has.
+    #[error("{} was in use when the machine went down, or was replaced since", path.display())]
+    Unsealed {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The journal does not give a text that is in it alone.
+    #[error(
+        "cannot read the text of message {id}: {source}. `rcc relay audit --verify` tells more. Put that file back as \
+         it was, or give the message up: an `ack` of its id takes it out of its mailbox, and so does its expiry"
+    )]
+    Text {
+        /// Which.
+        id: MessageId,
+        /// Why it failed.
+        #[source]
+        source: Misread,
+    },
     /// The journal cannot be read.
     #[error("cannot read the journal that {} is made from: {source}", path.display())]
     Journal {
@@ -80,7 +100,8 @@ impl StoreError {
         match self {
             Self::Database { source, .. } => source.to_string(),
             Self::File { source, .. } | Self::Journal { source, .. } => source.to_string(),
-            Self::Version { .. } | Self::Apart { .. } => "it must be made anew".to_owned(),
+            Self::Text { id, source } => format!("the text of message {id} cannot be read: {source}"),
+            Self::Version { .. } | Self::Apart { .. } | Self::Unsealed { .. } => "it must be made anew".to_owned(),
         }
     }
 
@@ -90,6 +111,7 @@ impl StoreError {
             Self::Database { source, .. } if is_corrupt(source) => Some("corrupt"),
             Self::Version { found, ours, .. } if found < ours => Some("outdated"),
             Self::Apart { .. } => Some("apart"),
+            Self::Unsealed { .. } => Some("unsealed"),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use super::mailbox::{key, session_key};
 use super::row::stored;
 use super::{Store, StoreError};
 use crate::relay::event::{Event, Schedule, Session};
-use crate::relay::journal::Head;
+use crate::relay::journal::{Extent, Head};
 use crate::relay::name::{Mailbox, MessageId, Moment, SessionName};
 use crate::relay::wire::{Figures, Message};
 use rusqlite::{Connection, Error, ErrorCode, Result, ToSql, TransactionBehavior, params};
@@ -18,7 +18,13 @@ pub struct Recorded<'a> {
     pub at: Moment,
     /// What happened.
     pub event: &'a Event,
+    /// Where that is written.
+    pub extent: Extent,
 }
+
+/// Bytes of a text above which it stays in the journal, and is read there when somebody wants it: a page of the
+/// database holds most that are not longer.
+pub(super) const TEXT_MAX: usize = 2 << 10;
 
 impl Store {
     /// Applies entries, of which `head` is the last, and remembers that: all of it, or on error nothing.
@@ -62,7 +68,7 @@ impl Store {
 const SMALL: usize = 1 << 10;
 
 fn apply(store: &Connection, entry: Recorded<'_>) -> Result<usize> {
-    let Recorded { n, at, event } = entry;
+    let Recorded { n, at, event, extent } = entry;
     let n = stored(Moment(n));
     match event {
         Event::Started { .. } | Event::Pruned { .. } | Event::Mended { .. } => return Ok(0),
@@ -76,11 +82,11 @@ fn apply(store: &Connection, entry: Recorded<'_>) -> Result<usize> {
         }
         Event::Closed { session, .. } => closed(store, session, at)?,
         Event::Accepted { message, mailboxes, next } => {
-            accepted(store, n, at, message, mailboxes)?;
+            accepted(store, n, at, (message, extent), mailboxes)?;
             if let Some(id) = &message.schedule {
                 went_off(store, id.as_str(), &message.from.session, *next)?;
             }
-            return Ok(SMALL + message.text.len());
+            return Ok(SMALL + message.text.len().min(TEXT_MAX));
         }
         Event::Claimed { mailbox, session } => claimed(store, mailbox, session, at)?,
         Event::Delivered { mailbox, ids } => delivered(store, mailbox, ids, at)?,
@@ -135,12 +141,18 @@ fn closed(store: &Connection, session: &SessionName, at: Moment) -> Result<()> {
     run(store, "DELETE FROM deliveries WHERE mailbox = ?1 AND done = 0", [session_key(session)])
 }
 
-fn accepted(store: &Connection, n: i64, at: Moment, message: &Message, mailboxes: &[Mailbox]) -> Result<()> {
-    match insert(store, n, message) {
+fn accepted(
+    store: &Connection,
+    n: i64,
+    at: Moment,
+    (message, extent): (&Message, Extent),
+    mailboxes: &[Mailbox],
+) -> Result<()> {
+    match insert(store, n, message, extent) {
         // The same id again, after the first was forgotten: the writer lets no other through.
         Err(Error::SqliteFailure(error, _)) if error.code == ErrorCode::ConstraintViolation => {
             replaced(store, message)?;
-            insert(store, n, message)?;
+            insert(store, n, message, extent)?;
         }
         inserted => inserted?,
     }
@@ -157,11 +169,16 @@ fn accepted(store: &Connection, n: i64, at: Moment, message: &Message, mailboxes
     Ok(())
 }
 
-fn insert(store: &Connection, n: i64, message: &Message) -> Result<()> {
+fn insert(store: &Connection, n: i64, message: &Message, extent: Extent) -> Result<()> {
     let statement = "INSERT INTO messages (key, id, session, host, project, user, uid, recipient, kind, reply_to,
-                     seq, accepted, expires, schedule, text)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+                     seq, accepted, expires, schedule, bytes, file, offset, length, hash, text)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+                     ?20)";
     let from = &message.from;
+    let (elsewhere, text) = match message.text.len() {
+        0..=TEXT_MAX => (None, Some(&message.text)),
+        _ => (Some(extent), None),
+    };
     let values = params![
         n,
         message.id.as_str(),
@@ -177,7 +194,12 @@ fn insert(store: &Connection, n: i64, message: &Message) -> Result<()> {
         stored(message.accepted),
         stored(message.expires),
         message.schedule.as_ref().map(|id| id.as_str()),
-        message.text,
+        message.text.len() as i64,
+        elsewhere.map(|extent| stored(Moment(extent.file))),
+        elsewhere.map(|extent| stored(Moment(extent.offset))),
+        elsewhere.map(|extent| extent.length),
+        elsewhere.map(|extent| *extent.hash.bytes()),
+        text,
     ];
     run(store, statement, values)
 }

@@ -57,12 +57,14 @@ impl Store {
         Ok(keys.last().filter(|_| keys.len() == SLICE).copied().unwrap_or(0))
     }
 
-    /// The entry of the oldest message that waits: the journal must keep it.
+    /// The first entry that the journal must keep: the oldest message that waits, or the first of the file that has
+    /// the oldest text which is only there.
     ///
     /// # Errors
     /// If the database cannot be read.
     pub fn needed(&self) -> std::result::Result<Option<u64>, StoreError> {
-        let statement = "SELECT min(message) FROM deliveries WHERE done = 0";
+        let statement = "SELECT min(n) FROM (SELECT min(message) AS n FROM deliveries WHERE done = 0
+                         UNION ALL SELECT min(file) FROM messages WHERE file IS NOT NULL)";
         let found = self.connection.query_row(statement, [], |row| row.get::<_, Option<i64>>(0));
         found.map(|found| found.map(i64::unsigned_abs)).map_err(self.error("read"))
     }

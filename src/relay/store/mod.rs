@@ -1,9 +1,10 @@
 //! The store: what the journal amounts to, in SQLite.
 //!
-//! The journal is what is durable. The store is written after it, without waiting for the disk (WAL with
-//! `synchronous=NORMAL` syncs at checkpoints alone), and remembers how far it has come; what it lacks after a
-//! crash is read from the journal again, and a store that is lost, damaged or of another version is made anew
-//! from it. So there are no migrations, and nothing in it is worth more than the time to read the journal.
+//! The journal is what is durable. The store is written after it and never waits for the disk, and remembers how
+//! far it has come; what it lacks after a crash is read from the journal again, and a store that is lost, damaged,
+//! of another version or from before the machine went down (see `seal`) is made anew from it. So there are no
+//! migrations, and nothing in it is worth more than the time to read the journal. Long texts stay in the journal,
+//! and the store knows where.
 
 mod checkpoint;
 mod debts;
@@ -17,6 +18,7 @@ mod row;
 #[cfg(test)]
 pub(super) mod samples;
 mod schema;
+mod seal;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +41,8 @@ pub struct Store {
     checkpointer: Option<Checkpointer>,
     connection: Connection,
     path: PathBuf,
+    /// The journal's directory, where long texts are.
+    journal: PathBuf,
     /// How far it has come.
     position: Head,
     /// Where [`Store::forget`] goes on.
@@ -46,24 +50,45 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database, or makes an empty one.
+    /// Opens the database, or makes an empty one. Long texts are in the journal of that directory.
     ///
     /// # Errors
-    /// If it cannot be opened or written to, is damaged, or is of another version.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    /// If it cannot be opened or written to, is damaged, is of another version, or is from before the machine went
+    /// down.
+    pub fn open(path: &Path, journal: &Path) -> Result<Self, StoreError> {
         let connection = schema::open(path)?;
         let position = schema::position(&connection).map_err(StoreError::at("read", path))?;
         let checkpointer = Some(Checkpointer::start(path)?);
-        Ok(Self { checkpointer, connection, path: path.to_owned(), position, swept: 0 })
+        let (path, journal) = (path.to_owned(), journal.to_owned());
+        Ok(Self { checkpointer, connection, path, journal, position, swept: 0 })
+    }
+
+    /// Puts everything on the disk, so that the next boot need not make the store anew.
+    ///
+    /// # Errors
+    /// If that fails; then it is as if it had not been closed.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        if self.checkpointer.take().is_none() {
+            return Ok(());
+        }
+        let failed = self.error("empty the log of");
+        let busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+        let closed = busy.and_then(|busy| self.connection.close().map_err(|(_, error)| error).map(|()| busy));
+        match closed.map_err(failed)? {
+            // Somebody reads what is in the log: it is not all in the one file.
+            true => Ok(()),
+            false => seal::close(&self.path),
+        }
     }
 
     /// In the place of a store that cannot be used: whatever it is asked fails.
     ///
     /// # Errors
     /// If there is no memory for it.
-    pub fn absent(path: &Path) -> Result<Self, StoreError> {
+    pub fn absent(path: &Path, journal: &Path) -> Result<Self, StoreError> {
         let connection = Connection::open_in_memory().map_err(StoreError::at("close", path))?;
-        Ok(Self { checkpointer: None, connection, path: path.to_owned(), position: Head::default(), swept: 0 })
+        let (path, journal) = (path.to_owned(), journal.to_owned());
+        Ok(Self { checkpointer: None, connection, path, journal, position: Head::default(), swept: 0 })
     }
 
     /// Whether this only stands in a store's place.

@@ -1,12 +1,13 @@
 //! What is asked of the store.
 
 use super::mailbox::{key, mailbox};
-use super::row::{COLUMNS, COUNT, maybe_moment, message, moment, number, parsed, stored, unreadable};
+use super::row::{COLUMNS, COUNT, Stored, maybe_moment, message, moment, number, parsed, stored, unreadable};
 use super::{Store, StoreError};
 use crate::relay::commit::{Remains, Remembered, Waiting};
-use crate::relay::event::{Schedule, Session};
+use crate::relay::event::{Event, Schedule, Session};
+use crate::relay::journal::{Directory, Misread};
 use crate::relay::name::{Mailbox, MessageId, Moment, SessionName};
-use crate::relay::wire::Message;
+use crate::relay::wire::{Message, Sender};
 use rusqlite::{OptionalExtension, Result, Row, params};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -40,6 +41,9 @@ pub struct Listed {
     pub read: Option<Moment>,
 }
 
+/// A message, when it was written to a client's socket first, and when it was read.
+type Found = (Stored, Option<Moment>, Option<Moment>);
+
 /// A message that nobody took in its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overdue {
@@ -70,10 +74,30 @@ impl Store {
     /// # Errors
     /// If the database cannot be read.
     pub fn inbox(&self, listing: Listing<'_>) -> std::result::Result<Vec<Listed>, StoreError> {
-        self.read_inbox(listing).map_err(self.error("read messages of"))
+        let found = self.read_inbox(listing).map_err(self.error("read messages of"))?;
+        let whole = found.into_iter().map(|(stored, delivered, read)| {
+            let message = self.whole(stored)?;
+            Ok(Listed { message, delivered, read })
+        });
+        whole.collect()
     }
 
-    fn read_inbox(&self, listing: Listing<'_>) -> Result<Vec<Listed>> {
+    /// With its text, wherever that is.
+    fn whole(&self, stored: Stored) -> std::result::Result<Message, StoreError> {
+        let Stored { mut message, extent, .. } = stored;
+        let Some(extent) = extent else { return Ok(message) };
+        let file = || self.journal.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let directory = Directory::open(&self.journal).map_err(|source| Misread::Io { file: file(), source });
+        let text = directory.and_then(|directory| match directory.event(&extent)? {
+            // The hash is of the whole line: this is the very message.
+            Event::Accepted { message, .. } => Ok(message.text),
+            _ => Err(extent.changed()),
+        });
+        message.text = text.map_err(|source| StoreError::Text { id: message.id.clone(), source })?;
+        Ok(message)
+    }
+
+    fn read_inbox(&self, listing: Listing<'_>) -> Result<Vec<Found>> {
         let mailbox = key(listing.mailbox);
         let after = listing.after.map(|id| self.place(&mailbox, id)).transpose()?.flatten().unwrap_or(0);
         let done = if listing.all { "IN (0, 1)" } else { "= 0" };
@@ -84,12 +108,12 @@ impl Store {
         let mut rows = statement.query(params![mailbox, after, listing.limit])?;
         let (mut listed, mut bytes) = (Vec::new(), 0);
         while let Some(row) = rows.next()? {
-            let message = message(row)?;
-            bytes += message.text.len();
-            if bytes > listing.bytes && !listed.is_empty() {
+            let stored = message(row)?;
+            bytes += stored.bytes;
+            if bytes > listing.bytes as u64 && !listed.is_empty() {
                 break;
             }
-            listed.push(Listed { message, delivered: maybe_moment(row, COUNT)?, read: maybe_moment(row, COUNT + 1)? });
+            listed.push((stored, maybe_moment(row, COUNT)?, maybe_moment(row, COUNT + 1)?));
         }
         Ok(listed)
     }
@@ -105,19 +129,20 @@ impl Store {
     /// # Errors
     /// If the database cannot be read.
     pub fn messages(&self, id: &MessageId) -> std::result::Result<Vec<Message>, StoreError> {
-        self.namesakes(id).map_err(self.error("look for a message in"))
+        let found = self.namesakes(id).map_err(self.error("look for a message in"))?;
+        found.into_iter().map(|stored| self.whole(stored)).collect()
     }
 
-    fn namesakes(&self, id: &MessageId) -> Result<Vec<Message>> {
+    fn namesakes(&self, id: &MessageId) -> Result<Vec<Stored>> {
         let statement = format!("SELECT {COLUMNS} FROM messages m WHERE m.id = ?1 ORDER BY m.key LIMIT {NAMESAKES}");
         self.connection.prepare_cached(&statement)?.query_map([id.as_str()], message)?.collect()
     }
 
-    /// The message of this id that came to this mailbox, read or not: for answers to it.
+    /// Who sent the message of this id that came to this mailbox, read or not: for answers to it.
     ///
     /// # Errors
     /// If the database cannot be read.
-    pub fn received(&self, to: &Mailbox, id: &MessageId) -> std::result::Result<Option<Message>, StoreError> {
+    pub fn received(&self, to: &Mailbox, id: &MessageId) -> std::result::Result<Option<Sender>, StoreError> {
         let statement = format!(
             "SELECT {COLUMNS} FROM messages m JOIN deliveries d ON d.message = m.key
              WHERE m.id = ?1 AND d.mailbox = ?2 ORDER BY m.key DESC LIMIT 1"
@@ -126,7 +151,8 @@ impl Store {
             .connection
             .prepare_cached(&statement)
             .and_then(|mut statement| statement.query_row([id.as_str(), &key(to)], message).optional());
-        found.map_err(self.error("look for a message in"))
+        let found = found.map_err(self.error("look for a message in"))?;
+        Ok(found.map(|stored| stored.message.from))
     }
 
     /// Where it waits.
@@ -141,14 +167,15 @@ impl Store {
     /// If the database cannot be read.
     pub fn clash(&self, new: &Message, mailboxes: &[Mailbox]) -> std::result::Result<Clash, StoreError> {
         let found = self.namesakes(&new.id).map_err(self.error("look for a message in"))?;
-        let own = |old: &&Message| (&old.from.session, &old.from.host) == (&new.from.session, &new.from.host);
-        if let Some(old) = found.iter().find(own) {
-            return Ok(Clash::between(old, new));
+        let of = |message: &Message| (message.from.session.clone(), message.from.host.clone());
+        let (own, others): (Vec<Stored>, Vec<Stored>) = found.into_iter().partition(|old| of(&old.message) == of(new));
+        if let Some(old) = own.into_iter().next() {
+            return Ok(Clash::between(&self.whole(old)?, new));
         }
-        for old in found {
+        for old in others {
             for mailbox in mailboxes {
                 let same = self.received(mailbox, &new.id)?;
-                if same.is_some_and(|same| same.from == old.from) {
+                if same.is_some_and(|same| same == old.message.from) {
                     return Ok(Clash::Taken);
                 }
             }
@@ -168,7 +195,7 @@ impl Store {
     fn read_overdue(&mut self, now: Moment, limit: u32) -> Result<Vec<Overdue>> {
         loop {
             let (mut overdue, mut settled) = (Vec::new(), Vec::new());
-            let statement = "SELECT m.id, octet_length(m.text), u.message, u.expires FROM due u
+            let statement = "SELECT m.id, m.bytes, u.message, u.expires FROM due u
                              JOIN messages m ON m.key = u.message WHERE u.expires <= ?1 ORDER BY u.expires LIMIT ?2";
             let mut statement = self.connection.prepare_cached(statement)?;
             let mut rows = statement.query(params![stored(now), limit])?;
@@ -216,7 +243,7 @@ impl Store {
         let mut statement = self.connection.prepare("SELECT body, next FROM schedules ORDER BY next, id")?;
         let schedules: Result<Vec<Schedule>> = statement.query_map([], schedule)?.collect();
         let mut statement = self.connection.prepare(
-            "SELECT d.mailbox, count(*), sum(octet_length(m.text)) FROM deliveries d
+            "SELECT d.mailbox, count(*), sum(m.bytes) FROM deliveries d
              JOIN messages m ON m.key = d.message WHERE d.done = 0 GROUP BY d.mailbox",
         )?;
         let waiting: Result<BTreeMap<Mailbox, Waiting>> = statement

@@ -2,25 +2,30 @@
 
 use super::fold::Recorded;
 use super::{Store, StoreError};
-use crate::relay::journal::{Entry, Found, Head, Journal};
+use crate::relay::journal::{Entry, Extent, Found, Head, Journal};
 use crate::relay::name::Moment;
+use crate::sd_notify;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Entries that are applied in one transaction, and bytes of their texts: what a rebuild holds in memory.
 const CHUNK: usize = 1000;
 const CHUNK_BYTES: usize = 4 << 20;
+/// Between two times that the service manager is told how far it is.
+const TELL: Duration = Duration::from_secs(2);
 /// Faults of the journal that are told one by one.
 const TOLD: usize = 5;
 
 /// Opens the store, and applies what the journal has and it has not. One that is damaged, of an older version,
-/// or of another journal is kept beside it, and a new one is made. Also says what was wrong.
+/// or of another journal is kept beside it, and a new one is made; one from before the machine went down is no loss.
+/// Also says what was wrong.
 ///
 /// # Errors
 /// If there is no way to have a store.
 pub fn restore(path: &Path, journal: &Journal) -> Result<(Store, Vec<String>), StoreError> {
     let mut mended = Vec::new();
-    let opened = Store::open(path).and_then(|mut store| {
+    let opened = Store::open(path, journal.path()).and_then(|mut store| {
         store.catch_up(journal, &mut mended)?;
         // What a daemon reads first shows most damage that there may be.
         store.remains()?;
@@ -39,10 +44,17 @@ pub fn restore(path: &Path, journal: &Journal) -> Result<(Store, Vec<String>), S
 /// # Errors
 /// If there is no way to have a store.
 pub fn renew(path: &Path, journal: &Journal, error: &StoreError) -> Result<(Store, Vec<String>), StoreError> {
-    let kept = set_aside(path, error.spoilt().unwrap_or("old"))?;
-    let mut mended =
-        vec![format!("{error}: it is kept as {}, and a new store is made from the journal", kept.display())];
-    let mut store = Store::open(path)?;
+    let mut mended = match error {
+        StoreError::Unsealed { .. } => {
+            remove(path)?;
+            vec![format!("{error}: a new store is made from the journal")]
+        }
+        _ => {
+            let kept = set_aside(path, error.spoilt().unwrap_or("old"))?;
+            vec![format!("{error}: it is kept as {}, and a new store is made from the journal", kept.display())]
+        }
+    };
+    let mut store = Store::open(path, journal.path())?;
     store.catch_up(journal, &mut mended)?;
     Ok((store, mended))
 }
@@ -62,6 +74,7 @@ impl Store {
             return Err(apart());
         }
         let (mut faults, mut first) = (0, true);
+        let mut told = Instant::now();
         let mut chunk = Chunk::default();
         for found in journal.entries(position.n + 1) {
             let path = self.path().to_owned();
@@ -78,11 +91,17 @@ impl Store {
                         return Err(StoreError::Apart { path: self.path().to_owned(), n: position.n });
                     }
                     first = false;
-                    chunk.add(line.entry, line.hash);
+                    chunk.add(line.entry, line.extent);
                 }
             }
             if chunk.is_full() {
                 chunk.apply(self)?;
+                // A long journal takes minutes, and a service manager waits for one.
+                if told.elapsed() >= TELL {
+                    told = Instant::now();
+                    let (n, last) = (self.position().n, end.n);
+                    sd_notify::busy(&format!("makes its store from the journal: entry {n} of {last}"), TELL * 30);
+                }
             }
         }
         chunk.apply(self)
@@ -91,18 +110,18 @@ impl Store {
 
 #[derive(Default)]
 struct Chunk {
-    entries: Vec<Entry>,
+    entries: Vec<(Entry, Extent)>,
     head: Head,
     bytes: usize,
 }
 
 impl Chunk {
-    fn add(&mut self, entry: Entry, hash: crate::relay::journal::Hash) {
-        self.head = Head { n: entry.n, hash };
+    fn add(&mut self, entry: Entry, extent: Extent) {
+        self.head = Head { n: entry.n, hash: extent.hash };
         if let crate::relay::event::Event::Accepted { message, .. } = &entry.event {
             self.bytes += message.text.len();
         }
-        self.entries.push(entry);
+        self.entries.push((entry, extent));
     }
 
     fn is_full(&self) -> bool {
@@ -113,7 +132,10 @@ impl Chunk {
         if self.entries.is_empty() {
             return Ok(());
         }
-        let entries = self.entries.iter().map(|entry| Recorded { n: entry.n, at: entry.at, event: &entry.event });
+        let entries = self.entries.iter().map(|(entry, extent)| {
+            let Entry { n, at, event, .. } = entry;
+            Recorded { n: *n, at: *at, event, extent: *extent }
+        });
         store.apply(entries, self.head)?;
         self.entries.clear();
         self.bytes = 0;
@@ -121,19 +143,34 @@ impl Chunk {
     }
 }
 
+/// The endings of the files that belong to a database, and hold part of it.
+const LOG: [&str; 2] = ["-wal", "-shm"];
+
+fn with(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Removes the database and the files that belong to it; the database last, without which they are nothing.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    for ending in LOG.iter().chain(&[""]) {
+        match std::fs::remove_file(with(path, ending)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::file("remove", path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Renames the database and the files that belong to it; returns its new name.
 fn set_aside(path: &Path, state: &str) -> Result<PathBuf, StoreError> {
     let moment = Moment::now().0;
-    let with = |ending: &str| {
-        let mut name = OsString::from(path);
-        name.push(ending);
-        PathBuf::from(name)
-    };
-    let kept = with(&format!(".{state}-{moment}"));
-    for ending in ["-wal", "-shm"] {
-        let mut to = OsString::from(&kept);
-        to.push(ending);
-        match std::fs::rename(with(ending), to) {
+    let kept = with(path, &format!(".{state}-{moment}"));
+    for ending in LOG {
+        match std::fs::rename(with(path, ending), with(&kept, ending)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(StoreError::file("move away the files of", path)(error));
             }

@@ -1,5 +1,6 @@
 //! Messages as rows, and rows as messages.
 
+use crate::relay::journal::{Extent, Hash};
 use crate::relay::name::{HostName, Moment};
 use crate::relay::wire::{Message, Sender};
 use rusqlite::Row;
@@ -8,9 +9,10 @@ use std::str::FromStr;
 
 /// The columns of a message, in the order in which [`message`] reads them. Statements call the table `m`.
 pub(super) const COLUMNS: &str = "m.id, m.session, m.host, m.project, m.user, m.uid, m.recipient, m.kind, \
-                                  m.reply_to, m.seq, m.accepted, m.expires, m.schedule, m.text";
+                                  m.reply_to, m.seq, m.accepted, m.expires, m.schedule, m.bytes, \
+                                  m.file, m.offset, m.length, m.hash, m.text";
 /// How many those are.
-pub(super) const COUNT: usize = 14;
+pub(super) const COUNT: usize = 19;
 
 /// A time as SQLite's integer. What is later than it can hold is never reached either.
 pub(super) fn stored(moment: Moment) -> i64 {
@@ -73,9 +75,30 @@ fn sender(row: &Row<'_>) -> rusqlite::Result<Sender> {
     })
 }
 
+/// A message as the database has it.
+#[derive(Debug)]
+pub(super) struct Stored {
+    /// Without its text, if that is in the journal.
+    pub message: Message,
+    /// Bytes of its text.
+    pub bytes: u64,
+    /// Where in the journal its text is.
+    pub extent: Option<Extent>,
+}
+
 /// A message, of [`COLUMNS`].
-pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
-    Ok(Message {
+pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    let extent = match row.get::<_, Option<i64>>(14)? {
+        None => None,
+        Some(_) => Some(Extent {
+            file: number(row, 14)?,
+            offset: number(row, 15)?,
+            length: row.get(16)?,
+            hash: Hash::from_bytes(row.get(17)?),
+        }),
+    };
+    let text = if extent.is_some() { String::new() } else { row.get(18)? };
+    let message = Message {
         id: parsed(row, 0)?,
         from: sender(row)?,
         to: parsed(row, 6)?,
@@ -85,6 +108,7 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         accepted: moment(row, 10)?,
         expires: moment(row, 11)?,
         schedule: maybe(row, 12)?,
-        text: row.get(13)?,
-    })
+        text,
+    };
+    Ok(Stored { message, bytes: number(row, 13)?, extent })
 }

@@ -1,16 +1,16 @@
 //! The tables, and how the database is opened.
 
-use super::StoreError;
+use super::{StoreError, seal};
 use crate::relay::journal::{Hash, Head};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use rustix::fs::{Mode, OFlags};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 /// The version of the tables (`PRAGMA user_version`). A store of an older one is made anew.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 /// Databases of up to so many bytes are looked through when they are opened, which takes a tenth of a second
 /// at most. In larger ones damage shows when the damaged page is used, and is dealt with then.
 const CHECKED_MAX: u64 = 64 << 20;
@@ -18,7 +18,8 @@ const CHECKED_MAX: u64 = 64 << 20;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// `messages.key` is the number of the journal's entry, so that order is the order in which they were accepted. The
-/// text comes last: what reads only the rest does not load it. `due` may list what waits no more.
+/// text comes last: what reads only the rest does not load it. A long one is in the journal, and here is where: `file`
+/// to `hash`. `due` may list what waits no more.
 const TABLES: &str = "
 CREATE TABLE position (id INTEGER PRIMARY KEY CHECK (id = 0), n INTEGER NOT NULL, hash BLOB NOT NULL);
 CREATE TABLE messages (
@@ -36,9 +37,15 @@ CREATE TABLE messages (
     accepted INTEGER NOT NULL,
     expires INTEGER NOT NULL,
     schedule TEXT,
-    text TEXT NOT NULL
+    bytes INTEGER NOT NULL,
+    file INTEGER,
+    offset INTEGER,
+    length INTEGER,
+    hash BLOB,
+    text TEXT
 );
 CREATE UNIQUE INDEX messages_by_id ON messages (id, session, host);
+CREATE INDEX messages_by_file ON messages (file) WHERE file IS NOT NULL;
 CREATE TABLE deliveries (
     mailbox TEXT NOT NULL,
     done INTEGER NOT NULL,
@@ -71,7 +78,12 @@ CREATE TABLE schedules (
 
 /// Opens the database, or makes an empty one.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
-    let size = create(path)?;
+    let file = create(path)?;
+    let used = file.len() > 0 || has_log(path)?;
+    if used && !seal::holds(path, &file)? {
+        return Err(StoreError::Unsealed { path: path.to_owned() });
+    }
+    seal::begin(path, &file)?;
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     prepare(&connection).map_err(StoreError::at("open", path))?;
     let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
@@ -84,7 +96,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
         VERSION => {}
         found => return Err(StoreError::Version { path: path.to_owned(), found, ours: VERSION }),
     }
-    if size <= CHECKED_MAX {
+    if file.len() <= CHECKED_MAX {
         check(&connection).map_err(StoreError::at("use", path))?;
     }
     // To begin a write tells at once whether one is possible.
@@ -97,11 +109,23 @@ pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Store
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags).map_err(StoreError::at("open", path))?;
     connection.busy_timeout(BUSY).map_err(StoreError::at("open", path))?;
+    // The journal is what waits for the disk; nothing else should keep that from it.
+    connection.pragma_update(None, "synchronous", "OFF").map_err(StoreError::at("open", path))?;
     Ok(connection)
 }
 
-/// Makes the file with its mode, which SQLite gives to the files beside it, and says how large it is.
-fn create(path: &Path) -> Result<u64, StoreError> {
+/// Whether there is a log beside the database.
+fn has_log(path: &Path) -> Result<bool, StoreError> {
+    let mut name = std::ffi::OsString::from(path);
+    name.push("-wal");
+    match std::fs::symlink_metadata(&name) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        found => found.map(|found| found.len() > 0).map_err(StoreError::file("look for the log of", path)),
+    }
+}
+
+/// Makes the file with its mode, which SQLite gives to the files beside it, and says how it is.
+fn create(path: &Path) -> Result<Metadata, StoreError> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(StoreError::file("open", path))?;
     let found = File::from(file).metadata().map_err(StoreError::file("look at", path))?;
@@ -109,14 +133,14 @@ fn create(path: &Path) -> Result<u64, StoreError> {
         let why = std::io::Error::other("it is not a regular file of the relay's own");
         return Err(StoreError::file("trust", path)(why));
     }
-    Ok(found.len())
+    Ok(found)
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
-    // Checkpoints are made by a thread of their own, because they wait for the disk.
+    // Checkpoints are made by a thread of their own, because they take their time.
     connection.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0;
+        "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
          PRAGMA journal_size_limit = 16777216; PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY;
          PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
     )
@@ -145,16 +169,19 @@ pub(super) fn position(connection: &Connection) -> rusqlite::Result<Head> {
     Ok(row.unwrap_or_default())
 }
 
-/// How far the store at this path has come, for whoever verifies the journal; `None` if there is no store. A relay
-/// may run meanwhile.
+/// How far the store at this path has come, for whoever verifies the journal; `None` if there is no store, or one
+/// from before the machine went down, which tells nothing. A relay may run meanwhile.
 ///
 /// # Errors
 /// If it cannot be read.
 pub fn head(path: &Path) -> Result<Option<Head>, StoreError> {
-    match std::fs::symlink_metadata(path) {
+    let found = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         found => found.map_err(StoreError::file("look at", path))?,
     };
+    if !seal::holds(path, &found)? {
+        return Ok(None);
+    }
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     position(&connection).map(Some).map_err(StoreError::at("read", path))
 }

@@ -24,7 +24,7 @@ impl Pair {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let journal = journal(dir.path());
-        let store = Store::open(&dir.path().join("store.db")).unwrap();
+        let store = Store::open(&dir.path().join("store.db"), journal.path()).unwrap();
         Self { dir, journal, store }
     }
 
@@ -36,8 +36,8 @@ impl Pair {
 
     fn add(&mut self, at: u64, events: &[Event]) {
         let written = self.record(at, events);
-        let numbers = written.first..;
-        let entries = numbers.zip(events).map(|(n, event)| Recorded { n, at: written.at, event });
+        let places = (written.first..).zip(written.lines);
+        let entries = places.zip(events).map(|((n, extent), event)| Recorded { n, at: written.at, event, extent });
         self.store.apply(entries, written.head).unwrap();
     }
 
@@ -290,7 +290,7 @@ fn a_damaged_database_is_kept_aside_and_made_anew() {
         let before = content(&pair.store);
         let path = pair.path();
         // Closing it moves everything into the one file.
-        pair.store = Store::open(&pair.dir.path().join("empty.db")).unwrap();
+        pair.store = Store::open(&pair.dir.path().join("empty.db"), pair.journal.path()).unwrap();
         let mut bytes = std::fs::read(&path).unwrap();
         damage(&mut bytes);
         std::fs::write(&path, &bytes).unwrap();
@@ -328,9 +328,9 @@ fn a_database_that_cannot_be_written_to_is_an_error_with_its_remedy() {
     let pair = Pair::new();
     let path = pair.dir.path().join("linked.db");
     std::os::unix::fs::symlink(pair.path(), &path).unwrap();
-    let error = Store::open(&path).unwrap_err().to_string();
+    let error = Store::open(&path, pair.journal.path()).unwrap_err().to_string();
     assert!(error.contains("see to its owner"), "{error}");
-    let error = Store::open(&pair.dir.path().join("none/store.db")).unwrap_err().to_string();
+    let error = Store::open(&pair.dir.path().join("none/store.db"), pair.journal.path()).unwrap_err().to_string();
     assert!(error.contains("see to its owner"), "{error}");
 }
 
@@ -368,6 +368,9 @@ fn any_event() -> impl Strategy<Value = Event> {
                 let mut message = message(one, id, two, number);
                 message.accepted = Moment(number * HOUR);
                 message.expires = Moment((number + 20) * HOUR);
+                if number % 4 == 0 {
+                    message.text = "long ".repeat(700);
+                }
                 message.schedule = (number % 3 == 0).then(|| id.parse().unwrap());
                 Event::Accepted { message, mailboxes, next: (number % 2 == 0).then_some(Moment(number)) }
             }
@@ -412,4 +415,117 @@ fn sizes_of_the_journal_do_not_matter_to_the_store() {
     }
     let (store, _) = restore(&dir.path().join("store.db"), &journal).unwrap();
     assert_eq!(store.remains().unwrap().waiting[&mailbox("b")].messages, 20);
+}
+
+/// A message with a text that the journal alone has.
+fn long(from: &str, id: &str, to: &str, seq: u64) -> Event {
+    let mut message = message(from, id, to, seq);
+    message.text = format!("{id}\n").repeat(2000);
+    Event::Accepted { message, mailboxes: vec![mailbox(to)], next: None }
+}
+
+#[test]
+fn a_long_text_is_in_the_journal_alone_and_is_read_as_it_was_sent() {
+    let mut pair = Pair::new();
+    pair.add(1, &[sent("a", "m1", "b", 1), long("a", "m2", "b", 2), sent("a", "m3", "b", 3)]);
+    pair.add(2, &[long("a", "m4", "b", 4)]);
+    let b = mailbox("b");
+    let texts = |store: &Store| {
+        let listing = Listing { mailbox: &b, after: None, all: false, limit: 9, bytes: usize::MAX };
+        store.inbox(listing).unwrap().into_iter().map(|listed| listed.message.text).collect::<Vec<_>>()
+    };
+    let expected = ["text of m1".to_owned(), "m2\n".repeat(2000), "text of m3".to_owned(), "m4\n".repeat(2000)];
+    for store in [&pair.store, &pair.rebuilt()] {
+        assert_eq!(texts(store), expected);
+        let kept: i64 = store
+            .connection
+            .query_row("SELECT sum(ifnull(octet_length(text), 0)) FROM messages", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(kept, 20);
+    }
+    assert_eq!(pair.store.waiting(&b, &[id("m2")]).unwrap()[0].bytes, 6000);
+    let Event::Accepted { message, .. } = long("a", "m2", "b", 9) else { unreachable!() };
+    assert!(matches!(pair.store.clash(&message, &[mailbox("b")]).unwrap(), Clash::Known(old) if old.seq == 2));
+    let shorter = crate::relay::wire::Message { text: "m2\n".repeat(1999), ..message };
+    assert_eq!(pair.store.clash(&shorter, &[mailbox("b")]).unwrap(), Clash::Replayed);
+}
+
+#[test]
+fn a_long_text_whose_line_was_changed_is_an_error_that_names_it_and_the_others_are_read() {
+    let mut pair = Pair::new();
+    pair.add(1, &[long("a", "m1", "b", 1), long("a", "m2", "b", 2), sent("a", "m3", "c", 3)]);
+    let file = std::fs::read_dir(pair.journal.path()).unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&file).unwrap();
+    let error = |pair: &Pair, after: Option<&MessageId>| {
+        let listing = Listing { mailbox: &mailbox("b"), after, all: false, limit: 9, bytes: usize::MAX };
+        pair.store.inbox(listing).map(|listed| listed.len()).map_err(|error| (error.to_string(), error.cause()))
+    };
+    let mut changed = whole.clone();
+    changed[1000] ^= 1;
+    for damaged in [&changed[..], &whole[1..], &whole[..1000]] {
+        std::fs::write(&file, damaged).unwrap();
+        let (told, cause) = error(&pair, None).unwrap_err();
+        assert!(told.contains("message m1") && told.contains("changed or is damaged") && told.contains("--verify"));
+        assert!(!cause.contains('/'), "clients learn no path of the host's: {cause}");
+        assert!(
+            pair.store.all_waiting(&mailbox("b")).unwrap().len() == 2 && pair.inbox(&mailbox("c"), false).len() == 1
+        );
+    }
+    std::fs::write(&file, &changed).unwrap();
+    assert_eq!(error(&pair, Some(&id("m1"))), Ok(1), "only one of the lines was changed");
+    std::fs::remove_file(&file).unwrap();
+    let (told, _) = error(&pair, None).unwrap_err();
+    assert!(told.contains("cannot be read: No such file"), "{told}");
+    pair.add(2, &[read("b", "m1")]);
+    std::fs::write(&file, &whole).unwrap();
+    assert_eq!(pair.inbox(&mailbox("b"), false), ["m2"], "it can be given up, and put back");
+}
+
+#[test]
+fn the_journal_keeps_the_file_of_a_long_text_as_long_as_anybody_may_ask_for_it() {
+    let mut pair = Pair::new();
+    pair.add(1, &[Event::Opened(session("a")), long("a", "m1", "b", 1)]);
+    assert_eq!(pair.store.needed().unwrap(), Some(1), "the file that begins with entry 1");
+    pair.add(2, &[read("b", "m1")]);
+    assert_eq!(pair.store.needed().unwrap(), Some(1), "it was read, and is shown among all");
+    while pair.store.forget(Moment(49 * HOUR), RETENTION).unwrap() {}
+    assert_eq!(pair.store.needed().unwrap(), None);
+}
+
+fn seal_of(pair: &Pair) -> String {
+    std::fs::read_to_string(pair.dir.path().join("store.db.seal")).unwrap()
+}
+
+#[test]
+fn a_store_of_another_boot_is_made_anew_and_one_of_this_boot_or_closed_in_good_order_is_not() {
+    let mut pair = Pair::new();
+    pair.add(1, &(1..50).map(|n| sent("a", &format!("m{n}"), "b", n)).collect::<Vec<_>>());
+    let before = content(&pair.store);
+    let seal = pair.dir.path().join("store.db.seal");
+    let other = || Store::open(&pair.dir.path().join("other.db"), pair.journal.path()).unwrap();
+    // Its process was killed.
+    drop(std::mem::replace(&mut pair.store, other()));
+    assert!(seal_of(&pair).starts_with("open in boot "));
+    assert_eq!(pair.restored().1, [""; 0]);
+    for foreign in ["open in an unknown boot", "", "closed", "open in boot 00000000-0000-0000-0000-000000000000"] {
+        std::fs::write(&seal, foreign).unwrap();
+        assert_eq!(head(&pair.path()).unwrap(), None, "nobody believes it");
+        let (store, mended) = pair.restored();
+        assert!(mended.len() == 1 && mended[0].contains("when the machine went down"), "{mended:?}");
+        assert_eq!(content(&store), before);
+    }
+    std::fs::remove_file(&seal).unwrap();
+    let (store, mended) = pair.restored();
+    assert_eq!(mended.len(), 1, "who removes the seal has to wait");
+    store.close().unwrap();
+    assert!(seal_of(&pair).starts_with("closed "));
+    assert_eq!(head(&pair.path()).unwrap(), Some(pair.journal.head()));
+    let (store, mended) = pair.restored();
+    assert_eq!((content(&store), mended.len()), (before, 0));
+    assert!(seal_of(&pair).starts_with("open in boot "), "before the first write");
+    store.close().unwrap();
+    let bytes = std::fs::read(pair.path()).unwrap();
+    std::fs::remove_file(pair.path()).unwrap();
+    std::fs::write(pair.path(), bytes).unwrap();
+    assert_eq!(pair.restored().1.len(), 1, "a copy was put in its place");
 }

@@ -108,7 +108,7 @@ pub(super) fn mask(text: String, roots: &Roots<'_>, limit: usize) -> Result<(Str
 
     let mut out = String::with_capacity(text.len());
     let (mut rest, mut masked) = (text.as_str(), 0);
-    while let Some(begin) = rest.find(['/', '%', '\\']) {
+    while let Some(begin) = memchr::memchr3(b'/', b'%', b'\\', rest.as_bytes()) {
         out.push_str(&rest[..begin]);
         rest = &rest[begin..];
         let mut run = separators(rest);

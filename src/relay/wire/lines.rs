@@ -48,7 +48,7 @@ impl Lines {
     /// # Errors
     /// If it has more than `limit` bytes, as far as it has come.
     pub fn line(&mut self, limit: usize) -> Result<Option<&[u8]>, LineTooLong> {
-        let Some(end) = self.held[self.searched..].iter().position(|byte| *byte == b'\n') else {
+        let Some(end) = memchr::memchr(b'\n', &self.held[self.searched..]) else {
             self.searched = self.held.len();
             if self.unfinished() > limit {
                 return Err(LineTooLong { limit });

@@ -2,7 +2,7 @@
 
 use super::queue::{Job, collect};
 use super::{Outcomes, soon};
-use crate::relay::commit::{Commit, Outcome, Remains};
+use crate::relay::commit::{Commit, Haste, Outcome, Remains, Token};
 use crate::relay::event::Event;
 use crate::relay::journal::{Journal, JournalError, Unwritable, Written};
 use crate::relay::name::{Mailbox, MessageId, Moment};
@@ -11,6 +11,10 @@ use crate::relay::wire::{Message, Reason, Refusal};
 use std::collections::HashMap;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
+
+/// How long outcomes that are in no hurry wait for somebody else's turn at the disk: some messages of busy sessions,
+/// and less than anybody notices.
+const PATIENCE: Duration = Duration::from_millis(2);
 
 /// The thread's own.
 pub(super) struct Scribe {
@@ -26,6 +30,10 @@ pub(super) struct Scribe {
     ailing: bool,
     /// When there is something to clear up.
     pub chores: Instant,
+    /// Outcomes of what is written and not on the disk yet.
+    owed: Vec<(Token, Outcome)>,
+    /// When those are to be told; of use where there are some.
+    due: Instant,
 }
 
 /// What becomes of a commit of the batch.
@@ -41,7 +49,8 @@ enum Verdict {
 impl Scribe {
     pub fn new(journal: Journal, store: Store, outcomes: Outcomes, retention: Duration) -> Self {
         let now = Instant::now();
-        Self { journal, store, outcomes, retention, trouble: None, tried: now, ailing: false, chores: now }
+        let (trouble, ailing, owed) = (None, false, Vec::new());
+        Self { journal, store, outcomes, retention, trouble, tried: now, ailing, chores: now, owed, due: now }
     }
 
     /// What the store holds.
@@ -52,17 +61,49 @@ impl Scribe {
     /// Until nobody can commit anything any more.
     pub fn run(mut self, queue: &Receiver<Job>) {
         loop {
-            let turn = collect(queue, self.idle());
+            let turn = collect(queue, self.quiet());
             if !turn.batch.is_empty() {
                 self.write(&turn.batch);
             }
             self.mend();
             turn.questions.into_iter().for_each(|question| question(&mut self.store));
             if turn.last {
-                return;
+                break;
+            }
+            if self.quiet().is_zero() {
+                self.settle();
             }
             self.clear_up();
         }
+        self.settle();
+        let closed = self.store.close();
+        closed.unwrap_or_else(|error| tracing::warn!("{error}. At the next boot it is made anew from the journal"));
+    }
+
+    /// How long there is nothing to do but what comes.
+    fn quiet(&self) -> Duration {
+        let due = (!self.owed.is_empty()).then(|| self.due.saturating_duration_since(Instant::now()));
+        due.map_or(self.idle(), |due| due.min(self.idle()))
+    }
+
+    /// Waits for the disk where an outcome does, and tells it.
+    pub fn settle(&mut self) {
+        if self.owed.is_empty() {
+            return;
+        }
+        match self.journal.sync() {
+            Ok(()) => (self.outcomes)(std::mem::take(&mut self.owed)),
+            Err(error) => {
+                let refusal = self.refusal(&error);
+                self.disown(&refusal);
+            }
+        }
+    }
+
+    /// What is owed may not be on the disk, and never will be for certain.
+    fn disown(&mut self, refusal: &Refusal) {
+        let owed = std::mem::take(&mut self.owed).into_iter();
+        (self.outcomes)(owed.map(|(token, _)| (token, Outcome::Refused(refusal.clone()))).collect());
     }
 
     pub fn write(&mut self, batch: &[Commit]) {
@@ -71,24 +112,39 @@ impl Scribe {
         let verdicts = self.stage(batch);
         let staged =
             |(commit, verdict): &(&Commit, &Verdict)| matches!(verdict, Verdict::Staged) && !commit.events.is_empty();
-        let durable = batch.iter().zip(&verdicts).filter(staged).any(|(commit, _)| commit.durable);
+        let durable = batch.iter().zip(&verdicts).filter(staged).any(|(commit, _)| commit.haste == Haste::Urgent);
         let written = if self.journal.staged() > 0 { self.journal.write(durable).map(Some) } else { Ok(None) };
         let refusal = written.as_ref().err().map(|error| self.refusal(error));
+        if let (Err(JournalError::Final { .. }), Some(refusal)) = (&written, &refusal) {
+            self.disown(refusal);
+        }
         self.ailing = refusal.is_some();
         let events = batch.iter().zip(&verdicts).filter(staged).flat_map(|(commit, _)| &commit.events);
         // The events stay where they are; only what is told moves.
         let events: Vec<&Event> = events.collect();
-        let told: Vec<_> = batch
-            .iter()
-            .zip(verdicts)
-            .filter_map(|(commit, verdict)| Some((commit.token?, verdict.outcome(refusal.as_ref()))))
-            .collect();
+        // What was written before is on the disk with what was written now.
+        let synced = durable && refusal.is_none();
+        let mut told = if synced { std::mem::take(&mut self.owed) } else { Vec::new() };
+        for (commit, verdict) in batch.iter().zip(verdicts) {
+            let Some(token) = commit.token else { continue };
+            match verdict.outcome(refusal.as_ref()) {
+                Outcome::Done if !synced && !commit.events.is_empty() => self.owe(token),
+                outcome => told.push((token, outcome)),
+            }
+        }
         if !told.is_empty() {
             (self.outcomes)(told);
         }
         if let Ok(Some(written)) = written {
             self.apply(&events, written);
         }
+    }
+
+    fn owe(&mut self, token: Token) {
+        if self.owed.is_empty() {
+            self.due = Instant::now() + PATIENCE;
+        }
+        self.owed.push((token, Outcome::Done));
     }
 
     /// Brings what was written into the store. Where that fails, the journal has it, and `mend` tries again.
@@ -100,7 +156,8 @@ impl Scribe {
             return;
         }
         let numbers = written.first..;
-        let entries = numbers.zip(events).map(|(n, event)| Recorded { n, at: written.at, event });
+        let places = numbers.zip(written.lines);
+        let entries = places.zip(events).map(|((n, extent), event)| Recorded { n, at: written.at, event, extent });
         if let Err(error) = self.store.apply(entries, written.head) {
             self.ails(error);
         }
@@ -123,9 +180,11 @@ impl Scribe {
             });
             let settled = match accepted {
                 Some((message, mailboxes)) => self.met_before(message, mailboxes, ids.get(&message.id)),
-                None => {
-                    self.trouble.as_ref().filter(|_| commit.durable).map(|error| Verdict::refused(store_refusal(error)))
-                }
+                None => self
+                    .trouble
+                    .as_ref()
+                    .filter(|_| commit.haste != Haste::Lazy)
+                    .map(|error| Verdict::refused(store_refusal(error))),
             };
             let verdict = settled.unwrap_or_else(|| match self.journal.stage(&commit.events) {
                 Ok(()) => Verdict::Staged,
@@ -172,7 +231,10 @@ impl Scribe {
             Ok(Clash::Taken) => Some(Verdict::refused(taken(&message.id))),
             Err(error) => {
                 let refusal = store_refusal(&error);
-                self.ails(error);
+                // The journal lacks one text; the store is as it should be.
+                if !matches!(error, StoreError::Text { .. }) {
+                    self.ails(error);
+                }
                 Some(Verdict::refused(refusal))
             }
         }

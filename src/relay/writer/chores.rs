@@ -56,7 +56,7 @@ impl Scribe {
         }
         let path = self.store.path().to_owned();
         // It must be closed before its files get other names: closing removes files by name.
-        self.store = Store::absent(&path)?;
+        self.store = Store::absent(&path, self.journal.path())?;
         let (store, found) = match spoilt {
             Some(error) => renew(&path, &self.journal, &error)?,
             None => restore(&path, &self.journal)?,

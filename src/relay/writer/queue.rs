@@ -1,15 +1,16 @@
 //! What is written together.
 
-use crate::relay::commit::Commit;
+use crate::relay::commit::{Commit, Haste};
 use crate::relay::event::Event;
 use crate::relay::store::Store;
 use std::fmt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// Commits and questions of a turn, and bytes of texts in it: what one wait for the disk is for, at most.
+/// Commits and questions of a turn, and bytes of texts in it: what one wait for the disk is for, at most. While the disk
+/// has one batch of long texts, the one before is on its way to its receivers.
 const JOBS_MAX: usize = 1024;
-const BYTES_MAX: usize = 8 << 20;
+const BYTES_MAX: usize = 1 << 20;
 /// How long a commit that nobody waits for is held back, so that it is written with one that is in a hurry.
 const LAZY: Duration = Duration::from_millis(50);
 
@@ -44,7 +45,7 @@ pub(super) struct Turn {
     pub last: bool,
 }
 
-/// Collects what is to be done; nothing if nothing comes for `time`.
+/// Collects what is to be done; nothing if nothing comes for `time`, beyond which nothing is held back either.
 pub(super) fn collect(queue: &Receiver<Job>, time: Duration) -> Turn {
     let mut turn = Turn::default();
     let (mut hurry, mut bytes) = (false, 0);
@@ -57,9 +58,9 @@ pub(super) fn collect(queue: &Receiver<Job>, time: Duration) -> Turn {
         };
         match receive(queue, wait) {
             Ok(Job::Commit(commit)) => {
-                hurry |= commit.durable || commit.token.is_some();
+                hurry |= commit.haste != Haste::Lazy || commit.token.is_some();
                 bytes += weight(&commit);
-                end.get_or_insert_with(|| Instant::now() + LAZY);
+                end.get_or_insert_with(|| Instant::now() + LAZY.min(time));
                 turn.batch.push(commit);
             }
             Ok(Job::Ask(question)) => {

@@ -1,6 +1,7 @@
 //! The writer as a whole: what it tells is true, whatever happens.
 
 use super::*;
+use crate::relay::commit::Haste;
 use crate::relay::event::Event;
 use crate::relay::journal::{Report, verify};
 use crate::relay::name::{Mailbox, Moment};
@@ -42,11 +43,15 @@ fn scribe(dir: &TempDir) -> (Scribe, Told) {
 }
 
 fn commit(token: Token, event: Event) -> Commit {
-    Commit { token: Some(token), events: vec![event], durable: true }
+    Commit { token: Some(token), events: vec![event], haste: Haste::Urgent }
 }
 
 fn lazy(event: Event) -> Commit {
-    Commit { token: None, events: vec![event], durable: false }
+    Commit { token: None, events: vec![event], haste: Haste::Lazy }
+}
+
+fn patient(token: Token, event: Event) -> Commit {
+    Commit { token: Some(token), events: vec![event], haste: Haste::Patient }
 }
 
 fn next(told: &Told) -> (Token, Outcome) {
@@ -131,6 +136,47 @@ fn what_nobody_waits_for_is_written_soon_and_before_the_end() {
     let (_, _, remains) = start(&dir);
     assert!(remains.sessions[&"a".parse().unwrap()].closed);
     assert_eq!(remains.mended, [""; 0]);
+}
+
+#[test]
+fn what_is_in_no_hurry_is_told_with_what_is_or_a_moment_later_and_never_before_the_disk_has_it() {
+    let dir = TempDir::new().unwrap();
+    let (mut scribe, told) = scribe(&dir);
+    scribe.write(&[commit(1, sent("a", "m1", "b", 1)), commit(2, sent("a", "m2", "b", 2))]);
+    let tokens = || told.try_iter().map(|(token, outcome)| (token, outcome == Outcome::Done)).collect::<Vec<_>>();
+    assert_eq!(tokens(), [(1, true), (2, true)]);
+    scribe.write(&[patient(3, read("b", "m1"))]);
+    assert_eq!(tokens(), [], "it is not on the disk yet");
+    assert_eq!(scribe.store.waiting(&mailbox("b"), &["m1".parse().unwrap()]).unwrap(), [], "but questions see it");
+    scribe.write(&[lazy(closed("x"))]);
+    assert_eq!(tokens(), []);
+    scribe.write(&[patient(4, read("b", "m2")), commit(5, sent("a", "m3", "b", 3))]);
+    assert_eq!(tokens(), [(3, true), (4, true), (5, true)]);
+    scribe.write(&[patient(6, read("b", "m3"))]);
+    scribe.settle();
+    assert_eq!(tokens(), [(6, true)]);
+    drop(scribe);
+    let (writer, told, _) = start(&dir);
+    writer.commit(patient(7, read("b", "none"))).unwrap();
+    assert_eq!(next(&told), (7, Outcome::Done), "though nothing else comes");
+    writer.commit(patient(8, read("b", "none"))).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(next(&told), (8, Outcome::Done), "before the end");
+}
+
+#[test]
+fn a_writer_that_ends_leaves_a_store_that_the_next_boot_can_use() {
+    let dir = TempDir::new().unwrap();
+    let (writer, told, _) = start(&dir);
+    writer.commit(commit(1, sent("a", "m1", "b", 1))).unwrap();
+    assert_eq!(next(&told), (1, Outcome::Done));
+    let seal = || std::fs::read_to_string(dir.path().join("state/store.db.seal")).unwrap();
+    assert!(seal().starts_with("open "));
+    writer.finish().unwrap();
+    assert!(seal().starts_with("closed "));
+    let (_writer, _told, remains) = start(&dir);
+    assert_eq!((remains.mended.len(), remains.waiting[&mailbox("b")].messages), (0, 1));
+    assert!(seal().starts_with("open "));
 }
 
 #[test]
@@ -280,7 +326,7 @@ fn a_second_writer_is_refused() {
     let dir = TempDir::new().unwrap();
     let (_writer, _told, _) = start(&dir);
     let error = Writer::start(config(&dir), outcomes().0).map(drop).unwrap_err().to_string();
-    assert!(error.contains("another relay"), "{error}");
+    assert!(error.contains("another process"), "{error}");
 }
 
 #[test]

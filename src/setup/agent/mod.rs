@@ -3,6 +3,8 @@
 
 mod fetch;
 mod find;
+#[cfg(target_os = "linux")]
+mod outside;
 mod package;
 #[cfg(target_os = "linux")]
 mod relay;
@@ -10,6 +12,8 @@ mod seed;
 
 pub use fetch::{FetchError, install};
 pub use find::{Agent, find, named};
+#[cfg(target_os = "linux")]
+pub use outside::without_key;
 #[cfg(target_os = "linux")]
 pub use relay::{Wiring, wire};
 pub use seed::{SeedError, seed_home};

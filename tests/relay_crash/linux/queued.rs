@@ -2,7 +2,7 @@
 
 use super::client::{Client, Heard};
 use super::daemon::{Home, resident};
-use rcc::relay::commit::Commit;
+use rcc::relay::commit::{Commit, Haste};
 use rcc::relay::event::{Event, Proof, Session};
 use rcc::relay::name::{Address, Mailbox, Moment, Recipient, SessionName};
 use rcc::relay::place::SESSION_SOCKET;
@@ -74,7 +74,7 @@ fn receiver(number: u64) -> SessionName {
 
 fn fill(config: &WriterConfig, messages: u64) {
     let (writer, _) = Writer::start(config.clone(), Box::new(|_| {})).expect("a writer");
-    let commit = |event: Event| writer.commit(Commit { token: None, events: vec![event], durable: false });
+    let commit = |event: Event| writer.commit(Commit { token: None, events: vec![event], haste: Haste::Lazy });
     let from: SessionName = "from".parse().expect("a name");
     let now = Moment::now();
     for name in (0..RECEIVERS).map(receiver).chain([from.clone()]) {

@@ -1,7 +1,7 @@
 //! Kills of a writer whose journal begins a new file all the time.
 
 use super::Moments;
-use rcc::relay::commit::{Commit, Outcome};
+use rcc::relay::commit::{Commit, Haste, Outcome};
 use rcc::relay::event::Event;
 use rcc::relay::journal::{Directory, Entries, Found, Sizes, Wrong, verify};
 use rcc::relay::store;
@@ -80,7 +80,7 @@ pub fn write(directory: &Path, from: u64) -> ExitCode {
     let (writer, _) = Writer::start(config, Box::new(told)).expect("a writer");
     let commit = |number: u64| {
         let events = vec![Event::Started { version: number.to_string() }];
-        writer.commit(Commit { token: Some(number), events, durable: true }).expect("it runs");
+        writer.commit(Commit { token: Some(number), events, haste: Haste::Urgent }).expect("it runs");
     };
     (from..from + WINDOW).for_each(commit);
     while let Ok(batch) = outcomes.recv() {

@@ -5,6 +5,7 @@ mod chamber;
 mod logs;
 mod present;
 mod state;
+mod unit;
 
 use crate::cli::plugin::BrokerCommand;
 use crate::facts::Facts;
@@ -21,6 +22,7 @@ impl BrokerCommand {
             },
             Self::Stop { tool: Some(tool) } => state::switch(facts, tool, false),
             Self::Stop { tool: None } => broker::stop(facts),
+            Self::Unit => unit::print(facts),
             Self::Logs(arguments) => logs::run(facts, &arguments),
         }
     }

@@ -6,8 +6,8 @@ use crate::relay::name::Moment;
 use crate::shown;
 use std::fmt::Write;
 
-/// Characters of a call's arguments that one line shows.
-const ARGUMENTS_SHOWN: usize = 200;
+/// Characters of a call, the tool and its arguments, that one line shows.
+const CALL_SHOWN: usize = 200;
 
 /// One line.
 pub(super) fn entry(at: Moment, event: &Event) -> String {
@@ -42,10 +42,11 @@ fn told(event: &Event) -> String {
 }
 
 fn called(call: &Call) -> String {
-    let mut words = call.args.join(" ");
-    if let Some((end, _)) = words.char_indices().nth(ARGUMENTS_SHOWN) {
+    let words = std::iter::once(call.tool.as_str()).chain(call.args.iter().map(String::as_str));
+    let mut words = words.collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = words.char_indices().nth(CALL_SHOWN) {
         words.truncate(end);
         words.push('…');
     }
-    format!("#{} {} by {} in {}", call.call, format_args!("{} {words}", call.tool), call.session, call.cwd)
+    format!("#{} {words} by {} in {}", call.call, call.session, call.cwd)
 }

@@ -48,6 +48,12 @@ fn check_tells_good_manifests_and_calls_from_bad_ones() {
     )
     .unwrap();
     assert_eq!(run("rcc plugin check tool").unwrap(), ExitCode::SUCCESS);
+    let other = root.path().join("other.toml");
+    std::fs::write(&other, "version = 1\nkind = \"exec\"\nprogram = \"not-here\"\nexecutes = [\"/nor/this\"]").unwrap();
+    assert_eq!(run(&format!("rcc plugin check {}", other.display())).unwrap(), ExitCode::FAILURE);
+    assert_eq!(run(&format!("rcc plugin check --elsewhere {}", other.display())).unwrap(), ExitCode::SUCCESS);
+    std::fs::write(&other, "version = 1\nkind = \"exec\"\nprograms = \"sh\"").unwrap();
+    assert_eq!(run(&format!("rcc plugin check --elsewhere {}", other.display())).unwrap(), ExitCode::FAILURE);
     assert_eq!(run("rcc plugin check tool -- -a x").unwrap(), ExitCode::SUCCESS);
     assert_eq!(run("rcc plugin check tool -- -c x").unwrap(), ExitCode::FAILURE);
     std::fs::write(&file, "version = 1\nkind = \"git\"").unwrap();

@@ -28,7 +28,7 @@ impl Host {
         let find = |name: &str| Some(self.root.path().join(name)).filter(|path| path.is_file());
         let home = (origin == Origin::User).then_some(self.root.path());
         let document = Document { path: format!("/etc/rcc/plugins/{tool}.toml").into(), text: text.to_owned() };
-        read(&document, &Reader { owner: Owner { origin, uid, home }, find: &find })
+        read(&document, &Reader { find: &find, ..Reader::new(Owner { origin, uid, home }) })
     }
 
     fn admin(&self, tool: &str, text: &str) -> Manifest {
@@ -287,6 +287,7 @@ fn what_frames_a_request_or_leads_elsewhere_is_refused() {
         ("\"/v1/\"", "\"/v1/../\"", "whole components"),
         ("\"/v1/\"", "\"v1\"", "absolute path"),
         ("\"GET\"", "\"get\"", "upper case"),
+        ("credential =", "ca = \"authority.pem\"\ncredential =", "cannot look at"),
         ("[\"GET\", \"POST\"]", "[]", "a rule for no method"),
     ] {
         let mistakes = host.mistakes(Origin::Admin, &HTTP.replacen(from, to, 1));

@@ -3,7 +3,8 @@
 use super::underway::Underway;
 use super::{Refusal, Station};
 use crate::plugin::broker::desk::Desk;
-use crate::plugin::broker::{room, spec, streams};
+use crate::plugin::broker::room::{self, Room};
+use crate::plugin::broker::{spec, streams};
 use crate::plugin::chamber::ChamberError;
 use crate::plugin::credential::Secret;
 use crate::plugin::event::{Call, Event};
@@ -12,10 +13,11 @@ use crate::plugin::manifest::places::{ADMIN_DIRECTORY, USER_DIRECTORY};
 use crate::plugin::manifest::{Kind, Manifest, Origin, ProjectAccess};
 use crate::plugin::wire::{Mode, Request, Service, Terminal};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 /// What a client wants.
@@ -71,27 +73,11 @@ pub(super) async fn begin(desk: &Rc<Desk>, station: &Station, wanted: Wanted) ->
 
 async fn attempt(desk: &Rc<Desk>, station: &Station, wanted: &Wanted, call: &Call) -> Result<Begun, Refusal> {
     let started = Instant::now();
-    let Some(manifest) = desk.manifest(&station.tool) else {
-        let why = format!("there is no plugin '{}' any more: its manifest was removed", station.tool);
-        return Err(Refusal { exit_code: 127, why });
-    };
-    if desk.is_disabled(&station.tool) {
-        let why = format!("the plugin '{0}' is stopped; on the host, `rcc plugin start {0}` starts it", station.tool);
-        return Err(Refusal::new(why));
-    }
-    let project = desk.project(&station.session).ok_or_else(|| Refusal::new("the session has ended"))?;
+    let (manifest, project) = in_force(desk, station)?;
     if let Some(fallback) = allow(&manifest, wanted, &project)? {
         return Ok(fallback);
     }
-    let room = desk.room(&station.session, &manifest).ok_or_else(|| Refusal::new("the session has ended"))?;
-    let ended = |_| Refusal::new(room::ended(&station.tool));
-    let place = match timeout(manifest.timeout, room.place()).await {
-        Ok(place) => place.map_err(ended)?,
-        Err(_) => {
-            let why = format!("{} other calls of '{}' run, and none has ended", manifest.concurrency, station.tool);
-            return Err(Refusal { exit_code: 124, why });
-        }
-    };
+    let (room, place) = enter(desk, station, &manifest).await?;
     let credentials = desk.vault().of(&manifest).await.map_err(Refusal::new)?;
     let redactor = desk.vault().redactor().map_err(|error| Refusal::new(error.to_string()))?;
     let recorded = desk.audit.record(Event::Called(call.clone())).await;
@@ -106,6 +92,7 @@ async fn attempt(desk: &Rc<Desk>, station: &Station, wanted: &Wanted, call: &Cal
         streams::open(terminal).map_err(|error| Refusal::new(format!("cannot make the streams of a call: {error}")))?;
     let prepared = spec::command(desk, &manifest, wanted, call, theirs).map_err(Refusal::new)?;
     let running = chamber.run(prepared.command).await.map_err(refused)?;
+    let standard = speaks(&manifest).then(|| redactor.another());
     Ok(Begun::Running(Box::new(Underway {
         desk: desk.clone(),
         call: call.call,
@@ -114,7 +101,7 @@ async fn attempt(desk: &Rc<Desk>, station: &Station, wanted: &Wanted, call: &Cal
         manifest,
         ours,
         running,
-        redactors: [redactor.another(), redactor],
+        redactors: [standard, Some(redactor)],
         decisions: prepared.decisions,
         started,
         counted: [0; 2],
@@ -123,7 +110,51 @@ async fn attempt(desk: &Rc<Desk>, station: &Station, wanted: &Wanted, call: &Cal
     })))
 }
 
-fn refused(error: ChamberError) -> Refusal {
+/// What holds for a tool of a session.
+///
+/// # Errors
+/// If it cannot be used.
+pub(super) fn in_force(desk: &Desk, station: &Station) -> Result<(Arc<Manifest>, PathBuf), Refusal> {
+    let Some(manifest) = desk.manifest(&station.tool) else {
+        let why = format!("there is no plugin '{}' any more: its manifest was removed", station.tool);
+        return Err(Refusal { exit_code: 127, why });
+    };
+    if desk.is_disabled(&station.tool) {
+        let why = format!("the plugin '{0}' is stopped; on the host, `rcc plugin start {0}` starts it", station.tool);
+        return Err(Refusal::new(why));
+    }
+    let project = desk.project(&station.session).ok_or_else(|| Refusal::new("the session has ended"))?;
+    Ok((manifest, project))
+}
+
+/// Where it runs, and the right to be there, for which others may have to end first.
+///
+/// # Errors
+/// If none did in time.
+pub(super) async fn enter(
+    desk: &Desk,
+    station: &Station,
+    manifest: &Arc<Manifest>,
+) -> Result<(Rc<Room>, OwnedSemaphorePermit), Refusal> {
+    let room = desk.room(&station.session, manifest).ok_or_else(|| Refusal::new("the session has ended"))?;
+    let ended = |_| Refusal::new(room::ended(&station.tool));
+    match timeout(manifest.timeout, room.place()).await {
+        Ok(place) => Ok((room, place.map_err(ended)?)),
+        Err(_) => {
+            let why = format!("{} other calls of '{}' run, and none has ended", manifest.concurrency, station.tool);
+            Err(Refusal { exit_code: 124, why })
+        }
+    }
+}
+
+/// Whether standard output is something that is said. Git's is its protocol: what was taken out there would break
+/// packs, and what was held back would be waited for. The program at its other end takes credentials out of the texts
+/// in it by itself.
+fn speaks(manifest: &Manifest) -> bool {
+    !matches!(manifest.kind, Kind::Git(_))
+}
+
+pub(super) fn refused(error: ChamberError) -> Refusal {
     match error {
         ChamberError::Refused { exit_code, error } => Refusal { exit_code, why: error },
         error => Refusal::new(error.to_string()),
@@ -150,6 +181,7 @@ fn allow(manifest: &Manifest, wanted: &Wanted, project: &Path) -> Result<Option<
         (Kind::Git(_), Wanted::Exec { .. }) => Err(Refusal::new(
             "git itself runs in the sandbox, and reaches its remotes through this socket by its remote helper: run `git`",
         )),
+        // Its manifest was of another kind when the client came.
         (Kind::Http(_), _) => Err(Refusal::new(format!("{} is no program: it takes requests of HTTP", manifest.tool))),
         (Kind::Exec(_), Wanted::Connect { .. }) => {
             Err(Refusal::new(format!("{} is a program, and has no remotes of git's", manifest.tool)))

@@ -1,11 +1,13 @@
 //! One client of one tool's socket: who it is, which form it speaks, and what becomes of its calls.
 //!
 //! ```text
-//! accept ─ who ─ first frame ─┬─ simple ─────┐
-//!                             └─ streaming ──┴─ begin (may it?) ─ underway: streams ─ end
+//! accept ─ who ─┬─ first frame ─┬─ simple ─────┐
+//!               │               └─ streaming ──┴─ begin (may it?) ─ underway: streams ─ end
+//!               └─ http (the socket itself goes to the forwarder)
 //! ```
 
 pub(super) mod begin;
+mod http;
 mod input;
 mod simple;
 mod streaming;
@@ -13,6 +15,7 @@ mod underway;
 
 use super::desk::Desk;
 use crate::peer;
+use crate::plugin::manifest::Kind;
 use crate::plugin::name::ToolName;
 use crate::plugin::wire::stream::{ReadError, Reader, Writer};
 use crate::plugin::wire::{First, Response};
@@ -81,6 +84,13 @@ async fn serve(desk: &Rc<Desk>, station: &Station, stream: UnixStream) {
         let own = peer::is_of(uid, desk.own.uid, &desk.own.user);
         own.then_some(()).ok_or_else(|| format!("this broker is that of uid {}, and you are uid {uid}", desk.own.uid))
     });
+    // What comes over such a socket is no frames of ours.
+    if desk.manifest(&station.tool).is_some_and(|manifest| matches!(manifest.kind, Kind::Http(_))) {
+        return match known {
+            Ok(()) => http::serve(desk, station, stream).await,
+            Err(why) => http::refuse(stream, &Refusal::new(why)).await,
+        };
+    }
     let (read, write) = stream.into_split();
     let mut writer = Writer::new(write);
     if let Err(why) = known {

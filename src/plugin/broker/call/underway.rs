@@ -68,8 +68,8 @@ pub(super) struct Underway {
     pub deadline: Instant,
     pub ours: Ours,
     pub running: Running,
-    /// Of standard output and of standard error.
-    pub redactors: [Redactor; 2],
+    /// Of standard output and of standard error; `None` where nothing is taken out.
+    pub redactors: [Option<Redactor>; 2],
     /// Where the plugin tells what it decides.
     pub decisions: Option<Decisions>,
     pub started: Instant,
@@ -82,7 +82,7 @@ pub(super) struct Underway {
 impl Underway {
     /// Carries its output to the client until it ends.
     pub(super) async fn carry(&mut self, sink: &mut impl Sink) -> Outcome {
-        let mut buffers = [vec![0; CHUNK_MAX], vec![0; CHUNK_MAX]];
+        let mut buffers = [CHUNK_MAX; 2].map(Vec::with_capacity);
         let deadline = self.deadline.into();
         // Taken, so that a tool whose output is closed learns of it.
         let mut open = [self.ours.stdout.take(), self.ours.stderr.take()];
@@ -98,9 +98,8 @@ impl Underway {
             };
             match event {
                 Happened::Read(which, Ok(0)) | Happened::Due(Due::Close(which)) => open[which] = None,
-                Happened::Read(which, Ok(count)) => {
-                    let bytes = &buffers[which][..count];
-                    match timeout_at(deadline, self.pass_on(which, bytes, &mut clean, sink)).await {
+                Happened::Read(which, Ok(_)) => {
+                    match timeout_at(deadline, self.pass_on(which, &buffers[which], &mut clean, sink)).await {
                         Ok(Ok(())) => {}
                         Ok(Err(refusal)) => return Outcome::BrokenOff(refusal),
                         Err(_) => return Outcome::BrokenOff(self.too_long()),
@@ -146,7 +145,7 @@ impl Underway {
     async fn rest(
         &mut self,
         ends: [Option<End>; 2],
-        buffer: &mut [u8],
+        buffer: &mut Vec<u8>,
         clean: &mut Vec<u8>,
         sink: &mut impl Sink,
     ) -> Result<(), Refusal> {
@@ -156,13 +155,14 @@ impl Underway {
                 match streams::read_rest(end, buffer) {
                     Ok(Some(count @ 1..)) => {
                         read += count;
-                        self.pass_on(which, &buffer[..count], clean, sink).await?;
+                        self.pass_on(which, buffer, clean, sink).await?;
                     }
                     Ok(_) | Err(_) => break,
                 }
             }
+            let Some(redactor) = &mut self.redactors[which] else { continue };
             clean.clear();
-            self.redactors[which].finish(&mut |piece| clean.extend_from_slice(piece));
+            redactor.finish(&mut |piece| clean.extend_from_slice(piece));
             if !clean.is_empty() {
                 sink.take(tag(which), clean).await?;
             }
@@ -186,8 +186,10 @@ impl Underway {
                 format!("{tool} was broken off: it wrote more than {} bytes, its manifest's limit", exec.output_max);
             return Err(Refusal { exit_code: 124, why });
         }
+        let redactor = self.redactors[which].as_mut().filter(|redactor| !redactor.has_none());
+        let Some(redactor) = redactor else { return sink.take(tag(which), bytes).await };
         clean.clear();
-        self.redactors[which].push(bytes, &mut |piece| clean.extend_from_slice(piece));
+        redactor.push(bytes, &mut |piece| clean.extend_from_slice(piece));
         if clean.is_empty() { Ok(()) } else { sink.take(tag(which), clean).await }
     }
 
@@ -212,7 +214,7 @@ impl Underway {
             broken_off,
             stdout: self.counted[0],
             stderr: self.counted[1],
-            redacted: self.redactors.iter().map(Redactor::marks).sum(),
+            redacted: self.redactors.iter().flatten().map(Redactor::marks).sum(),
             milliseconds: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
     }
@@ -224,7 +226,7 @@ enum Happened {
     Due(Due),
 }
 
-async fn read_some(from: Option<&End>, buffer: &mut [u8]) -> io::Result<usize> {
+async fn read_some(from: Option<&End>, buffer: &mut Vec<u8>) -> io::Result<usize> {
     match from {
         Some(from) => streams::read(from, buffer).await,
         None => std::future::pending().await,

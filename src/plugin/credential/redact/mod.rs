@@ -74,6 +74,11 @@ impl Redactor {
         Self { patterns, begun: Vec::new(), covered: 0, removed: Vec::new(), marks: 0 }
     }
 
+    /// Whether there is no credential to be taken out: all text goes through at once.
+    pub fn has_none(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
     /// How many marks were handed out.
     pub fn marks(&self) -> u64 {
         self.marks
@@ -81,7 +86,7 @@ impl Redactor {
 
     /// Takes the next chunk of the text, and hands out what is settled.
     pub fn push(&mut self, chunk: &[u8], out: &mut impl FnMut(&[u8])) {
-        if self.patterns.is_empty() {
+        if self.has_none() {
             if !chunk.is_empty() {
                 out(chunk);
             }

@@ -165,6 +165,7 @@ fn manifest(port: u16) -> Http {
         allowed: vec![rule(&["GET", "HEAD", "POST"], "/v1")],
         blocked: vec![rule(&[], "/v1/admin")],
         body_max: BODY_MAX,
+        ca: None,
     }
 }
 
