@@ -3,7 +3,7 @@
 exec TOOL CWD ARGUMENT...      one call; its output, error and exit status are this program's
 raw TOOL HEX                   sends bytes, and prints what comes until the plugin closes, or for two seconds
 silent TOOL COUNT SECONDS      so many connections that say nothing, for so long
-many TOOL COUNT                so many calls at once: prints how many answered as they must, and how long it took
+many TOOL COUNT                so many calls at once: prints how many were answered as they must be
 """
 
 import json
@@ -87,8 +87,8 @@ def many(tool, count):
         thread.start()
     for thread in threads:
         thread.join()
-    good = [n for n, answer in enumerate(answers) if answer and answer["stdout"] == f"{n}\n" and answer["exit_code"] == n % 100]
-    print("good:", len(good))
+    good = [answer and (answer["stdout"], answer["exit_code"]) == (f"{n}\n", n % 100) for n, answer in enumerate(answers)]
+    print("good:", sum(map(bool, good)))
 
 
 {"exec": execute, "raw": raw, "silent": silent, "many": many}[sys.argv[1]](*sys.argv[2:])

@@ -54,15 +54,16 @@ run=$(runtime)
 
 # The credential. What is looked for is found in the tool, so that nothing passes because it is nowhere.
 check "the tool has it" [ "$(inside a "canary sh -c 'printf %s \$SECRET_TOKEN | wc -c'")" = ${#secret} ]
-forms="$secret|$(printf %s $secret | base64)|$(printf %s $secret | od -An -v -tx1 | tr -d ' \n')|canary%2D7f3a90c1d2e4b586"
 leaks() { # COMMAND: what it says in the sandbox has the credential in it
     inside a "$1" >/run/said
-    tr -d '\n' </run/said | grep -aqiE -e "$forms"
+    /usr/bin/python3 "$lib/leaked.py" $secret </run/said
 }
-check "what is searched for is found where it is said" leaks "printf %s $secret | base64"
+for attempt in "echo $secret" "printf x%s $secret | base64 -w 12" "printf abc%s $secret | od -An -v -tx1" "printf xy%s $secret | base64 -w 0 | tr +/ -_"; do
+    check "what is looked for is found where it is: ${attempt//$secret/CANARY}" leaks "$attempt"
+done
 for attempt in 'canary env' 'canary cat /proc/self/environ' 'canary sh -c "echo \$SECRET_TOKEN >&2"' \
     'canary sh -c "printf %s \$SECRET_TOKEN | base64"' 'canary sh -c "printf 'x%s' \$SECRET_TOKEN | base64"' \
-    'canary sh -c "echo a:\$SECRET_TOKEN | base64 -w 20"' 'canary sh -c "printf %s \$SECRET_TOKEN | od -An -v -tx1 | tr -d \" \\n\""' \
+    'canary sh -c "echo a:\$SECRET_TOKEN | base64 -w 0"' 'canary sh -c "printf %s \$SECRET_TOKEN | od -An -v -tx1 | tr -d \" \\n\""' \
     'canary /usr/bin/python3 -c "import os, urllib.parse as u; print(u.quote(os.environ[\"SECRET_TOKEN\"], safe=\"\"))"' \
     'canary sh -c "for c in \$(printf %s \$SECRET_TOKEN | head -c 10) \$(printf %s \$SECRET_TOKEN | tail -c +11); do printf %s \$c; sleep 0.2; done"' \
     'plugin exec canary "" env' 'canary sh -c "cat /proc/[0-9]*/environ"' 'canary sh -c "echo \$SECRET_TOKEN >/home/dev/project/src/leak; cat src/leak"'; do
@@ -75,7 +76,7 @@ for attempt in 'cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline' 'ps axeww' 'grep 
     'grep -a canary- /proc/[0-9]*/mem' 'cat ~/.local/share/rcc/plugins/audit/* /proc/'"$pid"'/environ'; do
     check "nor anywhere else: $attempt" fails leaks "$attempt"
 done
-check "nor is it on record" fails grep -rqE -e "$forms" $state
+check "nor is it on record" fails sh -c "cat $state/audit/* $state/broker.log | /usr/bin/python3 $lib/leaked.py $secret"
 check "nor in a command line or an environment of the broker's" fails sh -c "cat /proc/$pid/environ /proc/$pid/cmdline | grep -qa $secret"
 check "of its memory no dump is written, and none of its user's looks into it" [ "$(stat -c %U "/proc/$pid/environ")" = root ]
 check "nor read by a process of its user's" fails setpriv --reuid 4242 --regid 4242 --clear-groups cat "/proc/$pid/environ"
@@ -85,7 +86,7 @@ check "what its tool writes to the project is written nowhere" fails test -e /ho
 for place in / /etc /home/dev /home/dev/shop /home/dev/project/.. /home/dev/project/../shop "/home/dev/project/src/../../shop"; do
     check "no tool runs in $place" says 'project' -- exits 126 plugin a exec any "$place" pwd
 done
-inside a 'ln -sfn /etc src/out; ln -sfn /home/dev/shop src/shop; ln -sfn . src/in'
+inside a 'ln -sfn /etc src/out; ln -sfn /home/dev/shop src/shop' >/dev/null
 for place in out shop; do
     check "nor through a link to $place" fails plugin a exec any "/home/dev/project/src/$place" cat passwd
 done
@@ -97,7 +98,8 @@ for attempt in 'touch src/x' 'rm src/main.py' 'sh -c "echo >>src/main.py"' 'ln -
 done
 check "nor is what the host executes, by one that writes" fails inside a 'any sh -c "echo x >>.git/hooks/pre-commit || echo x >>.git/config"'
 check "it is as it was" [ "$(cat /home/dev/project/src/main.py)$(ls /home/dev/project/.git/hooks)" = 'print("hello")' ]
-inside a 'cp /bin/true src/mine; cp /bin/cat src/cat; printf "#!/bin/sh\necho ran\n" >src/script; chmod +x src/*'
+inside a 'cp /bin/true src/mine; cp /bin/cat src/cat; printf "#!/bin/sh\necho ran\n" >src/script
+    chmod +x src/mine src/cat src/script' >/dev/null
 for file in src/mine ./src/script /usr/bin/id /usr/bin/python3; do
     check "where programs are named, no other is executed: $file" exits 126 inside a "alone $file"
 done
@@ -132,7 +134,7 @@ prompt() { # a call in the other sandbox, well within a second
     local start=${EPOCHREALTIME/./}
     inside b 'any true' && ((${EPOCHREALTIME/./} - start < 1500000)) || { echo "$(((${EPOCHREALTIME/./} - start) / 1000)) ms"; return 1; }
 }
-inside b 'any true'
+inside b 'any true' >/dev/null
 check "a call is prompt" prompt
 inside a "plugin silent any 300 8 >/tmp/silent 2>&1 &
     for n in 1 2 3; do plugin raw any 000fffff7b >/dev/null 2>&1 & done
