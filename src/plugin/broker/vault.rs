@@ -6,10 +6,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// A credential, or why it is missing.
+type Held = Result<Arc<Secret>, String>;
+
 /// Credentials by where they come from.
 pub(super) struct Vault {
     taken: Arc<Taken>,
-    held: RefCell<Vec<(Source, Result<Arc<Secret>, String>)>>,
+    held: RefCell<Vec<(Source, Held)>>,
     /// For what is held: to make it takes longer than many a call does.
     redactor: RefCell<Option<Redactor>>,
 }
@@ -19,7 +22,7 @@ impl Vault {
         Self { taken: Arc::new(taken), held: RefCell::default(), redactor: RefCell::default() }
     }
 
-    fn known(&self, source: &Source) -> Option<Result<Arc<Secret>, String>> {
+    fn known(&self, source: &Source) -> Option<Held> {
         self.held.borrow().iter().find(|(known, _)| known == source).map(|(_, held)| held.clone())
     }
 
