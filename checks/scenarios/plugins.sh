@@ -165,7 +165,7 @@ check "that broker ends, and the other one does not" within 10 none root
 check "it goes on" inside b 'any true'
 
 # The end of sessions, and one that its user starts.
-run=$(dirname "$(echo /run/user/4242/rcc/plugins/broker.sock /home/dev/.local/share/rcc/run/plugins/broker.sock | tr ' ' '\n' | xargs -n1 ls 2>/dev/null | head -1)")
+run=$(runtime)
 leave a
 check "a session's directory goes with it" says "^$b\.[0-9a-f]{32}$" -- ls "$run/sessions"
 check "and its tools' sandboxes" never_says "$a" -- rcc plugin status

@@ -28,8 +28,6 @@ pub enum GuestCommand {
         /// The broker's task, as JSON
         task: String,
     },
-    /// Judge and pass on what git receive-pack hands over
-    GitProcReceive,
     /// Tell of the git plugin's rules, as a hook of git's
     GitHook {
         /// Which

@@ -114,19 +114,20 @@ pub struct Ended {
     pub leftovers: Vec<HandoverError>,
 }
 
-/// Carries out what was prepared, and returns when the agent has ended.
-pub fn execute(prepared: &Prepared, body: Body<'_>) -> Result<Ended, RunError> {
+/// Carries out what was prepared, and returns when the agent has ended. `standing` is called once, when nothing forks
+/// any more.
+pub fn execute(prepared: &Prepared, body: Body<'_>, standing: &mut dyn FnMut()) -> Result<Ended, RunError> {
     let stdio = match body {
         Body::Command => Stdio::inspect()?,
         Body::Function(_) => Stdio::none(),
     };
-    carry_out(prepared, body, Loss::Tell, || stdio.prepare())
+    carry_out(prepared, body, Loss::Tell, standing, || stdio.prepare())
 }
 
 /// The same for a function of rcc's own that serves a socket, which is its standard input and nobody else's. Without
 /// a network that was there it does not go on.
 pub fn serve(prepared: &Prepared, socket: OwnedFd, function: &dyn Fn() -> u8) -> Result<Ended, RunError> {
-    carry_out(prepared, Body::Function(function), Loss::End, || Ok(stdio::only_input(socket)))
+    carry_out(prepared, Body::Function(function), Loss::End, &mut || (), || Ok(stdio::only_input(socket)))
 }
 
 /// What to do when the network was cut.
@@ -142,6 +143,7 @@ fn carry_out(
     prepared: &Prepared,
     body: Body<'_>,
     loss: Loss,
+    standing: &mut dyn FnMut(),
     streams: impl FnOnce() -> Result<(UserStdio, AgentStdio), StdioError>,
 ) -> Result<Ended, RunError> {
     let (facts, started) = (&prepared.facts, SystemTime::now());
@@ -172,7 +174,7 @@ fn carry_out(
         Some(Report::Ended) | None => return Err(RunError::Refused { why: "the supervisor died".to_owned() }),
     }
     let Ends { reports, control, user } = ends;
-    let relayed = relay(&reports, control, user, loss);
+    let relayed = relay(&reports, control, user, loss, standing);
     match &relayed {
         // A cgroup can only be removed when the last process is gone.
         Ok((_, ended)) if cgroup.is_none() => supervisor.end(&reports, *ended),
@@ -200,7 +202,13 @@ fn ceilings(limits: &Limits, uid: u32) -> Result<(Option<cgroup::Plan>, Option<u
 /// Passes on what the user types and the agent prints, until the agent ends; whether the
 /// supervisor has told the end of the whole sandbox by then. A network that is cut is told at
 /// once: in the middle of the agent's screen if need be.
-fn relay(reports: &Reports, control: LauncherEnd, user: UserStdio, loss: Loss) -> Result<(Outcome, bool), RunError> {
+fn relay(
+    reports: &Reports,
+    control: LauncherEnd,
+    user: UserStdio,
+    loss: Loss,
+    standing: &mut dyn FnMut(),
+) -> Result<(Outcome, bool), RunError> {
     let mut ended = false;
     let mut tell = |_: usize| match reports.next() {
         Ok(Some(Report::Cut(why))) => {
@@ -215,7 +223,10 @@ fn relay(reports: &Reports, control: LauncherEnd, user: UserStdio, loss: Loss) -
         Ok(Some(_)) => relay::Watch::Keep,
         Ok(None) | Err(_) => relay::Watch::Forget,
     };
-    let outcome = Relay::new(control, user)?.run(&[reports.as_fd()], &mut tell)?;
+    let relay = Relay::new(control, user)?;
+    // Signals are held back by now, in threads that begin here as well.
+    standing();
+    let outcome = relay.run(&[reports.as_fd()], &mut tell)?;
     Ok((outcome, ended))
 }
 

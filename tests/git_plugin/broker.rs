@@ -80,7 +80,8 @@ impl Broker {
         };
         let rules = settings.manifest.rules.clone();
         let (mirrors, decisions) = (settings.directory.join("mirrors"), settings.directory.join("decisions"));
-        let task = Task { service, mode, upstream, access, rules, mirrors, decisions };
+        let hooks = settings.directory.join("hooks");
+        let task = Task { service, mode, upstream, access, rules, mirrors, hooks, decisions };
         Ok(serde_json::to_string(&task).unwrap())
     }
 

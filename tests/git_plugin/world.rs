@@ -4,7 +4,7 @@ use crate::broker::{Broker, Settings};
 use crate::server::{Server, TOKEN, USER};
 use crate::sshd::Sshd;
 use rcc::plugin::git::inside;
-use rcc::plugin::git::task::stored;
+use rcc::plugin::git::task::{HOOK, stored};
 use rcc::plugin::manifest::{Git, GitAccess, GitHost, PushRules};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ impl World {
     pub fn with(rules: PushRules) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
-        for name in ["keys", "ssh", "srv", "bin", "plugins", "plugin/mirrors", "home", "work"] {
+        for name in ["keys", "ssh", "srv", "bin", "plugins", "plugin/mirrors", "plugin/hooks", "home", "work"] {
             std::fs::create_dir_all(path(name)).unwrap();
         }
         if !certificates(&path("keys")) {
@@ -63,6 +63,7 @@ impl World {
         let program = env!("CARGO_BIN_EXE_rcc");
         std::os::unix::fs::symlink(program, path("bin/rcc")).unwrap();
         std::os::unix::fs::symlink(program, path("bin").join(inside::REMOTE_HELPER)).unwrap();
+        std::os::unix::fs::symlink(program, path("plugin/hooks").join(HOOK)).unwrap();
         let known = |sshd: &Sshd| (sshd.known_hosts.clone(), sshd.key.clone());
         let (known_hosts, key) = sshd.as_ref().map(known).unwrap_or_default();
         let settings = Settings { manifest, directory: path("plugin"), known_hosts, key };

@@ -2,7 +2,8 @@
 //! exceed.
 
 use super::broker::{Broker, Ear, Heard, Mouth};
-use super::disk::{handed_over, syncs};
+use super::disk::syncs;
+use super::hand_over::handed_over;
 use super::jetstream::{JetStream, Sync};
 use super::relay::Relay;
 use super::table::{Table, median, micros, quantile, ratio};

@@ -3,6 +3,7 @@
 mod broker;
 mod disk;
 mod flood;
+mod hand_over;
 mod jetstream;
 mod latency;
 mod memory;

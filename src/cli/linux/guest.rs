@@ -18,7 +18,6 @@ impl GuestCommand {
             Self::GitHook { name, arguments } => Ok(git::hook::run(&name, &arguments)),
             Self::GitServe { task } => Ok(serve::run(&task)),
             Self::HttpForward { task } => Ok(http::serve::run(&task)),
-            Self::GitProcReceive => Ok(serve::run_hook()),
         }
     }
 }

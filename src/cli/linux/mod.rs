@@ -20,6 +20,7 @@ mod wiring;
 
 use crate::guest::{git, tool};
 use crate::plugin::git::inside::REMOTE_HELPER;
+use crate::plugin::git::serve;
 use miette::IntoDiagnostic;
 use std::process::ExitCode;
 
@@ -32,11 +33,15 @@ pub(super) fn watch() -> miette::Result<()> {
     crate::service::run().into_diagnostic()
 }
 
-/// Before anything else in this process. Under the name of a tool it is that tool's wrapper, under that of git's
-/// remote helper this, and nothing else.
+/// Before anything else in this process. Under the name of a tool it is that tool's wrapper, under those of git's
+/// remote helper and of the git plugin's hook these, and nothing else.
 pub(super) fn start() -> Option<ExitCode> {
     let mut arguments = std::env::args_os();
-    if let Some(tool) = tool::called(arguments.next().as_ref()) {
+    let name = arguments.next();
+    if serve::is_hook(name.as_ref()) {
+        return Some(serve::run_hook());
+    }
+    if let Some(tool) = tool::called(name.as_ref()) {
         return Some(if tool.as_str() == REMOTE_HELPER {
             git::remote::run(arguments)
         } else {

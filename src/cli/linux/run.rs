@@ -10,8 +10,9 @@ use crate::output;
 use crate::plugin::kit::Kit;
 use crate::project::{Project, report};
 use crate::run::membership::{self, Joining};
+use crate::run::pairing;
+use crate::run::plugins::{self, Plugins};
 use crate::run::{self, Body, Ended, Prepared, Task};
-use crate::run::{pairing, plugins};
 use crate::setup::agent;
 use crate::shown;
 use crate::statement;
@@ -147,7 +148,11 @@ impl Options {
             output::print_json(&plan)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let ended = run::execute(&prepared, Body::Command)?;
+        let (mut plugins, mut held) = (plugins, None);
+        let ended = run::execute(&prepared, Body::Command, &mut || held = plugins.take().map(Plugins::hold))?;
+        if let Some(Err(error)) = &held {
+            output::tell_line(format_args!("rcc: cannot start the thread that holds the session of plugins: {error}"));
+        }
         if ended.outcome == Outcome::Lost {
             output::tell_line(
                 "rcc: the sandbox ended before its command did: a signal or a lack of memory ended its processes",

@@ -87,7 +87,7 @@ fn attempt(prepared: &Prepared, attempts: &[Attempt], secret: u64) -> miette::Re
         let made = out.try_clone().and_then(|out| battery::run_inside(attempts, secret, out.into()));
         u8::from(made.is_err())
     };
-    run::execute(prepared, Body::Function(&body))?;
+    run::execute(prepared, Body::Function(&body), &mut || ())?;
     let mut text = String::new();
     out.rewind().and_then(|()| out.read_to_string(&mut text)).into_diagnostic()?;
     text.lines().map(|line| serde_json::from_str(line).into_diagnostic()).collect()

@@ -26,6 +26,8 @@ use std::sync::Arc;
 pub(super) const REMOTE_HELPER: &str = "git-remote-rcc";
 /// Where the sandbox of a git plugin has the mirrors.
 const MIRRORS: &str = "/run/rcc/mirrors";
+/// Where it has rcc's program as a hook of git's: among the mirrors nothing can be executed.
+const HOOKS: &str = "/run/rcc/hooks";
 /// Where a sandbox has the files of its hosts that are no secrets.
 pub(super) const HOSTS: &str = "/run/rcc/hosts";
 /// The file of all tokens, in the form of git-credential-store(1).
@@ -77,7 +79,11 @@ pub(super) fn chamber(
         Kind::Git(git) => {
             let mirrors = desk.place.mirrors();
             crate::sockets::directory(&mirrors, 0o700).map_err(|error| error.to_string())?;
-            let binds = vec![Bind { source: mirrors, target: MIRRORS.into(), access: BindAccess::Inert }];
+            let hook = Path::new(HOOKS).join(task::HOOK);
+            let binds = vec![
+                Bind { source: mirrors, target: MIRRORS.into(), access: BindAccess::Inert },
+                Bind { source: own_program()?, target: hook, access: BindAccess::Program },
+            ];
             Ok((Spec { binds, files: host_files(git)?, credentials: true, ..base }, for_git(git, credentials)?))
         }
         Kind::Http(http) => {
@@ -132,6 +138,7 @@ pub(super) fn command(
                 access: access(git, host),
                 rules: git.rules.clone(),
                 mirrors: MIRRORS.into(),
+                hooks: HOOKS.into(),
                 decisions: Path::new(MIRRORS).join(decisions.name()),
             };
             Ok(Prepared { command: git_command(desk, &task, streams)?, decisions: Some(decisions) })

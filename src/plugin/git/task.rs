@@ -22,9 +22,14 @@ pub struct Task {
     pub rules: PushRules,
     /// A directory for the mirrors, which lasts, is the plugin's alone and is there.
     pub mirrors: PathBuf,
+    /// A directory that has rcc's program under the name [`HOOK`], and no other hook.
+    pub hooks: PathBuf,
     /// A file to which every decision is added as a line of JSON.
     pub decisions: PathBuf,
 }
+
+/// The name under which git receive-pack runs rcc's program, to have every update judged (githooks(5)).
+pub const HOOK: &str = "proc-receive";
 
 /// The files that the credentials are in. All paths are absolute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -92,6 +92,7 @@ async fn attempt(desk: &Rc<Desk>, station: &Station, wanted: &Wanted, call: &Cal
         streams::open(terminal).map_err(|error| Refusal::new(format!("cannot make the streams of a call: {error}")))?;
     let prepared = spec::command(desk, &manifest, wanted, call, theirs).map_err(Refusal::new)?;
     let running = chamber.run(prepared.command).await.map_err(refused)?;
+    let standard = speaks(&manifest).then(|| redactor.another());
     Ok(Begun::Running(Box::new(Underway {
         desk: desk.clone(),
         call: call.call,
@@ -100,7 +101,7 @@ async fn attempt(desk: &Rc<Desk>, station: &Station, wanted: &Wanted, call: &Cal
         manifest,
         ours,
         running,
-        redactors: [redactor.another(), redactor],
+        redactors: [standard, Some(redactor)],
         decisions: prepared.decisions,
         started,
         counted: [0; 2],
@@ -144,6 +145,13 @@ pub(super) async fn enter(
             Err(Refusal { exit_code: 124, why })
         }
     }
+}
+
+/// Whether standard output is something that is said. Git's is its protocol: what was taken out there would break
+/// packs, and what was held back would be waited for. The program at its other end takes credentials out of the texts
+/// in it by itself.
+fn speaks(manifest: &Manifest) -> bool {
+    !matches!(manifest.kind, Kind::Git(_))
 }
 
 pub(super) fn refused(error: ChamberError) -> Refusal {

@@ -68,8 +68,8 @@ pub(super) struct Underway {
     pub deadline: Instant,
     pub ours: Ours,
     pub running: Running,
-    /// Of standard output and of standard error.
-    pub redactors: [Redactor; 2],
+    /// Of standard output and of standard error; `None` where nothing is taken out.
+    pub redactors: [Option<Redactor>; 2],
     /// Where the plugin tells what it decides.
     pub decisions: Option<Decisions>,
     pub started: Instant,
@@ -160,8 +160,9 @@ impl Underway {
                     Ok(_) | Err(_) => break,
                 }
             }
+            let Some(redactor) = &mut self.redactors[which] else { continue };
             clean.clear();
-            self.redactors[which].finish(&mut |piece| clean.extend_from_slice(piece));
+            redactor.finish(&mut |piece| clean.extend_from_slice(piece));
             if !clean.is_empty() {
                 sink.take(tag(which), clean).await?;
             }
@@ -185,11 +186,10 @@ impl Underway {
                 format!("{tool} was broken off: it wrote more than {} bytes, its manifest's limit", exec.output_max);
             return Err(Refusal { exit_code: 124, why });
         }
-        if self.redactors[which].has_none() {
-            return sink.take(tag(which), bytes).await;
-        }
+        let redactor = self.redactors[which].as_mut().filter(|redactor| !redactor.has_none());
+        let Some(redactor) = redactor else { return sink.take(tag(which), bytes).await };
         clean.clear();
-        self.redactors[which].push(bytes, &mut |piece| clean.extend_from_slice(piece));
+        redactor.push(bytes, &mut |piece| clean.extend_from_slice(piece));
         if clean.is_empty() { Ok(()) } else { sink.take(tag(which), clean).await }
     }
 
@@ -214,7 +214,7 @@ impl Underway {
             broken_off,
             stdout: self.counted[0],
             stderr: self.counted[1],
-            redacted: self.redactors.iter().map(Redactor::marks).sum(),
+            redacted: self.redactors.iter().flatten().map(Redactor::marks).sum(),
             milliseconds: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
     }

@@ -33,33 +33,27 @@ const OUTPUT_MAX: u64 = 32 << 20;
 pub(super) struct Git {
     config: PathBuf,
     home: PathBuf,
-    /// Where the hooks are.
-    pub(super) hooks: PathBuf,
 }
 
 impl Git {
     /// Writes the configuration and looks at git's version.
     pub(super) fn prepare(task: &Task) -> Result<Self, ServeError> {
         let home = task.mirrors.join("home");
-        let hooks = task.mirrors.join("hooks");
-        for directory in [&home, &hooks] {
-            std::fs::create_dir_all(directory).map_err(ServeError::file("make the directory", directory))?;
-        }
-        let text = configuration(task, &hooks);
+        std::fs::create_dir_all(&home).map_err(ServeError::file("make the directory", &home))?;
+        let text = configuration(task);
         // Named by its content: connections with other rules or credentials may be served at the same time.
         let config = task.mirrors.join(format!("config.{}", &hex(text.as_bytes())[..16]));
         write_anew(&config, text.as_bytes(), 0o600)?;
-        let git = Self { config, home, hooks };
+        let git = Self { config, home };
         git.check_version()?;
         Ok(git)
     }
 
     /// The configuration that the hook's caller has.
     pub(super) fn again(task: &Task) -> Self {
-        let hooks = task.mirrors.join("hooks");
-        let text = configuration(task, &hooks);
+        let text = configuration(task);
         let config = task.mirrors.join(format!("config.{}", &hex(text.as_bytes())[..16]));
-        Self { config, home: task.mirrors.join("home"), hooks }
+        Self { config, home: task.mirrors.join("home") }
     }
 
     /// `git`, outside of any repository.
@@ -139,7 +133,7 @@ pub(super) fn not_started(command: &Command) -> impl Fn(std::io::Error) -> Serve
 }
 
 /// The configuration of git here.
-fn configuration(task: &Task, hooks: &Path) -> String {
+fn configuration(task: &Task) -> String {
     let mut lines: Vec<(&str, String)> = [
         ("core.fsmonitor", "false"),
         ("core.bigFileThreshold", "64m"),
@@ -179,7 +173,7 @@ fn configuration(task: &Task, hooks: &Path) -> String {
     ]
     .map(|(key, value)| (key, value.to_owned()))
     .into();
-    lines.push(("core.hooksPath", hooks.to_string_lossy().into_owned()));
+    lines.push(("core.hooksPath", task.hooks.to_string_lossy().into_owned()));
     lines.push(("receive.maxInputSize", task.rules.pack_max.to_string()));
     match &task.access {
         Access::Https { store, ca } => {

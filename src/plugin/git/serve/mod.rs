@@ -6,6 +6,7 @@
 mod command;
 mod decisions;
 mod fetch;
+mod hidden;
 mod mirror;
 mod proc_receive;
 mod push;
@@ -17,10 +18,11 @@ pub use proc_receive::run as run_hook;
 
 use super::pktline;
 use super::rules::BadRule;
-use super::task::Task;
+use super::task::{HOOK, Task};
 use crate::output;
 use crate::plugin::wire::Service;
 use command::Git;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -84,6 +86,9 @@ pub enum ServeError {
     /// The client asks in a form that the upstream does not have.
     #[error("{0} does not speak version 2 of git's protocol, which requests one at a time need")]
     Old(String),
+    /// The credentials cannot be kept out of what is told.
+    #[error("a credential cannot be kept out of messages: {0}")]
+    Hidden(String),
     /// A hook without its caller.
     #[error("this is a hook that git receive-pack runs for the git plugin, and nothing else does")]
     NoTask,
@@ -94,6 +99,12 @@ impl ServeError {
         let path = path.to_owned();
         move |source| Self::File { attempt, path: path.clone(), source }
     }
+}
+
+/// Whether git receive-pack runs this process as its hook.
+pub fn is_hook(started_as: Option<&OsString>) -> bool {
+    let name = started_as.and_then(|started_as| Path::new(started_as).file_name());
+    name == Some(HOOK.as_ref()) && std::env::var_os(TASK).is_some()
 }
 
 /// Serves the connection that the task, in JSON, tells of.
@@ -112,6 +123,7 @@ pub fn run(task: &str) -> ExitCode {
 
 fn serve(task: &str) -> Result<ExitCode, ServeError> {
     let task: Task = serde_json::from_str(task)?;
+    hidden::hide(&task.access)?;
     let git = Git::prepare(&task)?;
     match task.service {
         Service::UploadPack => fetch::serve(&git, &task),

@@ -6,7 +6,7 @@ use super::decisions::{Decisions, State as Step};
 use super::push::taken;
 use super::state::State;
 use super::upstream::{self, Manner};
-use super::{ServeError, TASK, tell};
+use super::{ServeError, TASK, hidden, tell};
 use crate::plugin::git::pktline::{self, Packet};
 use crate::plugin::git::rules::{Decision, PROTECTED, Rules, Update};
 use crate::plugin::git::task::Task;
@@ -54,6 +54,7 @@ type Answer<'a> = (&'a Update, Option<String>);
 
 fn serve(from: &mut impl BufRead, to: &mut impl Write) -> Result<(), ServeError> {
     let task: Task = serde_json::from_str(&std::env::var(TASK).map_err(|_| ServeError::NoTask)?)?;
+    hidden::hide(&task.access)?;
     let asked = read(from, to).map_err(ServeError::Stream)?;
     let git = Git::again(&task);
     let answers = Push { git: &git, task: &task, asked: &asked }.run()?;

@@ -1,6 +1,6 @@
 //! Pushing: git's own receive-pack takes the objects into the mirror, and asks the hook about every ref.
 
-use super::command::{Git, not_started, quoted, write_anew};
+use super::command::{Git, not_started};
 use super::mirror::Mirror;
 use super::{ServeError, TASK, ended};
 use crate::plugin::git::rules::Rules;
@@ -20,7 +20,6 @@ pub(super) fn taken(repository: &Path) -> PathBuf {
 
 pub(super) fn serve(git: &Git, task: &Task) -> Result<ExitCode, ServeError> {
     Rules::new(&task.rules)?;
-    install_hook(git)?;
     let mirror = Mirror::open(git, task)?;
     let _ = std::fs::remove_file(taken(mirror.repository()));
     mirror.note_packs()?;
@@ -32,12 +31,6 @@ pub(super) fn serve(git: &Git, task: &Task) -> Result<ExitCode, ServeError> {
     let took = std::fs::remove_file(taken(mirror.repository())).is_ok();
     mirror.forget_packs(!took);
     Ok(ended(status))
-}
-
-fn install_hook(git: &Git) -> Result<(), ServeError> {
-    let program = std::env::current_exe().map_err(|source| ServeError::Start { program: "rcc", source })?;
-    let script = format!("#!/bin/sh\nexec {} guest git-proc-receive\n", quoted(&program.to_string_lossy()));
-    write_anew(&git.hooks.join("proc-receive"), script.as_bytes(), 0o700)
 }
 
 /// For what is started from here on. A lower limit stays.

@@ -1,18 +1,21 @@
 //! What git and the upstream say, as it is passed on.
 
+use super::hidden;
 use crate::shown;
 use std::io::BufRead;
 
 use crate::plugin::git::pktline::read_text_line;
 
-/// Bytes of a line.
+/// Bytes of a line that are read, so that no credential is cut before it is looked for.
+const READ_MAX: u64 = 256 << 10;
+/// Characters of a line that are passed on.
 const LINE_MAX: usize = 1 << 10;
 /// Lines of an answer.
 const LINES_MAX: usize = 400;
 
-/// One line without what acts on a terminal.
+/// One line without credentials and without what acts on a terminal.
 pub(super) fn plain(line: &str) -> String {
-    let cut: String = line.chars().take(LINE_MAX).collect();
+    let cut: String = hidden::clean(line).chars().take(LINE_MAX).collect();
     shown::text(cut.trim_end())
 }
 
@@ -29,7 +32,7 @@ impl Said {
     /// Reads all, keeps so much, and hands each line of the upstream's on as it comes.
     pub(super) fn read(mut from: impl BufRead, mut heard: impl FnMut(&str)) -> Self {
         let mut said = Self::default();
-        while let Ok(Some(line)) = read_text_line(&mut from, LINE_MAX as u64) {
+        while let Ok(Some(line)) = read_text_line(&mut from, READ_MAX) {
             if said.remote.len() + said.own.len() >= LINES_MAX {
                 continue;
             }
