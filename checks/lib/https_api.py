@@ -22,24 +22,28 @@ written = threading.Lock()
 class Upstream(anthropic_api.Api):
     protocol_version = "HTTP/1.1"
 
+    def setup(self):
+        super().setup()
+        self.wire = self.rfile
+
     def parse_request(self):
         whole = super().parse_request()
         if whole:
-            self.body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            self.body = self.wire.read(int(self.headers.get("content-length") or 0))
             if self.headers.get("transfer-encoding"):
                 self.body = b"".join(self.chunks())
             headers = {name.lower(): value for name, value in self.headers.items()}
             said = {"method": self.command, "target": self.path, "headers": headers, "body": self.body.decode("latin-1")}
             with written, log.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(said) + "\n")
-            self.rfile = Replayed(self.rfile, self.body)
+            self.rfile = Replayed(self.wire, self.body)
         return whole
 
     def chunks(self):
-        while length := int(self.rfile.readline().strip(), 16):
-            yield self.rfile.read(length)
-            self.rfile.readline()
-        self.rfile.readline()
+        while length := int(self.wire.readline().strip(), 16):
+            yield self.wire.read(length)
+            self.wire.readline()
+        self.wire.readline()
 
     def do_GET(self):
         path = self.path.partition("?")[0]

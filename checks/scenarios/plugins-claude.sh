@@ -12,10 +12,11 @@ openssl x509 -req -in api.csr -CA ca.pem -CAkey ca.key -days 2 -out api.crt \
     -extfile <(echo "subjectAltName=DNS:api.anthropic.test") 2>/dev/null
 cat api.crt api.key >api.pem
 echo "api.anthropic.test 203.0.113.30" >>/mnt/log/dns
+# The pattern does not match itself, which the transcript in the private home has.
 cat >script.json <<'JSON'
 [
     {"name": "Bash", "input": {"command": "env; cat /proc/[0-9]*/environ | tr '\\0' '\\n'", "description": "a step"}},
-    {"name": "Bash", "input": {"command": "grep -rs canary ~ /run /tmp . && echo found || echo nowhere", "description": "a step"}},
+    {"name": "Bash", "input": {"command": "grep -rs canar[y] ~ /run /tmp . && echo found || echo nowhere", "description": "a step"}},
     {"name": "Bash", "input": {"command": "curl -sS -o /dev/null -w '%{http_code}' --unix-socket $ANTHROPIC_UNIX_SOCKET http://x/v1/organizations", "description": "a step"}}
 ]
 JSON
@@ -40,10 +41,16 @@ for r in map(json.loads, open("/run/results")):
 check "a session in print mode runs to its end" says '^done$' -- claude
 check "every step was made" says '^3$' -- bash -c 'wc -l </run/results'
 check "the API got the key, and no other one" says "\"x-api-key\": \"$key\"" -- cat /run/upstream
-check "and not what stands for it inside" fails grep -q rcc-the-plugin /run/upstream
+check "and not what stands for it inside" fails grep -q '"x-api-key": "sk-ant-rcc' /run/upstream
 check "the environment inside has no key" never_says "$key|canary" -- result 1
 check "nor has any file" says '^ok nowhere' -- result 2
 check "nor the private home, which has not the end of it either" fails grep -rq canary /home/dev/.local/share/rcc
 check "what Claude Code does not need is refused" says '403' -- result 3
 check "requests are on record" says '"called".*"POST","/v1/messages"' -- as-user dev rcc plugin logs --json
+
+# Without the plugin it goes without the key, unless its user wants it inside.
+echo 'plugins = false' >/home/dev/project/.rcc.toml
+shown() { as-user dev env ANTHROPIC_API_KEY="$key" rcc claude --dry-run "$@"; }
+check "a project that wants no plugins gets no key" never_says "$key" -- shown
+check "its user can say so" says "$key" -- shown --no-plugins
 kill $api

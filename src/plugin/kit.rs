@@ -5,7 +5,7 @@ use super::place::{INSIDE, INSIDE_WRAPPERS};
 use crate::relay::seat::INSIDE_PROGRAM;
 use crate::view::{Access, Mount, What};
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// A session's tools.
@@ -15,12 +15,7 @@ pub struct Kit {
     pub directory: PathBuf,
     /// rcc's program on the host, without symbolic links.
     pub program: PathBuf,
-    /// Variables that are set in the sandbox, or kept out of it, whatever else says so.
-    pub variables: Vec<Variable>,
 }
-
-/// A variable and its value, if it is to have one.
-pub type Variable = (&'static str, Option<String>);
 
 impl Kit {
     /// What appears in the sandbox. Nothing of it can be written; what is not rcc's own cannot be executed.
@@ -32,8 +27,7 @@ impl Kit {
         vec![bind(INSIDE, &self.directory, Access::Inert), bind(INSIDE_PROGRAM, &self.program, Access::ReadOnly)]
     }
 
-    /// Puts the wrappers in front of everything else, has git read its configuration, and says where an upstream is
-    /// reached without its credential.
+    /// Puts the wrappers in front of everything else, and has git read its configuration.
     pub fn enter(&self, environment: &mut BTreeMap<OsString, OsString>) {
         let mut path = OsString::from(INSIDE_WRAPPERS);
         if let Some(before) = environment.get(&OsString::from("PATH")).filter(|before| !before.is_empty()) {
@@ -43,17 +37,6 @@ impl Kit {
         environment.insert("PATH".into(), path);
         let gitconfig = Path::new(INSIDE).join(CONFIGURATION_FILE);
         environment.insert("GIT_CONFIG_SYSTEM".into(), gitconfig.into());
-        self.replace_variables(environment);
-    }
-
-    /// Sets and removes its variables.
-    pub fn replace_variables(&self, environment: &mut BTreeMap<OsString, OsString>) {
-        for (name, value) in &self.variables {
-            match value {
-                Some(value) => environment.insert(name.into(), value.into()),
-                None => environment.remove(OsStr::new(name)),
-            };
-        }
     }
 }
 
@@ -62,21 +45,7 @@ mod tests {
     use super::*;
 
     fn kit() -> Kit {
-        Kit {
-            directory: "/run/user/7/rcc/plugins/sessions/api-1.00".into(),
-            program: "/usr/bin/rcc".into(),
-            variables: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn what_a_plugin_has_is_kept_out_of_the_sandbox() {
-        let variables = vec![("KEY", Some("placeholder".to_owned())), ("TOKEN", None)];
-        let set = |name: &str, value: &str| (OsString::from(name), OsString::from(value));
-        let mut environment = BTreeMap::from([set("KEY", "real"), set("TOKEN", "real")]);
-        Kit { variables, ..kit() }.enter(&mut environment);
-        assert_eq!(environment[&OsString::from("KEY")], "placeholder");
-        assert!(!environment.contains_key(&OsString::from("TOKEN")));
+        Kit { directory: "/run/user/7/rcc/plugins/sessions/api-1.00".into(), program: "/usr/bin/rcc".into() }
     }
 
     #[test]

@@ -58,8 +58,6 @@ pub enum PluginsError {
 pub struct Plugins {
     /// What the sandbox sees of them.
     pub kit: Kit,
-    /// Those of kind `http` that the session has.
-    pub upstreams: BTreeSet<ToolName>,
     place: Place,
     session: Session,
     client: Client,
@@ -188,15 +186,8 @@ fn attempt(
     let directory = session.open(&mut client, None)?;
     let real = |what, path: &Path| std::fs::canonicalize(path).map_err(|source| PluginsError::File { what, source });
     let own = std::env::current_exe().map_err(|source| PluginsError::File { what: "rcc's program", source })?;
-    let kit = Kit {
-        directory: real("the session's directory", &directory)?,
-        program: real("rcc's program", &own)?,
-        variables: Vec::new(),
-    };
-    let status: Status = client.ask(&Ask::Status)?;
-    let upstreams = status.tools.into_iter().filter(|tool| tool.kind == "http").map(|tool| tool.tool);
-    let upstreams = upstreams.filter(|tool| tools.is_none_or(|tools| tools.contains(tool))).collect();
-    Ok(Some(Plugins { kit, upstreams, place, session, client }))
+    let kit = Kit { directory: real("the session's directory", &directory)?, program: real("rcc's program", &own)? };
+    Ok(Some(Plugins { kit, place, session, client }))
 }
 
 /// The broker, which is started if there is none.

@@ -174,9 +174,8 @@ impl Prepared {
         self
     }
 
-    /// The same with plugins. What they keep out of the sandbox is then unknown to whatever prepares its home, too.
-    pub fn with_kit(mut self, kit: Option<Kit>) -> Self {
-        kit.iter().for_each(|kit| kit.replace_variables(&mut self.facts.environment));
+    /// The same with plugins.
+    pub fn with_kit(self, kit: Option<Kit>) -> Self {
         Self { kit, ..self }
     }
 

@@ -7,7 +7,7 @@ use crate::config::{self, Loaded, Sources};
 use crate::environment;
 use crate::facts::Facts;
 use crate::output;
-use crate::plugin::kit::Kit;
+use crate::plugin::manifest::places::Places;
 use crate::project::{Project, report};
 use crate::run::membership::{self, Joining};
 use crate::run::pairing;
@@ -111,7 +111,10 @@ impl Options {
         agent: bool,
         task: impl FnOnce(&Facts, &Project, &Loaded, bool) -> miette::Result<Task>,
     ) -> miette::Result<ExitCode> {
-        let facts = Facts::gather().into_diagnostic()?;
+        let mut facts = Facts::gather().into_diagnostic()?;
+        // Before anything is made of the caller's environment.
+        let manifests = Places::new(&facts).admin;
+        let without_key = agent && !self.no_plugins && agent::keep_key_outside(&mut facts, &manifests);
         let project = Project::find(&facts).into_diagnostic()?;
         let loaded = config::load(&Sources::new(&facts, &project.root, self.profile))?;
         for warning in &loaded.warnings {
@@ -138,10 +141,13 @@ impl Options {
         let plugins = (!self.dry_run && !self.no_plugins)
             .then(|| plugins::open(&prepared.facts, &prepared.project, prepared.session(), tools.as_ref()))
             .flatten();
-        let kit = plugins.as_ref().map(|plugins| {
-            let variables = if agent { agent::without_key(&plugins.upstreams) } else { Vec::new() };
-            Kit { variables, ..plugins.kit.clone() }
-        });
+        let kit = plugins.as_ref().map(|plugins| plugins.kit.clone());
+        if without_key && !self.dry_run && !kit.as_ref().is_some_and(agent::brings_key) {
+            output::tell_line(
+                "rcc: Claude Code has no key in this session: the plugin 'anthropic' keeps it outside, and the session \
+                 does not have that plugin; `rcc plugin status` and the `plugins` of the configuration tell why",
+            );
+        }
         let prepared = prepared.with_kit(kit);
         if self.dry_run {
             let plan = prepared.plan(&prepared.guards()?, &prepared.home())?;

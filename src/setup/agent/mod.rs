@@ -13,7 +13,7 @@ mod seed;
 pub use fetch::{FetchError, install};
 pub use find::{Agent, find, named};
 #[cfg(target_os = "linux")]
-pub use outside::without_key;
+pub use outside::{brings_key, keep_key_outside};
 #[cfg(target_os = "linux")]
 pub use relay::{Wiring, wire};
 pub use seed::{SeedError, seed_home};
@@ -27,7 +27,7 @@ pub const VERSION: &str = "2.1.330";
 
 /// Variables that Claude Code needs from the caller where they are set: whom it speaks for and
 /// which model it uses. Nothing of another tool's.
-const PASS: [&str; 16] = [
+const PASS: [&str; 17] = [
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
     "ANTHROPIC_BASE_URL",
@@ -38,6 +38,7 @@ const PASS: [&str; 16] = [
     "ANTHROPIC_DEFAULT_SONNET_MODEL",
     "ANTHROPIC_MODEL",
     "ANTHROPIC_SMALL_FAST_MODEL",
+    "ANTHROPIC_UNIX_SOCKET",
     "BASH_DEFAULT_TIMEOUT_MS",
     "BASH_MAX_TIMEOUT_MS",
     "CLAUDE_CODE_EFFORT_LEVEL",

@@ -1,43 +1,65 @@
-//! Claude Code without the key of its API, which a plugin has.
+//! Claude Code without the key of its API, which the plugin `anthropic` adds to its requests outside.
 
-use crate::plugin::kit::Variable;
-use crate::plugin::name::ToolName;
-use crate::plugin::place::{INSIDE, socket_name};
-use std::collections::BTreeSet;
+use crate::facts::Facts;
+use crate::plugin::kit::Kit;
+use crate::plugin::place::INSIDE;
+use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::Path;
 
-/// The plugin's name.
-pub const PLUGIN: &str = "anthropic";
+/// The plugin's manifest, and its socket in a session's directory.
+const MANIFEST: &str = "anthropic.toml";
+const SOCKET: &str = "anthropic.sock";
 /// What Claude Code has for a key. It is nobody's.
-pub const PLACEHOLDER: &str = "sk-ant-rcc-the-plugin-adds-the-real-key";
+const PLACEHOLDER: &str = "sk-ant-rcc-the-plugin-adds-the-real-key";
+/// What else it could sign in with.
+const OTHERS: [&str; 3] = ["ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS", "CLAUDE_CODE_OAUTH_TOKEN"];
 
-/// Variables that lead it to the plugin, where there is one, and keep what it could sign in with out of the sandbox.
-pub fn without_key(upstreams: &BTreeSet<ToolName>) -> Vec<Variable> {
-    let Some(plugin) = upstreams.iter().find(|name| name.as_str() == PLUGIN) else { return Vec::new() };
-    let socket = Path::new(INSIDE).join(socket_name(plugin));
-    vec![
-        ("ANTHROPIC_API_KEY", Some(PLACEHOLDER.to_owned())),
-        ("ANTHROPIC_AUTH_TOKEN", None),
+/// Where root's manifests have the plugin, takes the key out of what is known of the caller's environment, and leads
+/// Claude Code to the plugin. That a session does not get the plugin, by a project's word or a fault, is no reason
+/// to give it the key: it goes without.
+pub fn keep_key_outside(facts: &mut Facts, manifests: &Path) -> bool {
+    let missing = |error: std::io::Error| error.kind() == ErrorKind::NotFound;
+    if std::fs::symlink_metadata(manifests.join(MANIFEST)).is_err_and(missing) {
+        return false;
+    }
+    for name in OTHERS {
+        facts.environment.remove(OsStr::new(name));
+    }
+    let socket = Path::new(INSIDE).join(SOCKET);
+    for (name, value) in [
+        ("ANTHROPIC_API_KEY", OsStr::new(PLACEHOLDER)),
         // The socket takes plain HTTP; with https:// the client would speak TLS over it.
-        ("ANTHROPIC_BASE_URL", Some("http://api.anthropic.com".to_owned())),
-        ("ANTHROPIC_CUSTOM_HEADERS", None),
-        ("ANTHROPIC_UNIX_SOCKET", Some(socket.to_string_lossy().into_owned())),
-        ("CLAUDE_CODE_OAUTH_TOKEN", None),
-    ]
+        ("ANTHROPIC_BASE_URL", OsStr::new("http://api.anthropic.com")),
+        ("ANTHROPIC_UNIX_SOCKET", socket.as_os_str()),
+    ] {
+        facts.environment.insert(name.into(), value.into());
+    }
+    true
+}
+
+/// Whether a session has the plugin.
+pub fn brings_key(kit: &Kit) -> bool {
+    kit.directory.join(SOCKET).exists()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{environment, fixture};
     use super::*;
 
     #[test]
     fn with_the_plugin_there_is_no_key_inside_and_without_it_nothing_changes() {
-        let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
-        assert!(without_key(&names(&["npm-registry"])).is_empty());
-        let variables = without_key(&names(&["anthropic", "npm-registry"]));
-        assert!(variables.contains(&("ANTHROPIC_API_KEY", Some(PLACEHOLDER.to_owned()))));
-        assert!(variables.contains(&("CLAUDE_CODE_OAUTH_TOKEN", None)));
-        let socket = "/run/rcc/plugins/anthropic.sock".to_owned();
-        assert!(variables.contains(&("ANTHROPIC_UNIX_SOCKET", Some(socket))));
+        let manifests = tempfile::tempdir().unwrap();
+        let set = [("ANTHROPIC_API_KEY", "real"), ("CLAUDE_CODE_OAUTH_TOKEN", "real")];
+        let mut facts = fixture::facts(Path::new("/home/alice"), &set);
+        assert!(!keep_key_outside(&mut facts, manifests.path()));
+        assert_eq!(facts.variable("ANTHROPIC_API_KEY"), Some("real"));
+        std::fs::write(manifests.path().join(MANIFEST), "whatever it says").unwrap();
+        assert!(keep_key_outside(&mut facts, manifests.path()));
+        assert!(!facts.environment.values().any(|value| value == "real"));
+        let passed = environment(&facts).pass;
+        assert_eq!(passed, ["ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_UNIX_SOCKET"]);
+        assert_eq!(facts.variable("ANTHROPIC_UNIX_SOCKET"), Some("/run/rcc/plugins/anthropic.sock"));
     }
 }
