@@ -6,10 +6,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// A credential, or why there is none.
+type Fetched = Result<Arc<Secret>, String>;
+
 /// Credentials by where they come from.
 pub(super) struct Vault {
     taken: Arc<Taken>,
-    held: RefCell<Vec<(Source, Result<Arc<Secret>, String>)>>,
+    held: RefCell<Vec<(Source, Fetched)>>,
     /// For what is held: to make it takes longer than many a call does.
     redactor: RefCell<Option<Redactor>>,
 }
@@ -19,7 +22,7 @@ impl Vault {
         Self { taken: Arc::new(taken), held: RefCell::default(), redactor: RefCell::default() }
     }
 
-    fn known(&self, source: &Source) -> Option<Result<Arc<Secret>, String>> {
+    fn known(&self, source: &Source) -> Option<Fetched> {
         self.held.borrow().iter().find(|(known, _)| known == source).map(|(_, held)| held.clone())
     }
 
@@ -40,7 +43,7 @@ impl Vault {
         Ok(all)
     }
 
-    async fn fetch(&self, source: &Source) -> Result<Arc<Secret>, String> {
+    async fn fetch(&self, source: &Source) -> Fetched {
         let (asked, taken) = (source.clone(), self.taken.clone());
         let fetched = tokio::task::spawn_blocking(move || obtain(&asked, &taken).map_err(|error| error.to_string()));
         let fetched = fetched.await.unwrap_or_else(|error| Err(error.to_string())).map(Arc::new);
