@@ -20,7 +20,10 @@ pub(super) fn hide(access: &Access) -> Result<(), ServeError> {
     let secrets: Vec<Secret> = if is_store {
         let lines = bytes.split(|byte| *byte == b'\n').filter_map(password);
         // The broker refuses what is too short to be told from other text.
-        lines.filter(|password| password.len() >= SECRET_MIN).map(|password| taken(path, password)).collect::<Result<_, _>>()?
+        lines
+            .filter(|password| password.len() >= SECRET_MIN)
+            .map(|password| taken(path, password))
+            .collect::<Result<_, _>>()?
     } else {
         vec![taken(path, std::mem::take(&mut bytes))?]
     };
