@@ -7,16 +7,16 @@ use std::io::Write;
 use std::process::Stdio;
 
 /// A clone with a commit on `claude/x`.
-fn world() -> Option<World> {
-    let world = World::new()?;
+fn world() -> World {
+    let world = World::new();
     world.clone_app("app");
     world.commit_on("app", "claude/x", "one");
-    Some(world)
+    world
 }
 
 #[test]
 fn the_repositorys_configuration_and_hooks_run_without_the_credential_or_not_at_all() {
-    let Some(world) = world() else { return };
+    let world = world();
     let spy = world.path("work/spy");
     let seen = world.path("work/seen");
     // Where it runs it notes its environment, and whether the plugin's processes or files are in reach.
@@ -62,7 +62,7 @@ fn the_repositorys_configuration_and_hooks_run_without_the_credential_or_not_at_
 
 #[test]
 fn urls_that_lead_elsewhere_get_no_credential() {
-    let Some(world) = world() else { return };
+    let world = world();
     let port = world.server.port;
     for url in [
         format!("rcc::https://127.0.0.1:{port}/app"),
@@ -90,7 +90,7 @@ fn urls_that_lead_elsewhere_get_no_credential() {
 
 #[test]
 fn objects_that_git_would_trip_over_are_refused() {
-    let Some(world) = world() else { return };
+    let world = world();
     let before = world.refs("app");
     let tree = |world: &World, entries: &str| {
         let mut git =
@@ -124,7 +124,7 @@ fn objects_that_git_would_trip_over_are_refused() {
 
 #[test]
 fn a_push_is_as_large_as_the_rules_say_and_what_is_refused_takes_no_room() {
-    let Some(world) = world() else { return };
+    let world = world();
     let noise: Vec<u8> =
         (0..3_000_000_u64).flat_map(|at| at.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes()).collect();
     std::fs::write(world.path("work/app/large"), &noise).unwrap();
@@ -153,7 +153,7 @@ fn a_push_is_as_large_as_the_rules_say_and_what_is_refused_takes_no_room() {
 fn what_the_upstream_became_meanwhile_is_not_overwritten() {
     let mut loose = crate::world::rules();
     loose.force = true;
-    let Some(world) = World::with(loose) else { return };
+    let world = World::with(loose);
     world.clone_app("app");
     world.commit_on("app", "claude/x", "one");
     world.git("app", &["push", "-q", "origin", "claude/x"]);
@@ -171,7 +171,7 @@ fn what_the_upstream_became_meanwhile_is_not_overwritten() {
 
 #[test]
 fn lies_about_what_a_branch_was_are_found_out() {
-    let Some(world) = world() else { return };
+    let world = world();
     world.git("app", &["push", "-q", "origin", "claude/x"]);
     let had = world.id("app", "claude/x");
     world.git("app", &["checkout", "-q", "main"]);
@@ -206,7 +206,7 @@ fn lies_about_what_a_branch_was_are_found_out() {
 
 #[test]
 fn a_delta_that_asks_for_gigabytes_gets_none() {
-    let Some(world) = world() else { return };
+    let world = world();
     let before = world.refs("app");
     std::fs::write(world.path("work/base"), vec![0; COPY]).unwrap();
     let base = world.git("app", &["hash-object", "-w", "../base"]).trim().to_owned();
@@ -280,7 +280,7 @@ fn speak(world: &World, line: &str, pack: &[u8]) -> String {
 
 #[test]
 fn no_process_has_the_token_in_its_arguments_or_environment_and_the_mirror_does_not_have_it() {
-    let Some(world) = world() else { return };
+    let world = world();
     script(&world.path("srv/app/hooks/pre-receive"), "#!/bin/sh\nsleep 2\n");
     let mut push = world.agent("app", &["push", "-q", "origin", "claude/x"]).spawn().unwrap();
     let mut looked = 0;

@@ -7,7 +7,7 @@ fn they_say_what_the_broker_would_say_before_anything_is_sent() {
     let mut strict = rules();
     strict.message = Some("^(feat|fix): ".to_owned());
     strict.author = Some("@example\\.com>$".to_owned());
-    let Some(world) = World::with(strict) else { return };
+    let world = World::with(strict);
     world.clone_app("app");
     world.git("app", &["checkout", "-q", "-b", "claude/x"]);
     let said = world.git_fails("app", &["commit", "--allow-empty", "-m", "wip"]);
@@ -29,7 +29,7 @@ fn they_say_what_the_broker_would_say_before_anything_is_sent() {
 fn without_the_program_they_do_nothing() {
     let mut strict = rules();
     strict.message = Some("^fix: ".to_owned());
-    let Some(world) = World::with(strict) else { return };
+    let world = World::with(strict);
     world.clone_app("app");
     world.git_fails("app", &["commit", "-q", "--allow-empty", "-m", "wip"]);
     std::fs::remove_file(world.path("bin/rcc")).unwrap();

@@ -14,7 +14,7 @@ use Expect::{Keeps, Takes};
 
 #[test]
 fn each_rule_by_what_the_upstream_saw() {
-    let Some(world) = World::new() else { return };
+    let world = World::new();
     world.clone_app("app");
     world.commit_on("app", "one", "one");
     world.commit_on("app", "two", "two");
@@ -83,7 +83,7 @@ fn difference(before: &[String], after: &[String]) -> String {
 
 #[test]
 fn a_push_of_several_is_judged_one_by_one_and_with_atomic_all_or_none() {
-    let Some(world) = World::new() else { return };
+    let world = World::new();
     world.clone_app("app");
     world.commit_on("app", "claude/a", "a");
     let both = ["claude/a", "claude/a:refs/heads/main"];
@@ -105,7 +105,7 @@ fn a_push_of_several_is_judged_one_by_one_and_with_atomic_all_or_none() {
 fn force_and_deletion_are_for_those_who_allow_them() {
     let mut loose = rules();
     (loose.force, loose.delete) = (true, true);
-    let Some(world) = World::with(loose) else { return };
+    let world = World::with(loose);
     world.clone_app("app");
     world.commit_on("app", "claude/a", "a");
     world.git("app", &["push", "-q", "origin", "claude/a"]);
@@ -124,7 +124,7 @@ fn messages_and_people_of_new_commits_are_judged_and_old_ones_are_not() {
     let mut strict = rules();
     strict.message = Some("^(feat|fix): ".to_owned());
     strict.author = Some("<[^@]+@example\\.com>$".to_owned());
-    let Some(world) = World::with(strict) else { return };
+    let world = World::with(strict);
     world.clone_app("app");
     world.commit_on("app", "claude/a", "wip");
     let said = world.git_fails("app", &["push", "--no-verify", "origin", "claude/a"]);
@@ -147,7 +147,7 @@ fn messages_and_people_of_new_commits_are_judged_and_old_ones_are_not() {
 fn a_commit_is_not_hidden_behind_a_long_one() {
     let mut strict = rules();
     strict.message = Some("^fix: ".to_owned());
-    let Some(world) = World::with(strict) else { return };
+    let world = World::with(strict);
     world.clone_app("app");
     world.commit_on("app", "claude/a", "wip");
     std::fs::write(world.path("work/message"), format!("fix: {}", "a".repeat(40 << 20))).unwrap();
@@ -159,7 +159,7 @@ fn a_commit_is_not_hidden_behind_a_long_one() {
 
 #[test]
 fn what_the_upstream_says_reaches_the_agent_and_cannot_speak_to_its_terminal() {
-    let Some(world) = World::new() else { return };
+    let world = World::new();
     let hook = "#!/bin/sh\nprintf 'create a merge request\\033]52;c;eA==\\007\\n' >&2\n\
         while read old new ref; do [ \"$ref\" != refs/heads/claude/no ] || exit 1; done\n";
     crate::world::script(&world.path("srv/app/hooks/pre-receive"), hook);
@@ -177,7 +177,7 @@ fn what_the_upstream_says_reaches_the_agent_and_cannot_speak_to_its_terminal() {
 
 #[test]
 fn push_options_go_on_unless_they_decide_something() {
-    let Some(world) = World::new() else { return };
+    let world = World::new();
     world.outside(&world.path("srv/app"), &["config", "receive.advertisePushOptions", "true"]);
     let hook = "#!/bin/sh\necho \"options: $GIT_PUSH_OPTION_COUNT $GIT_PUSH_OPTION_0\" >&2\n";
     crate::world::script(&world.path("srv/app/hooks/pre-receive"), hook);
@@ -192,7 +192,7 @@ fn push_options_go_on_unless_they_decide_something() {
 
 #[test]
 fn empty_upstreams_and_those_of_sha256_take_a_first_push() {
-    let Some(world) = World::new() else { return };
+    let world = World::new();
     let made = world.outside(&world.path("srv"), &["init", "-q", "--bare", "-b", "main", "empty"]);
     assert!(made.status.success());
     world.outside(&world.path("srv/empty"), &["config", "http.receivepack", "true"]);

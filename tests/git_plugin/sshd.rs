@@ -14,14 +14,15 @@ pub struct Sshd {
 }
 
 impl Sshd {
-    /// Starts it, with its files in `directory`; nothing where there is none, or it does not start.
-    pub fn start(directory: &Path) -> Option<Self> {
+    /// Starts it, with its files in `directory`.
+    pub fn start(directory: &Path) -> Self {
         let program =
-            ["/usr/sbin/sshd", "/run/current-system/sw/bin/sshd"].iter().find(|path| Path::new(path).exists())?;
+            ["/usr/sbin/sshd", "/run/current-system/sw/bin/sshd"].iter().find(|path| Path::new(path).exists());
+        let program = program.expect("there is no sshd here: install openssh-server");
         for name in ["host", "key"] {
             let mut made = Command::new("ssh-keygen");
             made.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(directory.join(name));
-            assert!(made.status().ok()?.success());
+            assert!(made.status().unwrap().success());
         }
         std::fs::copy(directory.join("key.pub"), directory.join("authorized")).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -45,17 +46,16 @@ impl Sshd {
             .arg(directory.join("sshd_config"))
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        let mut child = command.stderr(log).spawn().ok()?;
+        let mut child = command.stderr(log).spawn().unwrap();
         let until = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if child.try_wait().unwrap().is_some() || Instant::now() > until {
-                return None;
-            }
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < until, "sshd does not start: see {here}/sshd.log");
             std::thread::sleep(Duration::from_millis(20));
         }
         let user = Command::new("id").arg("-un").output().unwrap().stdout;
         let user = String::from_utf8(user).unwrap().trim().to_owned();
-        Some(Self { port, key: directory.join("key"), known_hosts: directory.join("known"), user, child })
+        Self { port, key: directory.join("key"), known_hosts: directory.join("known"), user, child }
     }
 }
 

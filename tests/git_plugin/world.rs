@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 pub struct World {
     directory: tempfile::TempDir,
     pub server: Server,
-    pub sshd: Option<Sshd>,
+    pub sshd: Sshd,
     pub broker: Broker,
 }
 
@@ -32,24 +32,21 @@ pub fn rules() -> PushRules {
 }
 
 impl World {
-    /// With the upstream `app`, which has one commit on `main`; nothing where something is missing here.
-    pub fn new() -> Option<Self> {
+    /// With the upstream `app`, which has one commit on `main`.
+    pub fn new() -> Self {
         Self::with(rules())
     }
 
-    pub fn with(rules: PushRules) -> Option<Self> {
+    pub fn with(rules: PushRules) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         for name in ["keys", "ssh", "srv", "bin", "plugins", "plugin/mirrors", "plugin/hooks", "home", "work"] {
             std::fs::create_dir_all(path(name)).unwrap();
         }
-        if !certificates(&path("keys")) {
-            eprintln!("SKIPPED: openssl makes no certificates here");
-            return None;
-        }
+        assert!(certificates(&path("keys")), "openssl makes no certificates here");
         let server = Server::start(&path("srv"), &path("keys"));
         let sshd = Sshd::start(&path("ssh"));
-        let manifest = Git { hosts: hosts(&server, sshd.as_ref(), &path("keys/ca.pem")), rules };
+        let manifest = Git { hosts: hosts(&server, &sshd, &path("keys/ca.pem")), rules };
         let name = format!("localhost:{}", server.port);
         std::fs::write(path("plugin/store"), stored(&name, USER, TOKEN.as_bytes())).unwrap();
         let plugins = path("plugins");
@@ -64,13 +61,12 @@ impl World {
         std::os::unix::fs::symlink(program, path("bin/rcc")).unwrap();
         std::os::unix::fs::symlink(program, path("bin").join(inside::REMOTE_HELPER)).unwrap();
         std::os::unix::fs::symlink(program, path("plugin/hooks").join(HOOK)).unwrap();
-        let known = |sshd: &Sshd| (sshd.known_hosts.clone(), sshd.key.clone());
-        let (known_hosts, key) = sshd.as_ref().map(known).unwrap_or_default();
+        let (known_hosts, key) = (sshd.known_hosts.clone(), sshd.key.clone());
         let settings = Settings { manifest, directory: path("plugin"), known_hosts, key };
         let broker = Broker::listen(&plugins.join("git.sock"), settings);
         let world = Self { directory, server, sshd, broker };
         world.add_upstream("app", &[]);
-        Some(world)
+        world
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -208,17 +204,12 @@ fn people(git: &mut Command) {
     }
 }
 
-fn hosts(server: &Server, sshd: Option<&Sshd>, ca: &Path) -> Vec<GitHost> {
+fn hosts(server: &Server, sshd: &Sshd, ca: &Path) -> Vec<GitHost> {
     let https = GitAccess::Https { user: USER.into(), credential: "token".into(), ca: Some(ca.to_owned()) };
-    let ssh = |sshd: &Sshd| GitAccess::Ssh {
-        user: sshd.user.clone(),
-        credential: "key".into(),
-        known_hosts: sshd.known_hosts.clone(),
-    };
+    let ssh =
+        GitAccess::Ssh { user: sshd.user.clone(), credential: "key".into(), known_hosts: sshd.known_hosts.clone() };
     let host = |port: u16, access| GitHost { name: format!("localhost:{port}"), paths: Vec::new(), access };
-    let mut hosts = vec![host(server.port, https)];
-    hosts.extend(sshd.map(|sshd| host(sshd.port, ssh(sshd))));
-    hosts
+    vec![host(server.port, https), host(sshd.port, ssh)]
 }
 
 /// An authority and a server's certificate for `localhost`.
