@@ -183,7 +183,7 @@ waiting=$!
 running() { rcc plugin status | grep -qE '^any +exec +1 '; }
 check "a call runs" within 10 running
 kill -9 "$pid"
-check "a broker that is killed is told, with what to do" says 'any: ' 'rcc plugin status' -- exits 125 inside a 'any true'
+check "a broker that is killed is told, with what to do" says 'any: ' 'rcc plugin status' -- exits 125 inside b 'any true'
 wait $waiting
 check "a call that ran is told to have ended" [ "$(inside a 'cat /tmp/slept')" = 125 ]
 check "the sandbox goes on" [ "$(inside a 'echo here')" = here ]
