@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Bytes of a call's arguments that are recorded.
-const ARGUMENTS_KEPT: usize = 16 << 10;
+const ARGUMENTS_KEPT: usize = 2 << 10;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ use crate::plugin::name::ToolName;
 use crate::plugin::place::Place;
 use crate::plugin::wire::allowance::Allowance;
 use crate::relay::name::Moment;
+use crate::relay::rate::Bucket;
 use crate::shown;
 use crate::sockets::SocketError;
 use std::cell::{Cell, Ref, RefCell};
@@ -20,10 +21,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::Notify;
 
 /// Bytes of unfinished frames that all clients of one session may have the broker hold.
 const SESSION_BYTES: usize = 64 << 20;
+/// Calls of one session in a minute, and at once: each is an entry of the journal at least. Who asks for more waits.
+const CALLS_PER_MINUTE: u32 = 3000;
+const CALLS_AT_ONCE: u32 = 2000;
 /// Sessions at a time.
 const SESSIONS_MAX: usize = 256;
 
@@ -55,6 +60,7 @@ struct Session {
     sockets: Sockets,
     rooms: BTreeMap<ToolName, Rc<Room>>,
     allowance: Allowance,
+    pace: Bucket,
 }
 
 impl Session {
@@ -92,6 +98,8 @@ pub(super) struct Desk {
     sessions: RefCell<BTreeMap<String, Session>>,
     tallies: RefCell<BTreeMap<ToolName, Tally>>,
     calls: Cell<u64>,
+    /// Of what time is counted from.
+    since: Instant,
     stop: Notify,
 }
 
@@ -107,6 +115,7 @@ impl Desk {
             sessions: RefCell::default(),
             tallies: RefCell::default(),
             calls: Cell::new(0),
+            since: Instant::now(),
             stop: Notify::new(),
         }
     }
@@ -189,6 +198,7 @@ impl Desk {
             sockets,
             rooms: BTreeMap::new(),
             allowance: Allowance::of(SESSION_BYTES),
+            pace: Bucket::new(CALLS_PER_MINUTE, CALLS_AT_ONCE),
         };
         self.sessions.borrow_mut().insert(session.to_owned(), opened);
         self.listen(session).inspect_err(|_| self.close(session))?;
@@ -241,6 +251,15 @@ impl Desk {
     /// What clients of a session may have the broker hold.
     pub(super) fn allowance(&self, session: &str) -> Option<Allowance> {
         self.sessions.borrow().get(session).map(|session| session.allowance.clone())
+    }
+
+    /// Waits until the session may ask for one more call.
+    pub(super) async fn keep_pace(&self, session: &str) {
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let wait = self.sessions.borrow_mut().get_mut(session).map(|session| session.pace.owe(now, 1));
+        if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+            tokio::time::sleep(wait).await;
+        }
     }
 
     /// The project of a session.

@@ -59,6 +59,7 @@ impl Wanted {
 /// # Errors
 /// Why it does not run. A refusal is on record, too.
 pub(super) async fn begin(desk: &Rc<Desk>, station: &Station, wanted: Wanted) -> Result<Begun, Refusal> {
+    desk.keep_pace(&station.session).await;
     let number = desk.next_call();
     let (args, cwd) = wanted.recorded();
     let call = Call::new(number, &station.session, &station.tool, &args, cwd);

@@ -101,6 +101,9 @@ impl Connection<'_> {
     /// Puts on record what became of a request. Where it is about to be forwarded, that is on the disk first.
     async fn take(&mut self, told: Told) -> Result<(), String> {
         let Told { method, path, became } = told;
+        if self.call.is_none() {
+            self.desk.keep_pace(&self.station.session).await;
+        }
         match (became, self.call) {
             (Became::Allowed, _) => {
                 let call = self.number(method, path, false);
