@@ -9,6 +9,9 @@ use std::path::PathBuf;
 /// Bytes of a call's arguments that are recorded.
 const ARGUMENTS_KEPT: usize = 2 << 10;
 
+/// Characters of a call's directory that are recorded.
+const DIRECTORY_KEPT: usize = 512;
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -130,12 +133,17 @@ fn is_zero(count: &u64) -> bool {
 }
 
 impl Call {
+    /// Bytes of what is recorded of the request, about.
+    pub fn size(&self) -> usize {
+        self.args.iter().map(String::len).sum::<usize>() + self.cwd.len()
+    }
+
     /// From a request, of which the longest arguments are not kept.
     pub fn new(call: u64, session: &str, tool: &ToolName, args: &[String], cwd: &str) -> Self {
         let (mut kept, mut room, mut left_out) = (Vec::new(), ARGUMENTS_KEPT, 0);
         for argument in args {
-            // Beside its text each argument takes its quotes and a comma.
-            let cost = argument.len() + 3;
+            // As JSON, and a comma.
+            let cost = serde_json::to_string(argument).map_or(usize::MAX, |json| json.len() + 1);
             if cost <= room {
                 room -= cost;
                 kept.push(argument.clone());
@@ -144,7 +152,7 @@ impl Call {
                 room = 0;
             }
         }
-        let cwd = cwd.chars().take(ARGUMENTS_KEPT).collect();
+        let cwd = cwd.chars().take(DIRECTORY_KEPT).collect();
         Self { call, session: session.to_owned(), tool: tool.clone(), args: kept, left_out, cwd }
     }
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 /// Every command with arguments that make it print, and its subcommand's name. What needs root
 /// or a sandbox prints its refusal.
-const COMMANDS: [(&str, &[&str]); 55] = [
+const COMMANDS: [(&str, &[&str]); 56] = [
     ("", &["--help"]),
     ("", &["--version"]),
     ("setup", &["setup"]),
@@ -60,6 +60,7 @@ const COMMANDS: [(&str, &[&str]); 55] = [
     ("plugin stop", &["plugin", "stop"]),
     ("plugin logs", &["plugin", "logs"]),
     ("plugin logs", &["plugin", "logs", "--verify"]),
+    ("plugin unit", &["plugin", "unit"]),
     ("config check", &["config", "check", "--kind", "user", "user.toml"]),
     ("config show", &["config", "show"]),
     ("config show", &["config", "show", "--json"]),

@@ -52,12 +52,17 @@ impl Decisions {
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("it is no file any more"));
         }
+        let whole = file.metadata()?.len() <= SIZE_MAX;
         let lines = BufReader::new(file.take(SIZE_MAX)).split(b'\n').take(LINES_MAX);
         let value = |line: Vec<u8>| {
             let text = || Value::String(String::from_utf8_lossy(&line).into_owned());
             serde_json::from_slice(&line).unwrap_or_else(|_| text())
         };
-        lines.map(|line| line.map(value)).collect()
+        let mut told = lines.map(|line| line.map(value)).collect::<io::Result<Vec<Value>>>()?;
+        if !whole || told.len() == LINES_MAX {
+            told.push(Value::String("more was told than is recorded".to_owned()));
+        }
+        Ok(told)
     }
 }
 

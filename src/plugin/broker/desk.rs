@@ -1,6 +1,7 @@
 //! What all tasks of the broker's loop share: the tools in force, their credentials, the sessions.
 
 use super::audit::{Audit, Unrecorded};
+use super::call::Station;
 use super::room::Room;
 use super::sessions::Sockets;
 use super::vault::Vault;
@@ -22,13 +23,17 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// Bytes of unfinished frames that all clients of one session may have the broker hold.
 const SESSION_BYTES: usize = 64 << 20;
 /// Calls of one session in a minute, and at once: each is an entry of the journal at least. Who asks for more waits.
 const CALLS_PER_MINUTE: u32 = 3000;
 const CALLS_AT_ONCE: u32 = 2000;
+/// Bytes of an entry that count as another call.
+const RECORDED_BYTES: usize = 1024;
+/// Clients of one session at a time.
+const CLIENTS_MAX: usize = 256;
 /// Sessions at a time.
 const SESSIONS_MAX: usize = 256;
 
@@ -61,6 +66,10 @@ struct Session {
     rooms: BTreeMap<ToolName, Rc<Room>>,
     allowance: Allowance,
     pace: Bucket,
+    /// Of all of its clients.
+    clients: Arc<Semaphore>,
+    /// No two sessions of a broker have the same.
+    number: u64,
 }
 
 impl Session {
@@ -98,6 +107,8 @@ pub(super) struct Desk {
     sessions: RefCell<BTreeMap<String, Session>>,
     tallies: RefCell<BTreeMap<ToolName, Tally>>,
     calls: Cell<u64>,
+    /// Sessions that are being opened.
+    opening: Cell<u32>,
     /// Of what time is counted from.
     since: Instant,
     stop: Notify,
@@ -115,6 +126,7 @@ impl Desk {
             sessions: RefCell::default(),
             tallies: RefCell::default(),
             calls: Cell::new(0),
+            opening: Cell::new(0),
             since: Instant::now(),
             stop: Notify::new(),
         }
@@ -186,7 +198,11 @@ impl Desk {
             return Err(NotOpened::Project(project));
         }
         self.has_room_for(session)?;
-        self.audit.record(Event::Opened { session: session.to_owned(), project: project.clone() }).await?;
+        // Meanwhile the last one may end, and a broker that is passing does not for it.
+        self.opening.set(self.opening.get() + 1);
+        let recorded = self.audit.record(Event::Opened { session: session.to_owned(), project: project.clone() }).await;
+        self.opening.set(self.opening.get() - 1);
+        recorded?;
         // Others may have come while the disk was waited for.
         self.has_room_for(session)?;
         let sockets = Sockets::new(&self.place, session, before)?;
@@ -199,6 +215,8 @@ impl Desk {
             rooms: BTreeMap::new(),
             allowance: Allowance::of(SESSION_BYTES),
             pace: Bucket::new(CALLS_PER_MINUTE, CALLS_AT_ONCE),
+            clients: Arc::new(Semaphore::new(CLIENTS_MAX)),
+            number: self.next_call(),
         };
         self.sessions.borrow_mut().insert(session.to_owned(), opened);
         self.listen(session).inspect_err(|_| self.close(session))?;
@@ -216,12 +234,25 @@ impl Desk {
 
     /// Ends a session and all that runs for it.
     pub(super) fn close(&self, session: &str) {
-        if self.sessions.borrow_mut().remove(session).is_some() {
+        let closed = self.sessions.borrow_mut().remove(session);
+        if let Some(closed) = closed {
+            // Calls that wait or begin hold their room, too.
+            closed.rooms.values().for_each(|room| room.end());
             self.audit.note(Event::Closed { session: session.to_owned() });
         }
-        if self.own.passing && self.sessions.borrow().is_empty() {
+        self.stop_if_passing();
+    }
+
+    fn stop_if_passing(&self) {
+        if self.own.passing && self.opening.get() == 0 && self.sessions.borrow().is_empty() {
             self.stop();
         }
+    }
+
+    /// Ends all sessions, and what runs for them.
+    pub(super) fn close_all(&self) {
+        let open: Vec<String> = self.sessions.borrow().keys().cloned().collect();
+        open.iter().for_each(|session| self.close(session));
     }
 
     /// Brings a session's sockets in line with the tools in force.
@@ -234,13 +265,17 @@ impl Desk {
         gone.iter().for_each(|tool| open.sockets.remove(tool));
         git_files::write(open.sockets.directory(), git(&catalogue, open))?;
         for (tool, manifest) in catalogue.tools() {
-            if !open.may_have(tool) || open.sockets.tools().any(|known| known == tool) {
+            if open.sockets.wraps(tool).is_some_and(|wraps| wraps != is_wrapped(manifest)) {
+                open.sockets.remove(tool);
+            }
+            if !open.may_have(tool) || open.sockets.wraps(tool).is_some() {
                 continue;
             }
-            let (desk, name, of) = (self.clone(), session.to_owned(), tool.clone());
-            let wrapper = matches!(manifest.kind, Kind::Exec(_));
-            open.sockets
-                .add(tool, wrapper, |listener| tokio::task::spawn_local(call::accept(desk, name, of, listener)))?;
+            let station = Station { session: session.to_owned(), number: open.number, tool: tool.clone() };
+            let (desk, clients) = (self.clone(), open.clients.clone());
+            open.sockets.add(tool, is_wrapped(manifest), |listener| {
+                tokio::task::spawn_local(call::accept(desk, station, clients, listener))
+            })?;
             if matches!(manifest.kind, Kind::Git(_)) {
                 open.sockets.add_program(spec::REMOTE_HELPER)?;
             }
@@ -253,18 +288,21 @@ impl Desk {
         self.sessions.borrow().get(session).map(|session| session.allowance.clone())
     }
 
-    /// Waits until the session may ask for one more call.
-    pub(super) async fn keep_pace(&self, session: &str) {
+    /// Waits until the session may ask for one more call, of which so many bytes are recorded.
+    pub(super) async fn keep_pace(&self, session: &str, recorded: usize) {
+        let tokens = 1 + u32::try_from(recorded / RECORDED_BYTES).unwrap_or(u32::MAX);
         let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let wait = self.sessions.borrow_mut().get_mut(session).map(|session| session.pace.owe(now, 1));
+        let wait = self.sessions.borrow_mut().get_mut(session).map(|session| session.pace.owe(now, tokens));
         if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
             tokio::time::sleep(wait).await;
         }
     }
 
-    /// The project of a session.
-    pub(super) fn project(&self, session: &str) -> Option<PathBuf> {
-        self.sessions.borrow().get(session).map(|session| session.project.clone())
+    /// The project of a client's session, if that is the one that the client came to.
+    pub(super) fn project(&self, station: &Station) -> Option<PathBuf> {
+        let sessions = self.sessions.borrow();
+        let session = sessions.get(&station.session).filter(|session| session.number == station.number);
+        session.map(|session| session.project.clone())
     }
 
     /// The manifest that holds for a tool.
@@ -273,9 +311,9 @@ impl Desk {
     }
 
     /// Where a session's tool runs; made with the first call.
-    pub(super) fn room(&self, session: &str, manifest: &Arc<Manifest>) -> Option<Rc<Room>> {
+    pub(super) fn room(&self, station: &Station, manifest: &Arc<Manifest>) -> Option<Rc<Room>> {
         let mut sessions = self.sessions.borrow_mut();
-        let open = sessions.get_mut(session)?;
+        let open = sessions.get_mut(&station.session).filter(|session| session.number == station.number)?;
         let room = open.rooms.entry(manifest.tool.clone());
         Some(room.or_insert_with(|| Rc::new(Room::new(manifest.clone()))).clone())
     }
@@ -291,7 +329,13 @@ impl Desk {
     /// Ends sandboxes that nobody has used for a while.
     pub(super) fn end_idle_rooms(&self) {
         for session in self.sessions.borrow_mut().values_mut() {
-            session.rooms.retain(|_, room| !room.is_idle());
+            session.rooms.retain(|_, room| {
+                let idle = room.is_idle();
+                if idle {
+                    room.end();
+                }
+                !idle
+            });
         }
     }
 
@@ -394,12 +438,15 @@ impl Desk {
         self.stop.notified().await;
     }
 
-    /// Ends all sessions, and writes what is to be recorded.
+    /// Writes what is to be recorded.
     pub(super) fn finish(self) {
-        let open: Vec<String> = self.sessions.borrow().keys().cloned().collect();
-        open.iter().for_each(|session| self.close(session));
         self.audit.finish();
     }
+}
+
+/// Whether a tool has a wrapper by its name.
+fn is_wrapped(manifest: &Manifest) -> bool {
+    matches!(manifest.kind, Kind::Exec(_))
 }
 
 /// The plugin for git's remotes, if the session has it.

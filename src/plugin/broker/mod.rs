@@ -22,6 +22,7 @@ mod vault;
 
 pub use audit::{Audit, AuditError, Unrecorded};
 
+use crate::plugin::chamber;
 use crate::plugin::credential::{HardenError, Taken, harden};
 use crate::plugin::event::Event;
 use crate::plugin::manifest::catalogue::Catalogue;
@@ -31,11 +32,13 @@ use crate::shown;
 use crate::sockets::{self, SocketError};
 use crate::{facts, sd_notify};
 use desk::{Desk, Own};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
@@ -45,6 +48,10 @@ use vault::Vault;
 
 /// Between two looks at what is idle or was left behind.
 const ROUND: Duration = Duration::from_secs(30);
+/// How long sandboxes have to take back what they put into projects, when the broker ends.
+const PARTING: Duration = Duration::from_secs(5);
+/// Between two looks at what is waited for.
+const LOOK: Duration = Duration::from_millis(20);
 /// How long a broker that nobody asked for waits for its first session.
 const FIRST_SESSION: Duration = Duration::from_secs(60);
 
@@ -110,7 +117,8 @@ fn serve(start: Start, inherited: Vec<OwnedFd>) -> Result<(), BrokerError> {
     for directory in [&place.run, &place.state, &place.sessions()] {
         sockets::directory(directory, 0o700)?;
     }
-    let _lock = sockets::lock(&place.lock())?.ok_or_else(|| BrokerError::Running { path: place.socket() })?;
+    let _lock = take_lock(&place, passing)?;
+    sockets::raise_descriptor_limit();
     let audit = Audit::start(&place.audit())?;
     audit.note(Event::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
     for problem in catalogue.problems() {
@@ -133,11 +141,24 @@ fn serve(start: Start, inherited: Vec<OwnedFd>) -> Result<(), BrokerError> {
     drop(tasks);
     drop(runtime);
     sd_notify::stopping();
-    let _ = std::fs::remove_file(&socket);
     if let Some(desk) = Rc::into_inner(desk) {
         desk.finish();
     }
     ended
+}
+
+/// Says that this broker runs. One that a launcher starts comes after one that is about to end.
+fn take_lock(place: &Place, passing: bool) -> Result<File, BrokerError> {
+    let end = Instant::now() + if passing { PARTING } else { Duration::ZERO };
+    loop {
+        if let Some(lock) = sockets::lock(&place.lock())? {
+            return Ok(lock);
+        }
+        if Instant::now() >= end || UnixStream::connect(place.socket()).is_ok() {
+            return Err(BrokerError::Running { path: place.socket() });
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 async fn attend(desk: &Rc<Desk>, listener: UnixListener) -> Result<(), BrokerError> {
@@ -153,6 +174,13 @@ async fn attend(desk: &Rc<Desk>, listener: UnixListener) -> Result<(), BrokerErr
         _ = terminated.recv() => {}
         _ = interrupted.recv() => {}
         () = desk.stopped() => {}
+    }
+    // Who comes now starts another broker.
+    let _ = std::fs::remove_file(desk.place.socket());
+    desk.close_all();
+    let end = Instant::now() + PARTING;
+    while chamber::standing() > 0 && Instant::now() < end {
+        tokio::time::sleep(LOOK).await;
     }
     Ok(())
 }

@@ -20,7 +20,15 @@ const SOCKET: u32 = 0o600;
 pub(super) struct Sockets {
     directory: PathBuf,
     /// Of each tool, who takes its callers.
-    listening: BTreeMap<ToolName, JoinHandle<()>>,
+    listening: BTreeMap<ToolName, Listening>,
+}
+
+/// Who takes a tool's callers.
+#[derive(Debug)]
+struct Listening {
+    task: JoinHandle<()>,
+    /// Whether the tool has a wrapper.
+    wraps: bool,
 }
 
 impl Sockets {
@@ -33,8 +41,12 @@ impl Sockets {
             path.parent() == Some(&*parent)
                 && name.is_some_and(|name| name.strip_prefix(session).is_some_and(|rest| rest.starts_with('.')))
         };
-        let directory = match before.filter(named) {
-            Some(before) => before.to_owned(),
+        // One that was removed is still mounted in the sandbox, and no other is in its place there.
+        let directory = match before.filter(named).filter(|before| before.is_dir()) {
+            Some(before) => {
+                clear(before).map_err(failed("clear", before))?;
+                before.to_owned()
+            }
             None => {
                 let mut random = [0; 16];
                 let got = getrandom(&mut random, GetRandomFlags::empty());
@@ -62,8 +74,9 @@ impl Sockets {
         if wrapper {
             self.link(tool.as_str())?;
         }
-        if let Some(before) = self.listening.insert(tool.clone(), accept(listener)) {
-            before.abort();
+        if let Some(before) = self.listening.insert(tool.clone(), Listening { task: accept(listener), wraps: wrapper })
+        {
+            before.task.abort();
         }
         Ok(())
     }
@@ -83,11 +96,16 @@ impl Sockets {
 
     /// Stops listening for a tool. Its wrapper stays with the programs that found it, and says that there is none.
     pub(super) fn remove(&mut self, tool: &ToolName) {
-        if let Some(task) = self.listening.remove(tool) {
-            task.abort();
+        if let Some(listening) = self.listening.remove(tool) {
+            listening.task.abort();
         }
         let _ = std::fs::remove_file(self.directory.join(socket_name(tool)));
         let _ = std::fs::remove_file(self.directory.join(WRAPPERS).join(tool.as_str()));
+    }
+
+    /// Whether a tool that is listened for has a wrapper; `None` if it is not.
+    pub(super) fn wraps(&self, tool: &ToolName) -> Option<bool> {
+        self.listening.get(tool).map(|listening| listening.wraps)
     }
 
     /// The tools that are listened for.
@@ -98,10 +116,27 @@ impl Sockets {
 
 impl Drop for Sockets {
     fn drop(&mut self) {
-        self.listening.values().for_each(JoinHandle::abort);
+        self.listening.values().for_each(|listening| listening.task.abort());
         // What cannot be removed is in nobody's way: its name does not come again.
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Removes the sockets and wrappers of a directory that is taken over: those that hold are made again.
+fn clear(directory: &Path) -> io::Result<()> {
+    for within in [directory.to_owned(), directory.join(WRAPPERS)] {
+        let entries = match std::fs::read_dir(&within) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if !entry.file_type()?.is_dir() {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Removes what brokers that were killed left, save what sessions may come back for within their launchers' time.

@@ -51,7 +51,9 @@ pub(super) fn chamber(
     manifest: &Manifest,
     credentials: &Credentials,
 ) -> Result<(Spec, Vec<Delivery>), String> {
-    let home = desk.place.home(&project_key(project), &manifest.tool);
+    // What was written there by a tool that had no credential is not read by one that has.
+    let trust = if manifest.credentials.is_empty() { "plain" } else { "trusted" };
+    let home = desk.place.home(&format!("{}-{trust}", project_key(project)), &manifest.tool);
     let base = Spec {
         session: station.session.clone(),
         tool: manifest.tool.clone(),
@@ -162,7 +164,7 @@ fn exec_command(
     let named = manifest.credentials.iter().filter_map(|credential| Some((credential.variable.clone()?, credential)));
     Command {
         program: exec.program.clone(),
-        argv: std::iter::once(manifest.tool.to_string()).chain(request.args.iter().cloned()).collect(),
+        argv: std::iter::once(exec.called.clone()).chain(request.args.iter().cloned()).collect(),
         environment,
         secret_environment: named.map(|(variable, credential)| (variable, credential.name.clone())).collect(),
         directory: (exec.project != ProjectAccess::None).then(|| PathBuf::from(&request.cwd)),

@@ -47,6 +47,10 @@ impl Vault {
         let (asked, taken) = (source.clone(), self.taken.clone());
         let fetched = tokio::task::spawn_blocking(move || obtain(&asked, &taken).map_err(|error| error.to_string()));
         let fetched = fetched.await.unwrap_or_else(|error| Err(error.to_string())).map(Arc::new);
+        // Another call may have fetched it meanwhile, and its tool have it: that one is taken out of what comes back.
+        if let Some(Ok(known)) = self.known(source) {
+            return Ok(known);
+        }
         let mut held = self.held.borrow_mut();
         held.retain(|(known, _)| known != source);
         held.push((source.clone(), fetched.clone()));

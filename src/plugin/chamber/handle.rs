@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::UnixStream;
@@ -157,7 +158,7 @@ impl Chamber {
         let (life, end) = oneshot::channel::<()>();
         let weak = Arc::downgrade(&link);
         tokio::spawn(carry::write(writer, queue));
-        tokio::spawn(keep(process, end, socket));
+        tokio::spawn(keep(process, end, socket, Standing::new()));
         link.send(first);
         let stands = tokio::time::timeout(PATIENCE, replies.next()).await;
         if !matches!(stands, Ok(Ok((Reply::Ready, None)))) {
@@ -328,7 +329,14 @@ impl Link {
     }
 
     async fn answer(&self, answer: oneshot::Receiver<Answer>) -> Answer {
-        answer.await.unwrap_or_else(|_| Err(self.gone()))
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(self.gone())),
+            // A tool has stopped the executor, which has its uid: nothing can be had of this sandbox any more.
+            Err(_) => {
+                self.over();
+                Err(self.gone())
+            }
+        }
     }
 
     fn ask(&self, request: &Request) -> Result<(), ChamberError> {
@@ -377,8 +385,32 @@ fn message(error: frame::FrameError) -> ChamberError {
     ChamberError::Message(error.to_string())
 }
 
+/// Processes of chambers that have not ended.
+static STANDING: AtomicUsize = AtomicUsize::new(0);
+
+/// One of them.
+struct Standing;
+
+impl Standing {
+    fn new() -> Self {
+        STANDING.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        STANDING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How many chambers of this process stand, or have not come to their end yet.
+pub fn standing() -> usize {
+    STANDING.load(Ordering::Relaxed)
+}
+
 /// Ends the process when its handle is gone, or notices that it has ended.
-async fn keep(process: Process, end: oneshot::Receiver<()>, socket: OwnedFd) {
+async fn keep(process: Process, end: oneshot::Receiver<()>, socket: OwnedFd, _standing: Standing) {
     let asked = {
         let ended = std::pin::pin!(process.ended());
         matches!(futures_util::future::select(end, ended).await, futures_util::future::Either::Left(_))

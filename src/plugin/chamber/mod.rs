@@ -27,7 +27,7 @@ mod process;
 mod spec;
 
 #[cfg(target_os = "linux")]
-pub use handle::{Chamber, ChamberError, Command, Delivery, Ended, Running, Signals};
+pub use handle::{Chamber, ChamberError, Command, Delivery, Ended, Running, Signals, standing};
 #[cfg(target_os = "linux")]
 pub use launch::{LaunchError, run};
 pub use spec::{Bind, BindAccess, CREDENTIALS, GeneratedFile, Spec};

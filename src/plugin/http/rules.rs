@@ -89,7 +89,12 @@ impl Rules {
         let path = plain(path).map_err(Refusal::Path)?;
         let named = || (method.to_owned(), path.clone());
         // An upstream may take `get /A` for `GET /a`: that is then still blocked, and not yet allowed.
-        if self.blocked.iter().any(|rule| matches(rule, method, &path, str::eq_ignore_ascii_case)) {
+        // And one that knows parameters of components reads `/a;x` as `/a`.
+        let read = |known: &str, sent: &str| {
+            known.eq_ignore_ascii_case(sent)
+                || known.eq_ignore_ascii_case(sent.split(';').next().unwrap_or(sent).trim())
+        };
+        if self.blocked.iter().any(|rule| matches(rule, method, &path, read)) {
             let (method, path) = named();
             return Err(Refusal::Blocked { method, path });
         }

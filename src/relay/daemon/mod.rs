@@ -19,7 +19,6 @@ use super::writer::{Gone, Writer, WriterConfig, WriterError};
 use crate::sd_notify;
 use crate::shown;
 use crate::sockets::SocketError;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -106,7 +105,7 @@ fn serve(start: Start, inherited: Vec<OwnedFd>) -> Result<(), DaemonError> {
     let directories = sockets::Directories::prepare(&place, system)?;
     let lock = directories.lock()?.ok_or_else(|| DaemonError::Running { path: place.socket() })?;
     let policy = load().map_err(DaemonError::Policy)?;
-    raise_limit();
+    crate::sockets::raise_descriptor_limit();
     let (outcomes, done) = mpsc::unbounded_channel();
     let to_loop = outcomes.clone();
     let config = WriterConfig::at(&place.store(), &place.audit(), policy.audit_retention);
@@ -183,13 +182,6 @@ async fn follow(core: Rc<Core>, load: Load, mut asked: Signal) {
             Err(error) => tracing::error!("the relay's policy stays as it was: {error}"),
         }
     }
-}
-
-/// A session takes a few descriptors, and the soft limit is often 1024.
-fn raise_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    // With the old one the relay works, for fewer sessions.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// Both clocks of the hub.

@@ -59,10 +59,9 @@ impl Wanted {
 /// # Errors
 /// Why it does not run. A refusal is on record, too.
 pub(super) async fn begin(desk: &Rc<Desk>, station: &Station, wanted: Wanted) -> Result<Begun, Refusal> {
-    desk.keep_pace(&station.session).await;
-    let number = desk.next_call();
     let (args, cwd) = wanted.recorded();
-    let call = Call::new(number, &station.session, &station.tool, &args, cwd);
+    let call = Call::new(desk.next_call(), &station.session, &station.tool, &args, cwd);
+    desk.keep_pace(&station.session, call.size()).await;
     let begun = attempt(desk, station, &wanted, &call).await;
     desk.count(&station.tool, begun.is_err());
     if let Err(refusal) = &begun {
@@ -124,7 +123,7 @@ pub(super) fn in_force(desk: &Desk, station: &Station) -> Result<(Arc<Manifest>,
         let why = format!("the plugin '{0}' is stopped; on the host, `rcc plugin start {0}` starts it", station.tool);
         return Err(Refusal::new(why));
     }
-    let project = desk.project(&station.session).ok_or_else(|| Refusal::new("the session has ended"))?;
+    let project = desk.project(station).ok_or_else(|| Refusal::new("the session has ended"))?;
     Ok((manifest, project))
 }
 
@@ -137,7 +136,7 @@ pub(super) async fn enter(
     station: &Station,
     manifest: &Arc<Manifest>,
 ) -> Result<(Rc<Room>, OwnedSemaphorePermit), Refusal> {
-    let room = desk.room(&station.session, manifest).ok_or_else(|| Refusal::new("the session has ended"))?;
+    let room = desk.room(station, manifest).ok_or_else(|| Refusal::new("the session has ended"))?;
     let ended = |_| Refusal::new(room::ended(&station.tool));
     match timeout(manifest.timeout, room.place()).await {
         Ok(place) => Ok((room, place.map_err(ended)?)),

@@ -49,6 +49,7 @@ pub(super) async fn serve(desk: &Rc<Desk>, station: &Station, stream: UnixStream
             connection.attend().await;
         }
         Err(refusal) => {
+            desk.keep_pace(&station.session, 0).await;
             let call = Call::new(desk.next_call(), &station.session, &station.tool, &[], "");
             desk.count(&station.tool, true);
             desk.audit.note(Event::Refused { call, why: refusal.why.clone() });
@@ -102,7 +103,7 @@ impl Connection<'_> {
     async fn take(&mut self, told: Told) -> Result<(), String> {
         let Told { method, path, became } = told;
         if self.call.is_none() {
-            self.desk.keep_pace(&self.station.session).await;
+            self.desk.keep_pace(&self.station.session, path.len()).await;
         }
         match (became, self.call) {
             (Became::Allowed, _) => {
@@ -139,7 +140,7 @@ impl Connection<'_> {
     /// Connections last: what has changed since this one began holds for its next request.
     fn still_holds(&self) -> Result<(), String> {
         let (manifest, _) = in_force(self.desk, self.station).map_err(|refusal| refusal.why)?;
-        let same = Arc::ptr_eq(&manifest, &self.manifest);
+        let same = *manifest == *self.manifest;
         same.then_some(()).ok_or_else(|| "its manifest has changed".to_owned())
     }
 }

@@ -8,8 +8,14 @@ use crate::plugin::wire::stream::Reader;
 use crate::plugin::wire::{Control, Event, INPUT_WINDOW, Tag};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::time::Duration;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::Notify;
+
+/// Between two signals of a client's.
+const BETWEEN_SIGNALS: Duration = Duration::from_millis(5);
+/// Bytes that a piece of input costs beside its own.
+const PIECE: usize = 64;
 
 /// Input on its way to the tool, and what the client may send beyond it. The client's frames are always read, so that
 /// a signal does not wait behind input that nobody takes.
@@ -96,6 +102,8 @@ impl Pipeline {
                 Tag::Control => match Control::parse(frame.payload) {
                     Ok(Control::Signal { signal }) => {
                         running.send(signal.number());
+                        // No faster than they are taken inside.
+                        tokio::time::sleep(BETWEEN_SIGNALS).await;
                         Ok(())
                     }
                     Ok(Control::Resize { rows, columns }) => {
@@ -130,7 +138,7 @@ impl Pipeline {
             let left = u32::try_from(bytes.len()).ok().and_then(|count| self.granted.get().checked_sub(count));
             self.granted.set(left.ok_or("more input than was asked for")?);
             let mut charge = self.charge.borrow_mut();
-            let held = charge.bytes() + bytes.len();
+            let held = charge.bytes() + bytes.len() + PIECE;
             if !charge.change(held) {
                 return Err("this session's clients have too much input on its way".to_owned());
             }
@@ -154,7 +162,7 @@ impl Pipeline {
                         self.refused.set(Some(false));
                     }
                     let mut charge = self.charge.borrow_mut();
-                    let held = charge.bytes() - bytes.len();
+                    let held = charge.bytes() - bytes.len() - PIECE;
                     let _ = charge.change(held);
                     // As long as a frame, which fits.
                     self.taken.set(self.taken.get() + bytes.len() as u32);

@@ -26,8 +26,6 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Clients of one tool of one session at a time.
-const CLIENTS_MAX: usize = 256;
 /// How long a client may take for its first frame, and for each that it has begun.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between attempts where there is no descriptor left for a client.
@@ -52,13 +50,14 @@ impl Refusal {
 #[derive(Clone, Debug)]
 pub(super) struct Station {
     pub session: String,
+    /// The session's own: another one may have its name later.
+    pub number: u64,
     pub tool: ToolName,
 }
 
 /// Takes the clients of a session's tool until it is ended.
-pub(super) async fn accept(desk: Rc<Desk>, session: String, tool: ToolName, listener: UnixListener) {
-    let station = Rc::new(Station { session, tool });
-    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+pub(super) async fn accept(desk: Rc<Desk>, station: Station, places: Arc<Semaphore>, listener: UnixListener) {
+    let station = Rc::new(station);
     loop {
         // Whoever comes beyond that waits in the socket's queue.
         let Ok(place) = places.clone().acquire_owned().await else { return };

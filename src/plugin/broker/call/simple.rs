@@ -4,11 +4,13 @@ use super::begin::{Begun, Wanted, begin};
 use super::underway::{Due, Outcome, Sink};
 use super::{Refusal, Station};
 use crate::plugin::broker::desk::Desk;
+use crate::plugin::wire::allowance::{Allowance, Charge};
 use crate::plugin::wire::stream::{ReadError, Reader, Writer};
 use crate::plugin::wire::{CAPTURED_MAX, First, Request, Response, Tag};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 /// How long a client may keep its connection without a request.
@@ -25,7 +27,10 @@ pub(super) async fn serve(
 ) {
     loop {
         // A client that has gone is noticed when it does not take its answer: it may have closed its half only.
-        let response = answer(desk, station, request).await;
+        let Some(allowance) = desk.allowance(&station.session) else { return };
+        // Held until it is written.
+        let mut captured = Captured::new(&allowance);
+        let (response, _place) = answer(desk, station, request, &mut captured).await;
         if !matches!(timeout(READING, writer.message(&response)).await, Ok(Ok(()))) {
             return;
         }
@@ -47,39 +52,58 @@ pub(super) async fn serve(
     }
 }
 
-async fn answer(desk: &Rc<Desk>, station: &Station, request: Request) -> Response {
+async fn answer(
+    desk: &Rc<Desk>,
+    station: &Station,
+    request: Request,
+    captured: &mut Captured,
+) -> (Response, Option<OwnedSemaphorePermit>) {
     let wanted = Wanted::Exec { request, terminal: None };
     let mut underway = match begin(desk, station, wanted).await {
         Ok(Begun::Running(underway)) => underway,
-        Ok(Begun::Fallback) => return Response::refused(126, "this needs the streaming form"),
-        Err(Refusal { exit_code, why }) => return Response::refused(exit_code, why),
+        Ok(Begun::Fallback) => return (Response::refused(126, "this needs the streaming form"), None),
+        Err(Refusal { exit_code, why }) => return (Response::refused(exit_code, why), None),
     };
     // There is no input.
     underway.ours.stdin = None;
-    let mut captured = Captured::default();
-    let outcome = underway.carry(&mut captured).await;
-    underway.finish(&outcome);
-    let Captured { stdout, stderr } = captured;
-    match outcome {
+    let outcome = underway.carry(captured).await;
+    let place = underway.finish(&outcome);
+    let (stdout, stderr) = (std::mem::take(&mut captured.stdout), std::mem::take(&mut captured.stderr));
+    let response = match outcome {
         Outcome::Ended(ended) => Response::ended(ended.exit_code(), &stdout, &stderr),
         Outcome::BrokenOff(Refusal { exit_code, why }) => {
             Response { success: false, error: Some(why), ..Response::ended(exit_code, &stdout, &stderr) }
         }
         Outcome::ClientGone => Response::refused(129, "the client has gone"),
-    }
+    };
+    (response, Some(place))
 }
 
+/// What each byte of output costs until it is written: itself, as a text (U+FFFD has three), and that as JSON.
+const COST: usize = 7;
+
 /// All that a tool wrote.
-#[derive(Default)]
 struct Captured {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
+    charge: Charge,
+}
+
+impl Captured {
+    fn new(allowance: &Allowance) -> Self {
+        Self { stdout: Vec::new(), stderr: Vec::new(), charge: allowance.charge() }
+    }
 }
 
 impl Sink for Captured {
     async fn take(&mut self, tag: Tag, bytes: &[u8]) -> Result<(), Refusal> {
         let whole = if tag == Tag::Output { &mut self.stdout } else { &mut self.stderr };
         let room = CAPTURED_MAX - whole.len();
+        let held = self.charge.bytes() + COST * bytes.len().min(room);
+        if !self.charge.change(held) {
+            let why = "broken off: the answers that this session's clients wait for are too long together";
+            return Err(Refusal { exit_code: 124, why: why.to_owned() });
+        }
         whole.extend_from_slice(&bytes[..bytes.len().min(room)]);
         if bytes.len() <= room {
             return Ok(());

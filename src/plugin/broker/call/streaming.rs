@@ -91,9 +91,9 @@ async fn run(
     let Some(allowance) = desk.allowance(&underway.station.session) else { return };
     let pipeline = Pipeline::new(&allowance);
     let mut client = ToClient { writer, pipeline: &pipeline, due: None };
-    let (outcome, read) = match client.writer.event(&Event::Started).await {
-        Ok(()) => attend(&mut underway, &pipeline, &mut reader, &mut client).await,
-        Err(_) => (Outcome::ClientGone, None),
+    let (outcome, read) = match timeout(PATIENCE, client.writer.event(&Event::Started)).await {
+        Ok(Ok(())) => attend(&mut underway, &pipeline, &mut reader, &mut client).await,
+        Ok(Err(_)) | Err(_) => (Outcome::ClientGone, None),
     };
     let last = match &outcome {
         Outcome::Ended(ended) => Event::Exited { exit_code: ended.exit_code(), signal: ended.signal, read },
@@ -102,10 +102,11 @@ async fn run(
             // As a terminal does that is closed.
             underway.running.signal(Signal::Hup.number());
             let _ = timeout(HANG_UP, underway.running.ended()).await;
-            return underway.finish(&outcome);
+            drop(underway.finish(&outcome));
+            return;
         }
     };
-    underway.finish(&outcome);
+    drop(underway.finish(&outcome));
     let _ = timeout(FAREWELL, client.writer.event(&last)).await;
 }
 

@@ -193,14 +193,14 @@ impl Underway {
         if clean.is_empty() { Ok(()) } else { sink.take(tag(which), clean).await }
     }
 
-    /// Records the end. Whatever still runs is killed.
-    pub(super) fn finish(self, outcome: &Outcome) {
+    /// Records the end. Whatever still runs is killed. The right to be there goes on with what is returned.
+    pub(super) fn finish(self, outcome: &Outcome) -> OwnedSemaphorePermit {
         let (exit_code, broken_off) = match outcome {
             Outcome::Ended(ended) => (ended.exit_code(), None),
             Outcome::BrokenOff(refusal) => (refusal.exit_code, Some(refusal.why.clone())),
             Outcome::ClientGone => (129, Some("the client has gone".to_owned())),
         };
-        let Station { session, tool } = &self.station;
+        let Station { session, tool, .. } = &self.station;
         let decisions = self.decisions.as_ref().map_or_else(Vec::new, Decisions::take);
         for decision in decisions {
             let (session, tool) = (session.clone(), tool.clone());
@@ -217,6 +217,7 @@ impl Underway {
             redacted: self.redactors.iter().flatten().map(Redactor::marks).sum(),
             milliseconds: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
+        self.place
     }
 }
 

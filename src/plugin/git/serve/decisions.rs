@@ -7,6 +7,9 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+/// Bytes of one file: less than the broker reads.
+const SIZE_MAX: u64 = 3 << 20;
+
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line<'a> {
@@ -57,6 +60,9 @@ impl Decisions {
         };
         let mut text = serde_json::to_vec(&line)?;
         text.push(b'\n');
+        if self.file.metadata()?.len() + text.len() as u64 > SIZE_MAX {
+            return Err(std::io::Error::other("more decisions than the journal takes of one push"));
+        }
         self.file.write_all(&text)?;
         self.file.sync_data()
     }

@@ -15,6 +15,8 @@ use std::process::ExitCode;
 
 /// Updates of one push. A push of more is not done by hand.
 const UPDATES_MAX: usize = 1000;
+/// The longest name of a ref, in bytes: so that every decision finds its place in the journal.
+const NAME_MAX: usize = 1024;
 /// Push options of one push.
 const OPTIONS_MAX: usize = 32;
 /// The options that are passed on: those that ask for a pipeline to be left out, or for a request to merge that
@@ -96,7 +98,9 @@ fn update(line: &str) -> Option<Update> {
         let word = word.filter(|word| word.len() >= 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
         Some(Some(word.to_owned()).filter(|word| word.bytes().any(|byte| byte != b'0')))
     };
-    Some(Update { old: id(words.next())?, new: id(words.next())?, refname: words.next()?.to_owned() })
+    let (old, new) = (id(words.next())?, id(words.next())?);
+    let refname = words.next().filter(|name| name.len() <= NAME_MAX)?.to_owned();
+    Some(Update { old, new, refname })
 }
 
 fn answer(to: &mut impl Write, answers: &[Answer<'_>]) -> io::Result<()> {
