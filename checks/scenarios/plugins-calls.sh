@@ -84,7 +84,7 @@ seen.expect(r"\$ ")
 seen.type("any sh -c 'echo up; exec cat'\r")
 seen.expect("\rup\r\n")
 seen.type("line\r\x04")
-seen.expect("line\r\nline\r\n")
+seen.expect(r"line\r\nline\r\n.*\$ ")
 seen.type("any tty | cat; exit 9\r")
 seen.expect("(not a tty|/dev/pts)")
 assert seen.status() == 9

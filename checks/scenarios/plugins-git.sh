@@ -221,7 +221,7 @@ rm -f /srv/git/slow
 sleep 2.5
 check "killed: the broker: nothing of it is left" test -z "$(by_command 'plugin-chamber|git-serve|receive-pack')"
 check "killed: the broker: the upstream is whole" whole "$(ref app claude/kb)"
-check "without a broker there is no push, and no credential" says 'no git plugin serves this sandbox' -- fails agent "cd app && git push --no-verify origin work:claude/kc"
+check "without a broker there is no push, and no credential" says 'no git plugin serves this sandbox|the credential .token. of git is missing' -- fails agent "cd app && git push --no-verify origin work:claude/kc"
 leave agent
 check "the broker starts again" as-user dev env "FORGE_TOKEN=$canary" rcc plugin start --detach
 sandbox next dev project
