@@ -223,6 +223,7 @@ check "killed: the broker: nothing of it is left" test -z "$(by_command 'plugin-
 check "killed: the broker: the upstream is whole" whole "$(ref app claude/kb)"
 check "without a broker there is no push, and no credential" says 'no git plugin serves this sandbox|the credential .token. of git is missing' -- fails agent "cd app && git push --no-verify origin work:claude/kc"
 leave agent
+check "the one that its launcher started ends with it" within 10 fails as-user dev rcc plugin status
 check "the broker starts again" as-user dev env "FORGE_TOKEN=$canary" rcc plugin start --detach
 sandbox next dev project
 check "killed: the broker: another session goes on where the upstream is" inside next "mkdir /tmp/w && cd /tmp/w && git clone -q $https/app.git app && cd app && git checkout -qb claude/kb &&

@@ -117,7 +117,7 @@ fn serve(start: Start, inherited: Vec<OwnedFd>) -> Result<(), BrokerError> {
     for directory in [&place.run, &place.state, &place.sessions()] {
         sockets::directory(directory, 0o700)?;
     }
-    let _lock = take_lock(&place, passing)?;
+    let _lock = take_lock(&place)?;
     sockets::raise_descriptor_limit();
     let audit = Audit::start(&place.audit())?;
     audit.note(Event::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
@@ -147,9 +147,9 @@ fn serve(start: Start, inherited: Vec<OwnedFd>) -> Result<(), BrokerError> {
     ended
 }
 
-/// Says that this broker runs. One that a launcher starts comes after one that is about to end.
-fn take_lock(place: &Place, passing: bool) -> Result<File, BrokerError> {
-    let end = Instant::now() + if passing { PARTING } else { Duration::ZERO };
+/// Says that this broker runs, if need be after one that is about to end.
+fn take_lock(place: &Place) -> Result<File, BrokerError> {
+    let end = Instant::now() + PARTING + LOOK;
     loop {
         if let Some(lock) = sockets::lock(&place.lock())? {
             return Ok(lock);
