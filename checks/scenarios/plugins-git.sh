@@ -34,8 +34,8 @@ ready
 check "the manifest has no mistakes" says 'git.toml: no mistakes' -- as-user dev rcc plugin check
 check "the broker starts with the token in its environment" as-user dev env "FORGE_TOKEN=$canary" rcc plugin start --detach
 sandbox agent dev project
-inside agent 'export GIT_TERMINAL_PROMPT=0; mkdir /tmp/w; git config --global user.name Agent; git config --global user.email agent@here.test'
-agent() { inside agent "cd /tmp/w && $1"; }
+inside agent 'export GIT_TERMINAL_PROMPT=0; mkdir /tmp/work; git config --global user.name Agent; git config --global user.email agent@here.test'
+agent() { inside agent "cd /tmp/work && $1"; }
 https=https://forge.test ssh=ssh://git@forge.test/srv/git/ssh
 
 check "https: ls-remote" says 'refs/heads/main' -- agent "git ls-remote $https/app.git"
@@ -125,16 +125,16 @@ check "the hooks say it before anything is sent" says 'rcc: refs/heads/main: pro
 
 # What the agent writes is its own: with it git goes elsewhere or fails, and what it gets is no credential.
 logged() { grep -c "$1" "/mnt/log/$2" || true; }
-for setting in core.sshCommand='touch /tmp/w/ran;' credential.helper='!touch /tmp/w/ran;' core.fsmonitor='touch /tmp/w/ran;' \
-    http.extraHeader='X-Mine: 1' core.hooksPath=/tmp/w/app include.path=/tmp/w/own protocol.ext.allow=always \
+for setting in core.sshCommand='touch /tmp/work/ran;' credential.helper='!touch /tmp/work/ran;' core.fsmonitor='touch /tmp/work/ran;' \
+    http.extraHeader='X-Mine: 1' core.hooksPath=/tmp/work/app include.path=/tmp/work/own protocol.ext.allow=always \
     http.proxy=http://203.0.113.50:8443 credential.useHttpPath=true; do
     check "with the agent's own ${setting%%=*} main stays blocked" says 'protected by rcc' -- \
         fails agent "cd app && git config --global ${setting%%=*} $(printf %q "${setting#*=}") && git push --no-verify origin work:main"
     agent "git config --global --unset-all ${setting%%=*}"
 done
 check "and so with such in its repository, and in GIT_* variables" says 'protected by rcc' -- fails agent "cd app &&
-    GIT_SSH_COMMAND='touch /tmp/w/ran;' GIT_ASKPASS=/bin/false GIT_TRACE_CURL=1 GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=http.sslVerify \
-    GIT_CONFIG_VALUE_0=false git -c remote.origin.receivepack='touch /tmp/w/ran;' -c core.gitProxy=/bin/false push --no-verify origin work:main"
+    GIT_SSH_COMMAND='touch /tmp/work/ran;' GIT_ASKPASS=/bin/false GIT_TRACE_CURL=1 GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=http.sslVerify \
+    GIT_CONFIG_VALUE_0=false git -c remote.origin.receivepack='touch /tmp/work/ran;' -c core.gitProxy=/bin/false push --no-verify origin work:main"
 check "another host gets no credential, by a new URL" fails agent "cd app && git remote set-url origin https://elsewhere.test:8443/app.git &&
     GIT_SSL_NO_VERIFY=1 git push --no-verify origin work:main"
 check "nor by a pushurl" fails agent "cd app && git remote set-url origin $https/app.git && GIT_SSL_NO_VERIFY=1 \
@@ -144,9 +144,9 @@ check "nor by another insteadOf" fails agent "cd app && GIT_SSL_NO_VERIFY=1 \
 check "control: the other host was asked" test "$(logged none elsewhere)" -gt 1
 check "the other host saw nobody's credential" test "$(logged -e 'right\|wrong' elsewhere)" = 0
 check "without the system's configuration there is none either" fails agent "GIT_SSL_NO_VERIFY=1 GIT_CONFIG_NOSYSTEM=1 git ls-remote $https/app.git"
-check "a submodule's URL runs nothing" fails agent "cd two && git config -f .gitmodules submodule.x.path x && git config -f .gitmodules submodule.x.url 'ext::touch /tmp/w/ran' &&
+check "a submodule's URL runs nothing" fails agent "cd two && git config -f .gitmodules submodule.x.path x && git config -f .gitmodules submodule.x.url 'ext::touch /tmp/work/ran' &&
     git update-index --add --cacheinfo 160000 \$(git rev-parse HEAD) x && git submodule update --init x"
-check "of all that nothing ran with rcc behind it" never_says canary -- agent "ls -la /tmp/w"
+check "of all that nothing ran with rcc behind it" never_says canary -- agent "ls -la /tmp/work"
 
 client() { inside agent "/usr/bin/python3 -c $(printf %q "$(<"$lib/git_client.py")") $*"; }
 check "the socket: what is right is answered" says started refs/heads/main -- client git-receive-pack "$https/app.git"
@@ -167,7 +167,7 @@ check "what a server repeats of its header is not told" never_says "$canary|$(pr
 as_git sh -c 'printf "#!/bin/sh\nif [ -e /srv/git/slow ]; then sleep 2; fi\n" >/srv/git/app.git/hooks/pre-receive; chmod +x /srv/git/app.git/hooks/pre-receive'
 mid_push() {
     as_git touch /srv/git/slow
-    agent "cd app && git commit -q --allow-empty -m $1 && { git push --no-verify origin work:claude/$1 >/tmp/w/said 2>&1 & } ; sleep 1.2"
+    agent "cd app && git commit -q --allow-empty -m $1 && { git push --no-verify origin work:claude/$1 >/tmp/work/said 2>&1 & } ; sleep 1.2"
 }
 by_command() {
     local cmdline
@@ -226,7 +226,7 @@ leave agent
 check "the one that its launcher started ends with it" within 10 fails as-user dev rcc plugin status
 check "the broker starts again" as-user dev env "FORGE_TOKEN=$canary" rcc plugin start --detach
 sandbox next dev project
-check "killed: the broker: another session goes on where the upstream is" inside next "mkdir /tmp/w && cd /tmp/w && git clone -q $https/app.git app && cd app && git checkout -qb claude/kb &&
+check "killed: the broker: another session goes on where the upstream is" inside next "mkdir /tmp/work && cd /tmp/work && git clone -q $https/app.git app && cd app && git checkout -qb claude/kb &&
     git -c user.name=Agent -c user.email=agent@here.test commit -q --allow-empty -m after && git push -q origin HEAD:claude/kd"
 check "and it is there" test "$(ref app claude/kd)" != -
 check "the journal goes on, and verifies" says whole -- as-user dev rcc plugin logs --verify
