@@ -105,9 +105,14 @@ pub struct Membership {
 ///
 /// # Errors
 /// If the run must join and cannot.
-pub fn join(how: Joining, facts: &Facts, project: &Project) -> Result<Option<Membership>, JoinError> {
+pub fn join(
+    how: Joining,
+    facts: &Facts,
+    project: &Project,
+    session: &SessionName,
+) -> Result<Option<Membership>, JoinError> {
     attempt(how, || {
-        let request = request(facts, project);
+        let request = request(facts, project, session);
         let (mut client, socket) = connect(facts)?;
         let opened = client.ask(&Request::Open(request))?;
         Membership::take(opened, socket)
@@ -118,9 +123,9 @@ pub fn join(how: Joining, facts: &Facts, project: &Project) -> Result<Option<Mem
 ///
 /// # Errors
 /// If the run must join and cannot.
-pub fn foresee(how: Joining, facts: &Facts, project: &Project) -> Result<Option<Membership>, JoinError> {
+pub fn foresee(how: Joining, facts: &Facts, session: &SessionName) -> Result<Option<Membership>, JoinError> {
     attempt(how, || {
-        let session = request(facts, project).session;
+        let session = session.clone();
         let (_, socket) = connect(facts)?;
         let run = socket.parent().unwrap_or(Path::new("/")).to_owned();
         let directory = Place { state: run.clone(), run }.sessions().join(session.as_str());
@@ -157,10 +162,10 @@ fn connect(facts: &Facts) -> Result<(Client, PathBuf), JoinError> {
     Ok((client, socket.to_owned()))
 }
 
-fn request(facts: &Facts, project: &Project) -> Open {
+fn request(facts: &Facts, project: &Project, session: &SessionName) -> Open {
     let valid = "letters, digits and '-' make a name";
     Open {
-        session: session::new_id(&project.root).parse().expect(valid),
+        session: session.clone(),
         project: session::project_name(&project.root).parse().expect(valid),
         root: project.root.clone(),
         home: facts.user.home.clone(),

@@ -8,6 +8,7 @@ use crate::output;
 use crate::project::Project;
 use crate::relay::client;
 use crate::relay::name::PairName;
+use crate::relay::name::SessionName;
 use crate::relay::pair::{Held, LeftOut, Limits, Paired, Plan, SHARED, own_end, shared_end};
 use crate::relay::policy::Pair;
 use crate::relay::seat::{Direct, Seat};
@@ -56,13 +57,20 @@ pub struct Pairing {
 
 /// Takes the ends of a run of the project, if root paired it and the run joins the relay if one runs. What cannot be
 /// had is told, and the run does without.
-pub fn join(how: Joining, facts: &Facts, project: &Project, loaded: &Loaded, seat: Option<&Seat>) -> Option<Pairing> {
+pub fn join(
+    how: Joining,
+    facts: &Facts,
+    project: &Project,
+    loaded: &Loaded,
+    seat: Option<&Seat>,
+    session: &SessionName,
+) -> Option<Pairing> {
     let pairs = pairs_of(how, facts, project, loaded)?;
     if facts.user.uid == 0 {
         pairs.iter().for_each(|(pair, _)| left_out(&pair.name, "no process of root's listens to what an agent writes"));
         return None;
     }
-    let taken = attempt(&pairs, facts, project, loaded, seat);
+    let taken = attempt(&pairs, facts, project, loaded, seat, session);
     taken.unwrap_or_else(|error| {
         let error = shown::text(&error.to_string());
         output::tell_line(format_args!("rcc: this session starts without its pairs: {error}"));
@@ -76,11 +84,11 @@ pub fn foresee(
     facts: &Facts,
     project: &Project,
     loaded: &Loaded,
-    seat: Option<&Seat>,
+    session: &SessionName,
 ) -> Option<Pairing> {
     let pairs = pairs_of(how, facts, project, loaded)?;
     let run = session::runtime_path(facts.user.uid, facts.variable("XDG_RUNTIME_DIR").map(Path::new), &facts.data_dir);
-    let session = session_name(project, seat);
+    let session = session.clone();
     let directory = run.join("direct").join(session.as_str());
     let pairs = pairs.into_iter().map(|(pair, _)| pair.name.clone()).collect();
     let direct = Direct { session, directory, program: program().ok()?, pairs };
@@ -103,6 +111,7 @@ fn attempt(
     project: &Project,
     loaded: &Loaded,
     seat: Option<&Seat>,
+    session: &SessionName,
 ) -> Result<Option<Pairing>, PairingError> {
     let user = &facts.user;
     let run = session::runtime_dir(user.uid, facts.variable("XDG_RUNTIME_DIR").map(Path::new), &facts.data_dir)?;
@@ -115,7 +124,7 @@ fn attempt(
         }
     }
     let own = config::load_relay_user(&facts.config_dir, &user.home, user.uid)?;
-    let session = session_name(project, seat);
+    let session = session.clone();
     let directory = directory(&run, session.as_str())?;
     let plan = Plan {
         session: session.clone(),
@@ -166,11 +175,6 @@ fn paired(pair: &Pair, end: usize, facts: &Facts, (run, audits): (&Path, &Path))
         peer_user: peer_user.clone(),
         peer_uid,
     })
-}
-
-fn session_name(project: &Project, seat: Option<&Seat>) -> crate::relay::name::SessionName {
-    let new = || session::new_id(&project.root).parse().expect("letters, digits and '-' make a name");
-    seat.map_or_else(new, |seat| seat.session.clone())
 }
 
 fn program() -> io::Result<PathBuf> {

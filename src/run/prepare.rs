@@ -12,6 +12,7 @@ use crate::policy::Policy;
 use crate::project::handover::{self, Guard, Handover, HandoverError};
 use crate::project::scan::{self, Scan, ScanError};
 use crate::project::{Project, home};
+use crate::relay::name::SessionName;
 use crate::relay::seat::{Direct, Seat};
 use crate::session;
 use crate::settings::{Environment, Settings};
@@ -155,6 +156,11 @@ impl Prepared {
             policy,
             task,
         })
+    }
+
+    /// The same under this name.
+    pub fn named(self, session: &SessionName) -> Self {
+        Self { session: session.to_string(), ..self }
     }
 
     /// The same with nothing between the sandbox and the firewall: to try the firewall itself.

@@ -6,6 +6,7 @@ mod denials;
 mod deny;
 mod guest;
 mod init;
+mod kept;
 mod look;
 mod permit;
 mod plugin;

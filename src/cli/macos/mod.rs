@@ -7,6 +7,7 @@ mod setup;
 use super::denials::DenialsArguments;
 use super::firewall::VerifyArguments;
 use super::guest::GuestCommand;
+use super::kept::{AttachArguments, KeepArguments, LogsArguments};
 use super::permit::{AllowArguments, AllowedArguments, DenyArguments};
 use super::plugin::{BrokerCommand, ChamberArguments};
 use super::ps::{PsArguments, StopArguments};
@@ -118,6 +119,24 @@ impl GuestCommand {
 }
 
 impl ChamberArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl AttachArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl LogsArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl KeepArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         Err(NoRuntime.into())
     }
