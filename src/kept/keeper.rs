@@ -152,6 +152,8 @@ struct Kept {
     typed: VecDeque<u8>,
     /// The size that the terminal is to have in a moment, so that what is there is drawn anew.
     redraw: Option<((u16, u16), Instant)>,
+    /// Nobody has the other side of the terminal open any more.
+    silent: bool,
     /// Whoever started this process waits.
     waited_for: bool,
 }
@@ -169,6 +171,7 @@ impl Kept {
             writers: tokio::task::JoinSet::new(),
             typed: VecDeque::new(),
             redraw: None,
+            silent: false,
             waited_for: true,
         })
     }
@@ -182,7 +185,7 @@ impl Kept {
         loop {
             let redraw = self.redraw;
             tokio::select! {
-                ready = self.master.readable() => {
+                ready = self.master.readable(), if !self.silent => {
                     drop(ready);
                     self.read();
                 }
@@ -219,8 +222,12 @@ impl Kept {
                 self.show(&buffer[..length]);
                 true
             }
-            // EIO: nobody has the other side open, which the launcher's end tells in a moment.
-            Ok(0) | Err(_) => false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            // EIO: nobody has the other side open (pts(4)). It would say so again and again.
+            Ok(0) | Err(_) => {
+                self.silent = true;
+                false
+            }
         }
     }
 
