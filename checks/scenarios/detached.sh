@@ -88,3 +88,16 @@ check "with a network it goes the same way" as-user dev rcc run --detach --name 
 kill -9 "$(processes "pas[st]*" | head -1)"
 check "and that it was cut is in the log" within 5 says 'was cut: pasta ended' -- as-user dev rcc logs net
 check "what else is there can be ended" as-user dev rcc stop net
+user=dev
+check "control: one that works, and one that rests" bash -c '
+    as-user dev rcc run --detach --name busy -- sh -c "while :; do :; done" &&
+    as-user dev rcc run --profile offline --detach --name idle -- sleep 1000'
+check "what they use is shown: processor, memory, processes" says '^busy +[1-9][0-9.]*% +[1-9][0-9]* MiB' '^idle +[0-9]\.[0-9]%' -- \
+    as-user dev rcc stats
+check "of one alone" never_says idle -- as-user dev rcc stats busy
+check "what is not there is an error" says "no sandbox 'gone'" -- fails as-user dev rcc stats gone
+check "at a terminal it goes on until it is interrupted" at_terminal <<'END'
+t = Terminal(*rcc("stats")); t.expect("busy"); t.expect("busy"); t.expect("busy"); t.type("\x03"); assert t.status() == 130
+END
+check "for programs, a line for each look" says '^\[\{"session":"busy","cpu_percent":' -- as-user dev rcc stats --json --once
+check "all of them can be ended" as-user dev rcc stop --all

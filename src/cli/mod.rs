@@ -66,6 +66,8 @@ enum Command {
     Logs(kept::LogsArguments),
     /// List your running sandboxes
     Ps(ps::PsArguments),
+    /// Show what your sandboxes use: processor, memory, processes, and what the network denied them
+    Stats(ps::StatsArguments),
     /// End running sandboxes
     Stop(ps::StopArguments),
     /// List what the network denied to your sandboxes
@@ -143,6 +145,7 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
         Command::Logs(arguments) => arguments.run(),
         Command::Keep(arguments) => arguments.run(),
         Command::Ps(arguments) => arguments.run(),
+        Command::Stats(arguments) => arguments.run(),
         Command::Stop(arguments) => arguments.run(),
         Command::Denials(arguments) => arguments.run(),
         Command::Firewall(command) => command.run(),

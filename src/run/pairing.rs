@@ -282,7 +282,8 @@ mod tests {
         }
 
         fn foreseen(&self, how: Joining) -> Option<Direct> {
-            foresee(how, &self.facts, &self.project, &self.loaded, None).map(|pairing| pairing.direct)
+            foresee(how, &self.facts, &self.project, &self.loaded, &"web-1".parse().unwrap())
+                .map(|pairing| pairing.direct)
         }
     }
 

@@ -16,6 +16,7 @@ mod relay;
 pub mod relay_setup;
 mod run;
 mod setup;
+mod stats;
 mod verify;
 mod wiring;
 

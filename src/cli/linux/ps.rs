@@ -64,10 +64,11 @@ fn as_row(record: &Record, kept: bool) -> Vec<String> {
 fn memory(record: &Record) -> Option<u64> {
     let supervisor = u32::try_from(record.supervisor).ok()?;
     let processes = || memory::of_tree(Path::new("/proc"), supervisor).ok().map(|usage| usage.bytes);
-    cgroup::memory_of(supervisor).or_else(processes)
+    cgroup::counted(supervisor).memory.or_else(processes)
 }
 
-fn bytes(bytes: u64) -> String {
+/// Bytes, for people.
+pub(super) fn bytes(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
     if bytes < 1024 * MIB {
         format!("{} MiB", bytes.div_ceil(MIB))

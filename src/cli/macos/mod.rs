@@ -10,7 +10,7 @@ use super::guest::GuestCommand;
 use super::kept::{AttachArguments, KeepArguments, LogsArguments};
 use super::permit::{AllowArguments, AllowedArguments, DenyArguments};
 use super::plugin::{BrokerCommand, ChamberArguments};
-use super::ps::{PsArguments, StopArguments};
+use super::ps::{PsArguments, StatsArguments, StopArguments};
 use super::relay::RelayArguments;
 use super::run::{ClaudeArguments, RunArguments, ShellArguments};
 use crate::enforcement;
@@ -143,6 +143,12 @@ impl KeepArguments {
 }
 
 impl PsArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl StatsArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         Err(NoRuntime.into())
     }
