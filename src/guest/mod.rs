@@ -14,6 +14,7 @@
 //! deceives itself and nobody else.
 
 pub mod bridge;
+pub mod command;
 pub mod git;
 pub mod hook;
 pub mod inbox;
@@ -21,6 +22,7 @@ pub mod ledger;
 pub mod mcp;
 pub mod post;
 pub mod present;
+pub mod program;
 #[cfg(test)]
 mod tests;
 pub mod tool;

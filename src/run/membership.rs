@@ -129,7 +129,7 @@ pub fn foresee(how: Joining, facts: &Facts, session: &SessionName) -> Result<Opt
         let (_, socket) = connect(facts)?;
         let run = socket.parent().unwrap_or(Path::new("/")).to_owned();
         let directory = Place { state: run.clone(), run }.sessions().join(session.as_str());
-        let seat = Seat { session, socket, directory, worktables: Vec::new(), program: program()? };
+        let seat = Seat { session, socket, directory, worktables: Vec::new() };
         Ok(Membership { seat, _lease: None })
     })
 }
@@ -172,11 +172,6 @@ fn request(facts: &Facts, project: &Project, session: &SessionName) -> Open {
     }
 }
 
-fn program() -> Result<PathBuf, JoinError> {
-    let own = Path::new("/proc/self/exe");
-    std::fs::canonicalize(own).map_err(JoinError::file("find the program at", own))
-}
-
 impl Membership {
     fn take(opened: Opened, socket: PathBuf) -> Result<Self, JoinError> {
         let Opened { session, directory, lease, groups } = opened;
@@ -190,7 +185,7 @@ impl Membership {
         };
         let worktables = groups.into_iter().map(|table| Ok(Worktable { directory: real(&table.directory)?, ..table }));
         let worktables = worktables.collect::<Result<_, JoinError>>()?;
-        let seat = Seat { session, socket, directory: real(&directory)?, worktables, program: program()? };
+        let seat = Seat { session, socket, directory: real(&directory)?, worktables };
         Ok(Self { seat, _lease: Some(lease) })
     }
 }

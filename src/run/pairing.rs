@@ -91,7 +91,7 @@ pub fn foresee(
     let session = session.clone();
     let directory = run.join("direct").join(session.as_str());
     let pairs = pairs.into_iter().map(|(pair, _)| pair.name.clone()).collect();
-    let direct = Direct { session, directory, program: program().ok()?, pairs };
+    let direct = Direct { session, directory, pairs };
     Some(Pairing { direct, _process: None })
 }
 
@@ -146,9 +146,8 @@ fn attempt(
     if pairs.is_empty() {
         return Ok(None);
     }
-    let program = program().map_err(host("find rcc's own program"))?;
     let directory = std::fs::canonicalize(&directory).map_err(host("find the directory of a socket"))?;
-    Ok(Some(Pairing { direct: Direct { session, directory, program, pairs }, _process: Some(process) }))
+    Ok(Some(Pairing { direct: Direct { session, directory, pairs }, _process: Some(process) }))
 }
 
 fn left_out(pair: &PairName, why: &str) {
@@ -175,10 +174,6 @@ fn paired(pair: &Pair, end: usize, facts: &Facts, (run, audits): (&Path, &Path))
         peer_user: peer_user.clone(),
         peer_uid,
     })
-}
-
-fn program() -> io::Result<PathBuf> {
-    std::fs::canonicalize("/proc/self/exe")
 }
 
 /// A new directory for the socket of this session alone.
@@ -292,11 +287,11 @@ mod tests {
         let host = Host::new("web", PAIR);
         let direct = host.foreseen(Joining::IfRunning).unwrap();
         assert!(direct.session.as_str().starts_with("web-") && direct.pairs[0].as_str() == "api-web");
-        let bound: Vec<_> = direct.mounts(None).into_iter().map(|mount| mount.what).collect();
+        let bound: Vec<_> = direct.mounts().into_iter().map(|mount| mount.what).collect();
         assert!(
             matches!(&bound[0], What::Bind { source, .. } if source.ends_with(format!("direct/{}", direct.session)))
         );
-        assert_eq!(bound.len(), 2, "the other one is rcc's program");
+        assert_eq!(bound.len(), 1);
         assert!(!host.facts.data_dir.join("run").exists(), "nothing is made for what is only shown");
     }
 
