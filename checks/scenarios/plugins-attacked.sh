@@ -183,6 +183,7 @@ inside a 'any sleep 100; echo $? >/tmp/slept' >/dev/null 2>&1 &
 waiting=$!
 running() { rcc plugin status | grep -qE '^any +exec +1 '; }
 check "a call runs" within 10 running
+check "one of them is stopped by its user" rcc plugin stop canary
 kill -9 "$pid"
 check "a broker that is killed is told, with what to do" says 'any: ' 'rcc plugin status' -- exits 125 inside b 'any true'
 wait $waiting
@@ -191,9 +192,20 @@ check "the sandbox goes on" [ "$(inside a 'echo here')" = here ]
 check "and has its plugins again, by another broker" within 10 inside a 'any true'
 check "so has the other one" within 10 inside b 'any true'
 check "which is one" [ "$(pgrep -u dev -cf 'plugin start --passing')" = 1 ]
+check "what was stopped does not come back with it" says "the plugin 'canary' is stopped" 'rcc plugin start canary' -- exits 126 inside a 'canary true'
+check "until its user says so" rcc plugin start canary
+check "and then it does" inside a 'canary true'
 check "of the first one's sandboxes nothing is left" fails pgrep -f "plugin-chamber $pid\$"
 check "a call is as before" [ "$(inside a 'echo text | any cat')" = text ]
 check "the journal goes on, and is whole" says 'whole' -- rcc plugin logs --verify
+printf 'canary\nca' >$state/disabled
+kill -9 "$(broker)"
+check "where it is not known what was stopped, all is" within 10 says "$state/disabled, which says what is stopped" 'plugin start' -- exits 126 inside b 'any true'
+check "the status says so" says '^any .*disabled, which says what is stopped' -- rcc plugin status
+check "what its user starts is started" rcc plugin start any
+check "and is used" inside b 'any true'
+check "and nothing else, by the next broker either" says "the plugin 'canary' is stopped" -- exits 126 inside a 'canary true'
+rcc plugin start canary
 pid=$(broker)
 kill -9 "${launchers[b]}"
 wait "${launchers[b]}" 2>/dev/null

@@ -2,6 +2,7 @@
 
 use super::audit::{Audit, Unrecorded};
 use super::call::Station;
+use super::disabled::{Disabled, DisabledError};
 use super::room::Room;
 use super::sessions::Sockets;
 use super::vault::Vault;
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Mutex, Notify, Semaphore};
 
 /// Bytes of unfinished frames that all clients of one session may have the broker hold.
 const SESSION_BYTES: usize = 64 << 20;
@@ -96,6 +97,17 @@ pub(super) enum NotOpened {
     Unrecorded(#[from] Unrecorded),
 }
 
+/// A tool was not stopped or started, or not for good.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotSwitched {
+    #[error("'{0}' is stopped as long as this broker runs, and the next one may have it again: {1}")]
+    ForNow(ToolName, String),
+    #[error(transparent)]
+    Unrecorded(#[from] Unrecorded),
+    #[error(transparent)]
+    Unkept(#[from] DisabledError),
+}
+
 /// The broker's state.
 pub(super) struct Desk {
     pub place: Place,
@@ -103,7 +115,9 @@ pub(super) struct Desk {
     pub audit: Audit,
     catalogue: RefCell<Catalogue>,
     vault: Vault,
-    disabled: RefCell<BTreeSet<ToolName>>,
+    disabled: RefCell<Disabled>,
+    /// Held while something is stopped or started, so that the file has what was said last.
+    switching: Mutex<()>,
     sessions: RefCell<BTreeMap<String, Session>>,
     tallies: RefCell<BTreeMap<ToolName, Tally>>,
     calls: Cell<u64>,
@@ -116,13 +130,18 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn new(place: Place, own: Own, audit: Audit, catalogue: Catalogue, vault: Vault) -> Self {
+        let disabled = Disabled::read(place.disabled());
+        if let Some(why) = disabled.unknown() {
+            tracing::error!("every plugin is stopped: {why}");
+        }
         Self {
             place,
             own,
             audit,
             catalogue: catalogue.into(),
             vault,
-            disabled: RefCell::default(),
+            disabled: disabled.into(),
+            switching: Mutex::default(),
             sessions: RefCell::default(),
             tallies: RefCell::default(),
             calls: Cell::new(0),
@@ -339,21 +358,40 @@ impl Desk {
         }
     }
 
-    /// Whether the user has disabled a tool.
-    pub(super) fn is_disabled(&self, tool: &ToolName) -> bool {
-        self.disabled.borrow().contains(tool)
+    /// Why a tool is not to be used, if its user has stopped it.
+    pub(super) fn disabled(&self, tool: &ToolName) -> Option<String> {
+        let disabled = self.disabled.borrow();
+        let why = || match disabled.unknown() {
+            Some(why) => format!("the plugin '{tool}' is stopped: {why}"),
+            None => format!("the plugin '{tool}' is stopped; on the host, `rcc plugin start {tool}` starts it"),
+        };
+        disabled.has(tool).then(why)
     }
 
-    /// Disables or enables a tool, at once.
-    pub(super) async fn switch(&self, tool: &ToolName, enabled: bool) -> Result<(), Unrecorded> {
-        self.audit.record(Event::Switched { tool: tool.clone(), enabled }).await?;
-        if enabled {
-            self.disabled.borrow_mut().remove(tool);
-        } else {
-            self.disabled.borrow_mut().insert(tool.clone());
-            self.end_rooms(tool);
-        }
-        Ok(())
+    /// Whether a tool can be stopped or started: there is a manifest of it, or it was stopped.
+    pub(super) fn knows(&self, tool: &ToolName) -> bool {
+        self.manifest(tool).is_some() || self.disabled.borrow().names(tool)
+    }
+
+    /// Disables a tool. That holds at once, also where it cannot be put on record or made to last.
+    pub(super) async fn disable(&self, tool: &ToolName) -> Result<(), NotSwitched> {
+        self.disabled.borrow_mut().stop(tool);
+        self.end_rooms(tool);
+        let _switching = self.switching.lock().await;
+        // Whoever started it meanwhile was first.
+        self.disabled.borrow_mut().stop(tool);
+        let recorded = self.audit.record(Event::Switched { tool: tool.clone(), enabled: false }).await;
+        self.end_rooms(tool);
+        let kept = self.disabled.borrow().keep();
+        recorded.map_err(|error| NotSwitched::ForNow(tool.clone(), error.to_string()))?;
+        kept.map_err(|error| NotSwitched::ForNow(tool.clone(), error.to_string()))
+    }
+
+    /// Enables a tool, once that is on record.
+    pub(super) async fn enable(&self, tool: &ToolName) -> Result<(), NotSwitched> {
+        let _switching = self.switching.lock().await;
+        self.audit.record(Event::Switched { tool: tool.clone(), enabled: true }).await?;
+        Ok(self.disabled.borrow_mut().start(tool)?)
     }
 
     /// A number for a call.
@@ -401,7 +439,8 @@ impl Desk {
             Kind::Git(_) => "git",
             Kind::Http(_) => "http",
         };
-        let disabled = self.is_disabled(&manifest.tool).then(|| "disabled".to_owned());
+        let unknown = self.disabled.borrow().unknown().map(str::to_owned);
+        let disabled = self.disabled(&manifest.tool).map(|_| unknown.unwrap_or_else(|| "disabled".to_owned()));
         ToolStatus {
             tool: manifest.tool.clone(),
             kind: kind.to_owned(),

@@ -11,6 +11,7 @@ mod audit;
 mod call;
 mod decisions;
 mod desk;
+mod disabled;
 mod forwarder;
 mod git_files;
 mod hall;

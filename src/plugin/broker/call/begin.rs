@@ -119,8 +119,7 @@ pub(super) fn in_force(desk: &Desk, station: &Station) -> Result<(Arc<Manifest>,
         let why = format!("there is no plugin '{}' any more: its manifest was removed", station.tool);
         return Err(Refusal { exit_code: 127, why });
     };
-    if desk.is_disabled(&station.tool) {
-        let why = format!("the plugin '{0}' is stopped; on the host, `rcc plugin start {0}` starts it", station.tool);
+    if let Some(why) = desk.disabled(&station.tool) {
         return Err(Refusal::new(why));
     }
     let project = desk.project(station).ok_or_else(|| Refusal::new("the session has ended"))?;
