@@ -90,7 +90,7 @@ async fn attempt(desk: &Rc<Desk>, station: &Station, wanted: &Wanted, call: &Cal
     };
     let (ours, theirs) =
         streams::open(terminal).map_err(|error| Refusal::new(format!("cannot make the streams of a call: {error}")))?;
-    let prepared = spec::command(desk, &manifest, wanted, call, theirs).map_err(Refusal::new)?;
+    let prepared = spec::command(desk, station, &manifest, wanted, call, theirs).map_err(Refusal::new)?;
     let running = chamber.run(prepared.command).await.map_err(refused)?;
     let standard = speaks(&manifest).then(|| redactor.another());
     Ok(Begun::Running(Box::new(Underway {
@@ -102,7 +102,7 @@ async fn attempt(desk: &Rc<Desk>, station: &Station, wanted: &Wanted, call: &Cal
         ours,
         running,
         redactors: [standard, Some(redactor)],
-        decisions: prepared.decisions,
+        _recorder: prepared.recorder,
         started,
         counted: [0; 2],
         place,
