@@ -56,9 +56,14 @@ impl Call {
         Some(result)
     }
 
-    /// To its process group, which it may not have made yet.
+    /// To its process group, which it may not have made yet; in a session, also to the one that it made for itself,
+    /// as shells do.
     pub fn signal(&self, signal: i32) {
-        if signals::send(self.group, true, signal).is_err() {
+        let mut reached = signals::send(self.group, true, signal).is_ok();
+        if self.leader.is_some() {
+            reached |= signals::send(self.pid, true, signal).is_ok();
+        }
+        if !reached {
             let _ = signals::send(self.pid, false, signal);
         }
     }
@@ -66,6 +71,7 @@ impl Call {
     /// Kills it and its process group.
     pub fn kill(&self) {
         self.signal(libc::SIGKILL);
+        let _ = signals::send(self.pid, false, libc::SIGKILL);
     }
 
     /// Whether it has been stopped since this was asked.
@@ -83,7 +89,9 @@ impl Call {
     /// Kills what it left in its process group, whose number is still its own, and reaps it: its exit status, or the
     /// signal that ended it.
     pub fn end(self) -> Result<(Option<u8>, Option<i32>), Errno> {
-        let _ = signals::send(self.group, true, libc::SIGKILL);
+        for group in [self.group, self.pid] {
+            let _ = signals::send(group, true, libc::SIGKILL);
+        }
         let status = process::wait(self.pid)?;
         let _ = self.leader.map(session::end);
         Ok((status.exit_status().and_then(|code| u8::try_from(code).ok()), status.terminating_signal()))

@@ -115,8 +115,7 @@ fn terminal() -> (File, OwnedFd) {
 fn keys_of_a_calls_terminal_stop_it_until_it_is_continued_and_end_it() {
     let mut broker = Broker::start();
     let (mut master, slave) = terminal();
-    // A group of two, as a shell's pipeline is; INT before, which the one survives.
-    let script = "trap 'echo int' INT; echo ready; read line; echo went on; read line; (sleep 100 & read line)";
+    let script = "trap 'echo int' INT; echo ready; while :; do read line && echo got $line; done";
     let call = Start { terminal: true, ..start(7, script) };
     broker.say(&Request::Start(call), b"", &[slave.as_fd(), slave.as_fd(), slave.as_fd()]);
     drop(slave);
@@ -135,12 +134,32 @@ fn keys_of_a_calls_terminal_stop_it_until_it_is_continued_and_end_it() {
     assert_eq!(broker.hear(), Some(Reply::Stopped { number: 7 }));
     broker.say(&Request::Signal { number: 7, signal: libc::SIGCONT }, b"", &[]);
     until("^Z", b"line\n");
-    until("went on\r\n", b"\x1a");
+    until("got line\r\n", b"\x1a");
     assert_eq!(broker.hear(), Some(Reply::Stopped { number: 7 }));
     broker.say(&Request::Kill { number: 7 }, b"", &[]);
     assert_eq!(broker.hear(), Some(Reply::Exited { number: 7, code: None, signal: Some(libc::SIGKILL) }));
     broker.socket.shutdown(std::net::Shutdown::Write).unwrap();
     assert_eq!(broker.end(), 0);
+}
+
+#[test]
+fn a_call_that_leaves_the_group_of_its_terminal_is_killed_all_the_same() {
+    let mut broker = Broker::start();
+    let (mut master, slave) = terminal();
+    // An interactive shell has a group of its own.
+    let call =
+        Start { terminal: true, ..start(7, "set -m; trap '' HUP TERM; echo; exec sh -mic 'echo ready; sleep 100'") };
+    broker.say(&Request::Start(call), b"", &[slave.as_fd(), slave.as_fd(), slave.as_fd()]);
+    drop(slave);
+    assert_eq!(broker.hear(), Some(Reply::Done { number: 7 }));
+    let mut said = String::new();
+    while !said.contains("ready") {
+        let mut byte = [0];
+        master.read_exact(&mut byte).unwrap();
+        said.push(char::from(byte[0]));
+    }
+    broker.say(&Request::Kill { number: 7 }, b"", &[]);
+    assert_eq!(broker.hear(), Some(Reply::Exited { number: 7, code: None, signal: Some(libc::SIGKILL) }));
 }
 
 #[test]
