@@ -96,7 +96,7 @@ seen.expect(r"echo down'\r\n")
 seen.type("more\r")
 seen.expect(r"more\r\nmore\r\n")
 seen.type("\x04")
-seen.expect(r"down\r\n")
+seen.expect(r"down\r\n.*\$ ")
 seen.type("any tty | cat; exit 9\r")
 seen.expect("(not a tty|/dev/pts)")
 assert seen.status() == 9
