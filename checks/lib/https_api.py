@@ -56,6 +56,8 @@ class Upstream(anthropic_api.Api):
             return self.end_headers()
         if path == "/v1/stream":
             return self.stream()
+        if path == "/v1/endless":
+            return self.endless()
         return self.answer("text/plain", b"fine\n")
 
     def stream(self):
@@ -70,6 +72,16 @@ class Upstream(anthropic_api.Api):
             self.wfile.flush()
             time.sleep(0.5)
         self.wfile.write(b"0\r\n\r\n")
+
+    def endless(self):
+        """An event after the other, until the client has gone."""
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.end_headers()
+        while True:
+            self.wfile.write(b"data: more\n\n")
+            self.wfile.flush()
+            time.sleep(0.1)
 
     def finish(self):
         """Who goes away in the middle is no news."""

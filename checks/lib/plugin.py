@@ -3,6 +3,7 @@
 exec TOOL CWD ARGUMENT...      one call; its output, error and exit status are this program's
 raw TOOL HEX                   sends bytes, and prints what comes until the plugin closes, or for two seconds
 silent TOOL COUNT SECONDS      so many connections that say nothing, for so long
+signals TOOL SECONDS           one call in the streaming form, and signals to it as fast as they are taken
 many TOOL COUNT                so many calls at once: prints how many were answered as they must be
 """
 
@@ -76,6 +77,23 @@ def silent(tool, count, seconds):
     time.sleep(float(seconds))
 
 
+def signals(tool, seconds):
+    plugin = connect(tool)
+    frame = lambda said: struct.pack(">I", len(said)) + said
+    request = {"action": "exec", "args": ["sleep", seconds], "cwd": os.getcwd()}
+    plugin.sendall(frame(b'{"action":"stream","version":1}') + frame(b"c" + json.dumps(request).encode()))
+    flood = frame(b'c{"action":"signal","signal":"CONT"}') * 1000
+    end = time.monotonic() + float(seconds)
+    plugin.settimeout(0.2)
+    sent = 0
+    while time.monotonic() < end:
+        try:
+            sent += plugin.send(flood[sent % len(flood) :])
+        except TimeoutError:
+            pass
+    print("sent", sent)
+
+
 def many(tool, count):
     answers = [None] * int(count)
 
@@ -91,4 +109,4 @@ def many(tool, count):
     print("good:", sum(map(bool, good)))
 
 
-{"exec": execute, "raw": raw, "silent": silent, "many": many}[sys.argv[1]](*sys.argv[2:])
+{"exec": execute, "raw": raw, "silent": silent, "signals": signals, "many": many}[sys.argv[1]](*sys.argv[2:])

@@ -136,15 +136,28 @@ prompt() { # a call in the other sandbox, well within a second
 }
 inside b 'any true' >/dev/null
 check "a call is prompt" prompt
-inside a "plugin silent any 300 8 >/tmp/silent 2>&1 &
+inside a "plugin silent any 300 8 >/tmp/silent 2>&1 & plugin silent canary 300 8 >/tmp/silenter 2>&1 &
     for n in 1 2 3; do plugin raw any 000fffff7b >/dev/null 2>&1 & done
     (while :; do plugin raw any ffffffff >/dev/null 2>&1; done) & for n in 1 2; do any yes >/dev/null & done" >/dev/null
 sleep 2
 check "so it is while the other one has 300 connections that say nothing, and floods" prompt
-check "the flood was one" says 'holding|refused' -- inside a 'cat /tmp/silent'
+check "it takes no more clients of a session than it has places" [ "$(ls "/proc/$pid/fd" | wc -l)" -lt 400 ]
+check "the flood was one" says 'holding|refused' 'holding|refused' -- inside a 'cat /tmp/silent; echo; cat /tmp/silenter'
 check "the broker has not grown" [ "$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status")" -lt 200000 ]
 inside a 'kill $(jobs -p) 2>/dev/null; pkill yes; pkill any; true' >/dev/null 2>&1
 check "when it is over, calls are taken again" within 15 inside a 'any true'
+
+size() { sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status"; }
+before=$(size)
+check "signals are taken no faster than they are passed on" says 'sent [0-9]{6}' -- inside a 'plugin signals any 6'
+check "so they are held nowhere" [ $(($(size) - before)) -lt 8000 ]
+chambers() { pgrep -fc "plugin-chamber $pid\$"; }
+before=$(chambers)
+inside a 'any sh -c "kill -STOP \$PPID"' >/dev/null 2>&1 &
+stopped=$!
+check "a tool that stops what runs it has its sandbox given up" within 60 inside a 'any true'
+check "and the call with it" within 10 eval "! kill -0 $stopped 2>/dev/null"
+check "and nothing of it is left" within 10 eval '(($(chambers) <= before))'
 
 # A disk that is full: what cannot be put on record is not done.
 fill() { dd if=/dev/zero of=$state/filler bs=64k >/dev/null 2>&1 || true; while printf x >>$state/filler; do :; done 2>/dev/null; }
@@ -183,6 +196,7 @@ inside a 'any sleep 100; echo $? >/tmp/slept' >/dev/null 2>&1 &
 waiting=$!
 running() { rcc plugin status | grep -qE '^any +exec +1 '; }
 check "a call runs" within 10 running
+check "one of them is stopped by its user" rcc plugin stop canary
 kill -9 "$pid"
 check "a broker that is killed is told, with what to do" says 'any: ' 'rcc plugin status' -- exits 125 inside b 'any true'
 wait $waiting
@@ -191,14 +205,29 @@ check "the sandbox goes on" [ "$(inside a 'echo here')" = here ]
 check "and has its plugins again, by another broker" within 10 inside a 'any true'
 check "so has the other one" within 10 inside b 'any true'
 check "which is one" [ "$(pgrep -u dev -cf 'plugin start --passing')" = 1 ]
+check "what was stopped does not come back with it" says "the plugin 'canary' is stopped" 'rcc plugin start canary' -- exits 126 inside a 'canary true'
+check "until its user says so" rcc plugin start canary
+check "and then it does" inside a 'canary true'
 check "of the first one's sandboxes nothing is left" fails pgrep -f "plugin-chamber $pid\$"
 check "a call is as before" [ "$(inside a 'echo text | any cat')" = text ]
 check "the journal goes on, and is whole" says 'whole' -- rcc plugin logs --verify
+printf 'canary\nca' >$state/disabled
+kill -9 "$(broker)"
+check "where it is not known what was stopped, all is" within 10 says "$state/disabled, which says what is stopped" 'plugin start' -- exits 126 inside b 'any true'
+check "the status says so" says '^any .*disabled, which says what is stopped' -- rcc plugin status
+check "what its user starts is started" rcc plugin start any
+check "and is used" inside b 'any true'
+check "and nothing else, by the next broker either" says "the plugin 'canary' is stopped" -- exits 126 inside a 'canary true'
+rcc plugin start canary
 pid=$(broker)
+inside b 'any sh -c "while :; do echo x >>src/ticks; sleep 0.1; done" &' >/dev/null 2>&1
+ticking() { local before; before=$(stat -c %s /home/dev/shop/src/ticks) && sleep 0.5 && (($(stat -c %s /home/dev/shop/src/ticks) > before)); }
+check "a call of the other session runs" within 10 ticking
 kill -9 "${launchers[b]}"
 wait "${launchers[b]}" 2>/dev/null
 gone() { ! rcc plugin status | grep -q "^$b " && ! ls "$run/sessions" | grep -q "^$b\."; }
 check "a launcher that is killed takes its session with it" within 10 gone
+check "and the calls of it" within 10 fails ticking
 check "the other session stays" inside a 'any true'
 check "a broker that is told to end ends, and is not started again" rcc plugin stop
 sleep 2

@@ -85,8 +85,20 @@ seen.type("any sh -c 'echo up; exec cat'\r")
 seen.expect("\rup\r\n")
 seen.type("line\r\x04")
 seen.expect(r"line\r\nline\r\n.*\$ ")
+seen.type("any sh -c 'echo up; cat; echo down'\r")
+seen.expect("\rup\r\n")
+seen.type("\x1a")
+seen.expect(r"Stopped[^\n]*\n.*\$ ")
+seen.type("echo $((6 * 7)) between\r")
+seen.expect("42 between")
+seen.type("fg\r")
+seen.expect(r"echo down'\r\n")
+seen.type("more\r")
+seen.expect(r"more\r\nmore\r\n")
+seen.type("\x04")
+seen.expect(r"down\r\n.*\$ ")
 seen.type("any tty | cat; exit 9\r")
 seen.expect("(not a tty|/dev/pts)")
 assert seen.status() == 9
 PY
-check "a tool has a terminal: its size, colours, keys, Ctrl-C and Ctrl-D" /usr/bin/python3 /run/terminal_scenario.py
+check "a tool has a terminal: its size, colours, keys, Ctrl-C, Ctrl-D and Ctrl-Z" /usr/bin/python3 /run/terminal_scenario.py

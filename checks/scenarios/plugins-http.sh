@@ -165,6 +165,27 @@ check "what was asked afterwards did not arrive" never_arrived GET /v1/after
 check "a new one is told" says 403 'is stopped; on the host' -- asks -i http://x/v1/stopped
 as-user dev rcc plugin start api
 
+# What streams meanwhile ends with it.
+endless() { # COMMAND: what ends it, given the process of the sandbox's caller; it does not go on for long
+    local session start
+    inside "curl -sSN -m 60 --unix-socket $socket http://x/v1/endless" >/run/endless 2>&1 &
+    session=$!
+    within 15 grep -q 'data: more' /run/endless || { cat /run/endless; return 1; }
+    start=${EPOCHREALTIME/./}
+    "$@" "$session"
+    while pgrep -f 'guest http-forward' >/dev/null; do
+        ((${EPOCHREALTIME/./} - start < 10000000)) || { echo "it goes on"; kill "$session"; return 1; }
+        sleep 0.05
+    done
+    wait "$session"
+    ((${EPOCHREALTIME/./} - start < 3000000)) || { echo "$(((${EPOCHREALTIME/./} - start) / 1000)) ms"; return 1; }
+}
+by_stop() { as-user dev rcc plugin stop api; }
+by_end() { kill -9 "$(pgrep -P "$1")"; }
+check "an answer that streams ends when its plugin is stopped" endless by_stop
+as-user dev rcc plugin start api
+check "and when its session ends" endless by_end
+
 # An upstream that nobody vouches for gets nothing.
 manifest "# no private authority"
 within 5 says "in-force.*ca: None" -- journal

@@ -88,7 +88,7 @@ pub struct Written {
     pub lines: Vec<Extent>,
 }
 
-/// Files that are older than the audit is kept.
+/// Files that are older than the audit is kept, or more than are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Old {
     files: Vec<u64>,
@@ -317,6 +317,23 @@ impl Journal {
         }
         let first = *files.first()?;
         Some(Old { files, first, last: end - 1 })
+    }
+
+    /// The oldest files without which the journal has at most so many bytes, except the newest file.
+    ///
+    /// # Errors
+    /// If the size of one cannot be told.
+    pub fn excess(&self, bytes: u64) -> io::Result<Option<Old>> {
+        let mut left = bytes.saturating_sub(self.current.as_ref().map_or(0, |current| current.length));
+        let mut kept = self.past.len();
+        for past in self.past.iter().rev() {
+            let size = self.directory.read(past.first)?.metadata()?.len();
+            let Some(less) = left.checked_sub(size) else { break };
+            (left, kept) = (less, kept - 1);
+        }
+        let next = self.past.get(kept).map(|past| past.first).or(self.current.as_ref().map(|current| current.first));
+        let files: Vec<u64> = self.past[..kept].iter().map(|past| past.first).collect();
+        Ok(files.first().copied().zip(next).map(|(first, next)| Old { files, first, last: next - 1 }))
     }
 
     /// Removes these files. An entry that says so should be on the disk.

@@ -26,7 +26,7 @@ pub enum Event {
         /// What was done.
         what: String,
     },
-    /// Entries were removed because of their age.
+    /// The oldest entries were removed: because of their age, or because there were too many.
     Pruned {
         /// The first.
         first: u64,
@@ -168,6 +168,9 @@ impl Recorded for Event {
 
 /// When a broker's journal forgets: what the relay's does by default.
 pub const RETENTION: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
+
+/// Bytes of a broker's journal beyond which it forgets earlier: nothing that agents do fills the disk.
+pub const BYTES_MAX: u64 = 1 << 30;
 
 /// The time before which entries are old.
 pub fn old_before(now: Moment) -> Moment {

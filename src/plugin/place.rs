@@ -7,6 +7,7 @@
 //!                          TOOL.sock the tool's socket there
 //!                          bin/TOOL  its wrapper: a link to rcc's program inside
 //! STATE/audit/*.jsonl                the journal
+//! STATE/disabled                     the tools that their user has stopped
 //! STATE/homes/PROJECT/TOOL/          the private home of a tool for a project
 //! STATE/mirrors/                     copies of git's remotes, for the decisions on what is pushed
 //! ```
@@ -54,6 +55,11 @@ impl Place {
     /// The journal's directory.
     pub fn audit(&self) -> PathBuf {
         self.state.join("audit")
+    }
+
+    /// The tools that their user has stopped.
+    pub fn disabled(&self) -> PathBuf {
+        self.state.join("disabled")
     }
 
     /// What a broker without a terminal says.

@@ -91,6 +91,14 @@ pub(crate) fn unblock_all() -> Result<(), Errno> {
     mask(libc::SIG_SETMASK, &set(&[])).map(drop)
 }
 
+/// Blocks every signal that can be.
+pub(crate) fn block_all() -> Result<(), Errno> {
+    let mut all = set(&[]);
+    // SAFETY: the set is initialised.
+    unsafe { libc::sigfillset(&mut all) };
+    mask(libc::SIG_SETMASK, &all).map(drop)
+}
+
 /// Sends a signal by number, real-time ones included, to a process or, if `group`, to a process group.
 pub(crate) fn send(target: rustix::process::Pid, group: bool, signal: i32) -> Result<(), Errno> {
     let pid = target.as_raw_nonzero().get();

@@ -6,10 +6,11 @@ use rcc::plugin::manifest::{Git, GitAccess};
 use rcc::plugin::wire::allowance::Allowance;
 use rcc::plugin::wire::frames::{self, Decoder, Sender};
 use rcc::plugin::wire::{Control, Event, Mode, Service, Tag, VERSION, Welcome};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 /// What the broker knows.
@@ -30,12 +31,29 @@ pub struct Broker {
     pub told: Arc<Mutex<Vec<u8>>>,
     /// The plugin's programs, in the order of their start.
     pub served: Arc<Mutex<Vec<u32>>>,
+    /// The decisions that were recorded.
+    pub recorded: Arc<Mutex<Vec<serde_json::Value>>>,
+    /// How many decisions the journal has room for.
+    pub room: Arc<AtomicUsize>,
 }
 
 impl Broker {
     pub fn listen(socket: &PathBuf, settings: Settings) -> Self {
         let listener = UnixListener::bind(socket).unwrap();
-        let broker = Self { settings: Arc::new(Mutex::new(settings)), told: Arc::default(), served: Arc::default() };
+        let decisions = UnixListener::bind(settings.directory.join("decisions")).unwrap();
+        let broker = Self {
+            settings: Arc::new(Mutex::new(settings)),
+            told: Arc::default(),
+            served: Arc::default(),
+            recorded: Arc::default(),
+            room: Arc::new(AtomicUsize::new(usize::MAX)),
+        };
+        let journal = broker.clone();
+        std::thread::spawn(move || {
+            for stream in decisions.incoming().flatten() {
+                journal.record(stream);
+            }
+        });
         let shim = broker.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -44,6 +62,17 @@ impl Broker {
             }
         });
         broker
+    }
+
+    /// Until there is no room left in the journal.
+    fn record(&self, stream: UnixStream) {
+        for line in BufReader::new(&stream).lines().map_while(Result::ok) {
+            if self.room.fetch_update(Relaxed, Relaxed, |room| room.checked_sub(1)).is_err() {
+                return;
+            }
+            self.recorded.lock().unwrap().push(serde_json::from_str(&line).unwrap());
+            let _ = (&stream).write_all(b"\n");
+        }
     }
 
     fn serve(&self, mut stream: UnixStream) {

@@ -102,6 +102,43 @@ fn a_push_of_several_is_judged_one_by_one_and_with_atomic_all_or_none() {
 }
 
 #[test]
+fn what_cannot_be_recorded_is_not_pushed() {
+    let world = World::new();
+    world.clone_app("app");
+    world.commit_on("app", "claude/a", "a");
+    let before = world.refs("app");
+    let push = ["push", "--no-verify", "origin", "claude/a", "claude/a:refs/heads/claude/b"];
+    // For one of two, and for none.
+    for room in [1, 0] {
+        world.broker.room.store(room, std::sync::atomic::Ordering::Relaxed);
+        let said = world.git_fails("app", &push);
+        assert!(said.contains("did not put it on record"), "{said}");
+        assert_eq!(world.refs("app"), before);
+    }
+    world.broker.room.store(usize::MAX, std::sync::atomic::Ordering::Relaxed);
+    world.git("app", &push);
+    assert_eq!(world.ref_names("app").len(), 3);
+}
+
+#[test]
+fn names_that_are_too_long_and_updates_that_are_too_many_push_nothing() {
+    let world = World::new();
+    world.clone_app("app");
+    world.commit_on("app", "claude/a", "a");
+    let before = world.refs("app");
+    // Components of a name have bounds of their own in file systems.
+    let long = format!("claude/a:refs/heads/claude/{}", ["x".repeat(200).as_str(); 6].join("/"));
+    let many: Vec<String> = (0..1001).map(|number| format!("claude/a:refs/heads/claude/{number}")).collect();
+    for updates in [vec![long], many] {
+        let updates: Vec<&str> = updates.iter().map(String::as_str).collect();
+        let said = world.git_fails("app", &[&["push", "--no-verify", "origin"], &updates[..]].concat());
+        assert!(said.contains("rejected"), "{said}");
+        assert_eq!(world.refs("app"), before);
+    }
+    assert!(world.decisions().is_empty(), "{:?}", world.decisions());
+}
+
+#[test]
 fn force_and_deletion_are_for_those_who_allow_them() {
     let mut loose = rules();
     (loose.force, loose.delete) = (true, true);

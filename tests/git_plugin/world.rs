@@ -164,10 +164,9 @@ impl World {
         self.git(directory, &["rev-parse", name]).trim().to_owned()
     }
 
-    /// The decisions' file.
+    /// The decisions that are on record.
     pub fn decisions(&self) -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(self.path("plugin/decisions")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.broker.recorded.lock().unwrap().clone()
     }
 
     /// Fails the test if the token is in something that the agent or anybody but the broker's side can see.

@@ -6,6 +6,7 @@ mod denials;
 mod deny;
 mod guest;
 mod init;
+mod journal;
 mod kept;
 mod look;
 mod permit;

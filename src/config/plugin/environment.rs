@@ -13,6 +13,9 @@ pub(super) struct Environment {
     pub set: BTreeMap<String, String>,
 }
 
+/// The one pattern of names: there are many categories, and callers set those that they have (locale(7)).
+const LOCALES: &str = "LC_*";
+
 /// Takes the section.
 pub(super) fn take(file: &mut Table<'_, '_>, credentials: &[Credential]) -> Environment {
     let mut environment = Environment::default();
@@ -22,6 +25,9 @@ pub(super) fn take(file: &mut Table<'_, '_>, credentials: &[Credential]) -> Envi
         let pass = table.take("pass", |value| {
             value.list("a list of names of environment variables", |item| {
                 item.parse("a variable that a client may give", |text| {
+                    if text == LOCALES {
+                        return Ok(text.to_owned());
+                    }
                     let name = variable_name(text).map_err(|reason| reason.to_string())?;
                     let reason = not_to_pass(&name).map(str::to_owned).or_else(|| taken(&name));
                     reason.map_or(Ok(name), Err)

@@ -1,8 +1,8 @@
 //! The journal's thread: writes all that is queued at once, waits for the disk, and tells whoever waits.
 
-use crate::journal::{Journal, JournalError, Sizes};
+use crate::journal::{Journal, JournalError, Old, Sizes};
 use crate::moment::Moment;
-use crate::plugin::event::{Event, old_before};
+use crate::plugin::event::{BYTES_MAX, Event, old_before};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -60,9 +60,16 @@ impl Audit {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent);
             made.map_err(|source| AuditError::Directory { path: parent.to_owned(), source })?;
         }
-        let (journal, mended) = Journal::open::<Event>(directory, Sizes::default())?;
+        Self::with(directory, Sizes::default(), BYTES_MAX)
+    }
+
+    fn with(directory: &Path, sizes: Sizes, bytes_max: u64) -> Result<Self, AuditError> {
+        let (journal, mended) = Journal::open::<Event>(directory, sizes)?;
         let (jobs, queue) = channel();
-        let thread = std::thread::Builder::new().name("audit".into()).spawn(move || Scribe { journal }.run(&queue));
+        let mut scribe = Scribe { journal, bytes_max };
+        // What an earlier one had no room to record that it removes it.
+        scribe.prune();
+        let thread = std::thread::Builder::new().name("audit".into()).spawn(move || scribe.run(&queue));
         let audit = Self { jobs, thread: thread.map_err(AuditError::Thread)? };
         for what in mended {
             tracing::warn!("{what}");
@@ -100,6 +107,8 @@ impl Audit {
 
 struct Scribe {
     journal: Journal,
+    /// Beyond so many, the oldest entries go.
+    bytes_max: u64,
 }
 
 impl Scribe {
@@ -143,18 +152,27 @@ impl Scribe {
         }
     }
 
-    /// Removes what is older than the journal is kept. That it was removed is on record first.
+    /// Removes what is older than the journal is kept, and what it has too much. That it was removed is on record first.
     fn prune(&mut self) {
         let now = Moment::now();
-        let Some(old) = self.journal.old(old_before(now), None) else { return };
-        self.journal.begin(now);
-        let staged = self.journal.stage(&[Event::Pruned { first: old.first, last: old.last }]);
-        let written = staged.map_err(|error| error.to_string());
-        let written = written.and_then(|()| self.journal.write(true).map_err(|error| error.to_string()));
-        let removed = written.and_then(|_| self.journal.remove(&old).map_err(|error| error.to_string()));
-        if let Err(error) = removed {
+        let excess = self.journal.excess(self.bytes_max).unwrap_or_else(|error| {
+            tracing::warn!("how large the plugins' journal is cannot be told: {error}");
+            None
+        });
+        let old = self.journal.old(old_before(now), None);
+        // Both begin with the oldest.
+        let Some(old) = excess.into_iter().chain(old).max_by_key(|old| old.last) else { return };
+        if let Err(error) = self.remove(&old, now) {
             tracing::warn!("old entries of the plugins' journal stay: {error}");
         }
+    }
+
+    fn remove(&mut self, old: &Old, now: Moment) -> Result<(), String> {
+        self.journal.begin(now);
+        let staged = self.journal.stage(&[Event::Pruned { first: old.first, last: old.last }]);
+        staged.map_err(|error| error.to_string())?;
+        self.journal.write(true).map_err(|error| error.to_string())?;
+        self.journal.remove(old).map_err(|error| error.to_string())
     }
 }
 
@@ -192,5 +210,30 @@ mod tests {
         assert!(audit.record(closed(&"x".repeat(long))).await.is_err());
         audit.record(closed("after")).await.unwrap();
         assert_eq!(verify::<Event>(&path, None).unwrap().entries, 1);
+    }
+
+    #[tokio::test]
+    async fn a_journal_that_is_too_large_loses_its_oldest_entries_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("plugins/audit");
+        let size =
+            || -> u64 { std::fs::read_dir(&path).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum() };
+        let sizes = Sizes { file: 4 << 10 };
+        std::fs::create_dir(dir.path().join("plugins")).unwrap();
+        let audit = Audit::with(&path, sizes, 16 << 10).unwrap();
+        for _ in 0..100 {
+            audit.record(closed(&"x".repeat(1 << 10))).await.unwrap();
+            // With the newest file, and the entry that says what went.
+            assert!(size() <= 22 << 10, "{}", size());
+        }
+        audit.finish();
+        assert!(size() > 8 << 10, "{}", size());
+        let report = verify::<Event>(&path, None).unwrap();
+        assert_eq!(report.faults, [], "{report:?}");
+        assert!(report.first > 80, "{report:?}");
+        // One that was made larger elsewhere is made smaller with the next start.
+        Audit::with(&path, sizes, 5 << 10).unwrap().finish();
+        assert!(size() <= 9 << 10, "{}", size());
+        assert_eq!(verify::<Event>(&path, None).unwrap().faults, []);
     }
 }

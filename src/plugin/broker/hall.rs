@@ -1,6 +1,6 @@
 //! The broker's own socket: what the host's programs ask.
 
-use super::desk::Desk;
+use super::desk::{Desk, NotSwitched};
 use crate::peer;
 use crate::plugin::control::{Ask, Done, Opened, Reply};
 use crate::plugin::wire::allowance::Allowance;
@@ -90,15 +90,15 @@ impl Hall<'_> {
                 }
             }
             Ask::Status => self.tell(desk.status()).await,
-            Ask::Disable { tool } | Ask::Enable { tool } if desk.manifest(&tool).is_none() => {
+            Ask::Disable { tool } | Ask::Enable { tool } if !desk.knows(&tool) => {
                 self.refuse(format!("there is no plugin '{tool}'; `rcc plugin list` lists them")).await
             }
             Ask::Disable { tool } => {
-                let switched = desk.switch(&tool, false).await;
+                let switched = desk.disable(&tool).await;
                 self.done(switched).await
             }
             Ask::Enable { tool } => {
-                let switched = desk.switch(&tool, true).await;
+                let switched = desk.enable(&tool).await;
                 self.done(switched).await
             }
             Ask::Stop => {
@@ -109,7 +109,7 @@ impl Hall<'_> {
         }
     }
 
-    async fn done(&mut self, done: Result<(), super::Unrecorded>) -> std::io::Result<()> {
+    async fn done(&mut self, done: Result<(), NotSwitched>) -> std::io::Result<()> {
         match done {
             Ok(()) => self.tell(Done {}).await,
             Err(error) => self.refuse(error.to_string()).await,

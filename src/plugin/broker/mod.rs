@@ -9,11 +9,12 @@
 
 mod audit;
 mod call;
-mod decisions;
 mod desk;
+mod disabled;
 mod forwarder;
 mod git_files;
 mod hall;
+mod recorder;
 mod room;
 mod sessions;
 mod spec;

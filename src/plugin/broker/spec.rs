@@ -2,9 +2,9 @@
 
 use super::call::Station;
 use super::call::begin::{Credentials, Wanted};
-use super::decisions::Decisions;
 use super::desk::Desk;
 use super::forwarder;
+use super::recorder::Recorder;
 use super::streams::Theirs;
 use crate::environment::PATH;
 use crate::plugin::chamber::{Bind, BindAccess, CREDENTIALS, Command, Delivery, GeneratedFile, Spec};
@@ -12,6 +12,7 @@ use crate::plugin::credential::Secret;
 use crate::plugin::event::Call;
 use crate::plugin::git::remote::{self, Upstream};
 use crate::plugin::git::task::{self, Access, Task};
+use crate::plugin::manifest::environment::not_to_pass;
 use crate::plugin::manifest::{Exec, Git, GitAccess, GitHost, Kind, Manifest, ProjectAccess};
 use crate::plugin::wire::{Mode, Request, Service};
 use crate::session;
@@ -20,6 +21,7 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// The name under which git looks for who speaks with `rcc::` remotes.
@@ -36,8 +38,8 @@ const STORE: &str = "store";
 /// Something to run.
 pub(super) struct Prepared {
     pub command: Command,
-    /// Where the plugin tells what it decides.
-    pub decisions: Option<Decisions>,
+    /// What the plugin tells of its decisions.
+    pub recorder: Option<Recorder>,
 }
 
 /// The sandbox of a tool, and what it is given.
@@ -51,9 +53,7 @@ pub(super) fn chamber(
     manifest: &Manifest,
     credentials: &Credentials,
 ) -> Result<(Spec, Vec<Delivery>), String> {
-    // What was written there by a tool that had no credential is not read by one that has.
-    let trust = if manifest.credentials.is_empty() { "plain" } else { "trusted" };
-    let home = desk.place.home(&format!("{}-{trust}", project_key(project)), &manifest.tool);
+    let home = desk.place.home(&home_key(project, manifest), &manifest.tool);
     let base = Spec {
         session: station.session.clone(),
         tool: manifest.tool.clone(),
@@ -97,6 +97,12 @@ pub(super) fn chamber(
     }
 }
 
+/// What a tool's home is named by. What was written there by one that had no credential is not read by one that has.
+fn home_key(project: &Path, manifest: &Manifest) -> String {
+    let trust = if manifest.credentials.is_empty() { "plain" } else { "trusted" };
+    format!("{}-{trust}", project_key(project))
+}
+
 /// A name for a project that is a plain file name: its own, and something of its path.
 fn project_key(project: &Path) -> String {
     let digest = Sha256::digest(project.as_os_str().as_encoded_bytes());
@@ -118,7 +124,8 @@ pub(super) fn own_program() -> Result<PathBuf, String> {
 /// # Errors
 /// If it cannot be prepared.
 pub(super) fn command(
-    desk: &Desk,
+    desk: &Rc<Desk>,
+    station: &Station,
     manifest: &Manifest,
     wanted: &Wanted,
     call: &Call,
@@ -127,12 +134,12 @@ pub(super) fn command(
     match (&manifest.kind, wanted) {
         (Kind::Exec(exec), Wanted::Exec { request, terminal }) => {
             let command = exec_command(desk, manifest, exec, request, terminal.is_some(), streams);
-            Ok(Prepared { command, decisions: None })
+            Ok(Prepared { command, recorder: None })
         }
         (Kind::Git(git), Wanted::Connect { service, url, mode }) => {
             let (host, upstream) = remote::resolve(url, &git.hosts).map_err(|refusal| refusal.to_string())?;
             let failed = |error| format!("cannot prepare for what the plugin decides: {error}");
-            let decisions = Decisions::new(&desk.place.mirrors(), call.call).map_err(failed)?;
+            let recorder = Recorder::start(&desk.place.mirrors(), desk, station, call.call).map_err(failed)?;
             let task = Task {
                 service: *service,
                 mode: *mode,
@@ -141,9 +148,9 @@ pub(super) fn command(
                 rules: git.rules.clone(),
                 mirrors: MIRRORS.into(),
                 hooks: HOOKS.into(),
-                decisions: Path::new(MIRRORS).join(decisions.name()),
+                decisions: Path::new(MIRRORS).join(recorder.name()),
             };
-            Ok(Prepared { command: git_command(desk, &task, streams)?, decisions: Some(decisions) })
+            Ok(Prepared { command: git_command(desk, &task, streams)?, recorder: Some(recorder) })
         }
         _ => Err(format!("{} cannot do that", manifest.tool)),
     }
@@ -181,10 +188,11 @@ pub(super) fn base_environment(desk: &Desk) -> BTreeMap<String, String> {
     base.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-/// Whether a client may give this variable: a name that ends in `*` stands for all that begin so.
+/// Whether a client may give this variable: a name that ends in `*` stands for all that begin so, save those that are
+/// nobody's to give.
 fn takes(exec: &Exec, variable: &str) -> bool {
     exec.pass.iter().any(|name| match name.strip_suffix('*') {
-        Some(beginning) => variable.starts_with(beginning),
+        Some(beginning) => variable.starts_with(beginning) && not_to_pass(variable).is_none(),
         None => variable == name,
     })
 }
@@ -276,4 +284,57 @@ fn for_git(git: &Git, credentials: &Credentials) -> Result<Vec<Delivery>, String
 fn delivery(name: &str, bytes: &mut Vec<u8>, file: String) -> Result<Delivery, String> {
     let secret = Secret::take(bytes).map_err(|error| format!("the credential '{name}' cannot be given on: {error}"))?;
     Ok(Delivery { name: name.to_owned(), secret: Arc::new(secret), file: Some(file) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::manifest::{Credential, Origin, Source};
+    use crate::policy::ProfileName;
+    use std::time::Duration;
+
+    fn exec(pass: &[&str]) -> Exec {
+        Exec {
+            program: "/usr/bin/tool".into(),
+            called: "tool".to_owned(),
+            executes: None,
+            project: ProjectAccess::None,
+            output_max: 1,
+            pass: pass.iter().map(|name| (*name).to_owned()).collect(),
+            set: BTreeMap::new(),
+            grammar: Default::default(),
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_variables_passes_none_that_runs_something() {
+        let exec = exec(&["TERM", "LC_*"]);
+        for variable in ["TERM", "LC_ALL", "LC_CTYPE", "LC_"] {
+            assert!(takes(&exec, variable), "{variable}");
+        }
+        for variable in ["LC", "lc_all", "TERMINFO", "LC_PAGER", "LC_X_PRELOAD", "LD_PRELOAD", "XLC_ALL"] {
+            assert!(!takes(&exec, variable), "{variable}");
+        }
+    }
+
+    #[test]
+    fn a_tool_with_a_credential_has_no_home_that_one_without_had() {
+        let credential = Credential { name: "token".to_owned(), source: Source::File("/token".into()), variable: None };
+        let manifest = |credentials| Manifest {
+            tool: "gh".parse().unwrap(),
+            origin: Origin::Admin,
+            summary: String::new(),
+            profile: ProfileName::new("public").unwrap(),
+            timeout: Duration::from_secs(1),
+            concurrency: 1,
+            credentials,
+            kind: Kind::Exec(Box::new(exec(&[]))),
+        };
+        let key = |project: &str, credentials| home_key(Path::new(project), &manifest(credentials));
+        let (plain, trusted) = (key("/p/api", vec![]), key("/p/api", vec![credential.clone()]));
+        assert!(plain.ends_with("-plain") && trusted.ends_with("-trusted"), "{plain} {trusted}");
+        // Nor is it another project's of the same name.
+        assert_ne!(trusted, key("/q/api", vec![credential]));
+        assert!(!trusted.contains('/'));
+    }
 }

@@ -73,6 +73,8 @@ pub(super) enum Reply {
     Terminal { number: u64 },
     /// It is not.
     Failed { number: u64, exit_code: u8, error: String },
+    /// A call with a terminal was stopped, as by a key.
+    Stopped { number: u64 },
     /// A call has ended, and its process group with it.
     Exited { number: u64, code: Option<u8>, signal: Option<i32> },
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How long a chamber may take to stand: a project is searched, and pasta has waited 10 s for a host's routes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -125,6 +125,13 @@ struct Link {
 /// What a request comes to: a descriptor, where it asks for one.
 type Answer = Result<Option<OwnedFd>, ChamberError>;
 
+/// Who waits for what becomes of a call.
+#[derive(Debug)]
+struct Waiting {
+    end: oneshot::Sender<Ended>,
+    stops: Arc<Notify>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     /// The number of the last request.
@@ -132,7 +139,7 @@ struct State {
     /// Who waits for an answer.
     answers: HashMap<u64, oneshot::Sender<Answer>>,
     /// Who waits for a call's end.
-    ends: HashMap<u64, oneshot::Sender<Ended>>,
+    ends: HashMap<u64, Waiting>,
     /// Whether the sandbox has ended.
     over: bool,
 }
@@ -218,8 +225,9 @@ impl Chamber {
         let start = Start { number, program, argv, environment, secret_environment, directory, terminal };
         let frame = self.link.frame(number, &Request::Start(start), 0)?;
         let (tell, end) = oneshot::channel();
-        self.link.state().ends.insert(number, tell);
-        let running = Running { link: self.link.clone(), number, end, over: false };
+        let stops = Arc::new(Notify::new());
+        self.link.state().ends.insert(number, Waiting { end: tell, stops: stops.clone() });
+        let running = Running { link: self.link.clone(), number, end, stops, over: false };
         self.link.send(Outgoing { frame, secret: None, streams: streams.into() });
         self.link.answer(answer).await?;
         Ok(running)
@@ -248,6 +256,7 @@ pub struct Running {
     link: Arc<Link>,
     number: u64,
     end: oneshot::Receiver<Ended>,
+    stops: Arc<Notify>,
     over: bool,
 }
 
@@ -274,6 +283,11 @@ impl Running {
     /// Sends a signal to the program's process group.
     pub fn signal(&self, signal: i32) {
         self.signals().send(signal);
+    }
+
+    /// For who waits for its being stopped, as by a key of its terminal: notified each time.
+    pub fn stops(&self) -> Arc<Notify> {
+        self.stops.clone()
     }
 
     /// Kills the program and its process group.
@@ -362,8 +376,9 @@ impl Link {
                 let refused = Err(ChamberError::Refused { exit_code, error });
                 let _ = state.answers.remove(&number).map(|tell| tell.send(refused));
             }
+            Reply::Stopped { number } => state.ends.get(&number).iter().for_each(|waiting| waiting.stops.notify_one()),
             Reply::Exited { number, code, signal } => {
-                let _ = state.ends.remove(&number).map(|tell| tell.send(Ended { code, signal }));
+                let _ = state.ends.remove(&number).map(|waiting| waiting.end.send(Ended { code, signal }));
             }
         }
     }

@@ -24,9 +24,12 @@ pub struct Task {
     pub mirrors: PathBuf,
     /// A directory that has rcc's program under the name [`HOOK`], and no other hook.
     pub hooks: PathBuf,
-    /// A file to which every decision is added as a line of JSON.
+    /// A socket that takes every decision as a line of JSON, and answers with a line feed when it is on record.
     pub decisions: PathBuf,
 }
+
+/// Bytes of a decision, with its end: the name of a ref and a reason of which each byte is escaped.
+pub const DECISION_MAX: usize = 64 << 10;
 
 /// The name under which git receive-pack runs rcc's program, to have every update judged (githooks(5)).
 pub const HOOK: &str = "proc-receive";

@@ -4,6 +4,7 @@ use super::body::{Answer, Capped, Flowing, Recorded, Sent};
 use super::headers::{self, BadHeader, Injected};
 use super::own::body;
 use super::rules::{Refusal, Rules};
+use super::stalled::Stalled;
 use super::upstream::{BadUpstream, Resolve, Upstream, UpstreamError};
 use crate::plugin::credential::{RedactError, Redactor, Secret};
 use crate::plugin::manifest::Http;
@@ -152,7 +153,7 @@ impl Forwarder {
         })
     }
 
-    /// Serves one client until it has no more to ask. Its requests share a connection to the upstream.
+    /// Serves one client until it has no more to ask, or takes nothing of its answer. Its requests share a connection to the upstream.
     ///
     /// # Errors
     /// If the connection breaks.
@@ -167,7 +168,7 @@ impl Forwarder {
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(HEAD_MAX).max_headers(HEADERS_MAX);
-        Ok(http.serve_connection(TokioIo::new(stream), service).await?)
+        Ok(http.serve_connection(TokioIo::new(Stalled::new(stream)), service).await?)
     }
 
     pub(super) fn record(&self, method: &str, path: &str, outcome: Outcome) -> io::Result<()> {

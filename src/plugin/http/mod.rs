@@ -27,6 +27,8 @@ pub mod rules;
 #[cfg(target_os = "linux")]
 pub mod serve;
 #[cfg(target_os = "linux")]
+mod stalled;
+#[cfg(target_os = "linux")]
 pub mod task;
 #[cfg(target_os = "linux")]
 mod upstream;

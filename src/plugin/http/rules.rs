@@ -229,6 +229,14 @@ mod tests {
             ("DELETE", "/open/x"),
             ("delete", "/open/x"),
             ("DELETE", "/"),
+            // What an upstream that knows parameters, or trims, takes for the same.
+            ("GET", "/v1/admin;x"),
+            ("GET", "/v1/admin;x=1/keys"),
+            ("GET", "/v1/admin%3bx/keys"),
+            ("GET", "/v1;x/admin"),
+            ("GET", "/v1/admin%20"),
+            ("GET", "/v1/%20admin/keys"),
+            ("GET", "/v1/admin%20;x"),
         ] {
             assert!(matches!(rules().decide(method, path), Err(Refusal::Blocked { .. })), "{method} {path}");
         }

@@ -60,6 +60,15 @@ pub fn fork(child: impl FnOnce() -> u8) -> Result<Pid, Errno> {
     finish_fork(i64::from(pid), child)
 }
 
+/// fork(2) of a child whose parent is the caller's own (`CLONE_PARENT`, clone(2)), which is told of its end as of the
+/// caller's.
+pub fn fork_sibling(child: impl FnOnce() -> u8) -> Result<Pid, Errno> {
+    let flags = libc::c_long::from(libc::CLONE_PARENT | libc::SIGCHLD);
+    // SAFETY: as of fork; without a stack and pointers nothing else is read, in whichever order the machine has them.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0_usize, 0_usize, 0_usize, 0_usize) };
+    finish_fork(pid, child)
+}
+
 fn finish_fork(pid: i64, child: impl FnOnce() -> u8) -> Result<Pid, Errno> {
     match pid {
         0 => {

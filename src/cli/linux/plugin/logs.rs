@@ -1,23 +1,19 @@
 //! `rcc plugin logs`: the broker's journal.
 
+use super::super::journal::{self, Show};
 use super::present;
 use crate::cli::plugin::LogsArguments;
 use crate::facts::Facts;
-use crate::journal::{Directory, Entries, Entry, Fault, Follow, Found, Wrong, verify};
+use crate::journal::verify;
 use crate::output;
 use crate::plugin::client;
 use crate::plugin::event::Event;
 use crate::plugin::name::ToolName;
 use crate::shown;
-use miette::{Diagnostic, IntoDiagnostic};
-use serde::Serialize;
+use miette::Diagnostic;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
-
-/// Between two looks whether anybody still reads what is printed.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// Why there is nothing to show.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -47,64 +43,25 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> NoJournal {
 
 pub(super) fn run(facts: &Facts, arguments: &LogsArguments) -> miette::Result<ExitCode> {
     let path = client::place(facts)?.audit();
+    let failed = failed(&path);
     if arguments.verify {
-        return verified(&path);
-    }
-    if arguments.follow {
-        let mut follow = Follow::<Event>::new(&path, 0).map_err(failed(&path))?;
-        loop {
-            let read = match follow.next(LOOK).map_err(failed(&path))? {
-                Some(found) => print(found, arguments)?,
-                None => !output::reader_has_gone(Duration::ZERO),
-            };
-            if !read {
-                return Ok(ExitCode::SUCCESS);
-            }
-        }
-    }
-    let directory = Directory::open(&path).map_err(failed(&path))?;
-    for found in Entries::<Event>::new(&directory, 0) {
-        if !print(found.map_err(failed(&path))?, arguments)? {
-            break;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn verified(path: &Path) -> miette::Result<ExitCode> {
-    let report = verify::<Event>(path, None).map_err(failed(path))?;
-    if report.faults.is_empty() {
-        let (entries, files, last) = (report.entries, report.files, &report.last.hash);
-        output::print(format!("entries: {entries}, in files: {files}; whole\nlast: {last}\n"))?;
+        let report = verify::<Event>(&path, None).map_err(failed)?;
+        let verdict = journal::verdict(&report).map_err(|faults| Broken { path: path.clone(), faults })?;
+        output::print(verdict)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut faults: Vec<String> = report.faults.iter().map(|fault| shown::text(&fault.to_string())).collect();
-    if report.more > 0 {
-        faults.push(format!("and {} more", report.more));
-    }
-    Err(Broken { path: path.to_owned(), faults: faults.join("\n") }.into())
-}
-
-/// Prints what was found, if it is wanted; `false` if nobody reads it.
-fn print(found: Found<Event>, arguments: &LogsArguments) -> miette::Result<bool> {
-    let entry = match found {
-        Found::Entry(line) => line.entry,
-        // Somebody writes it at this moment.
-        Found::Fault(Fault { what: Wrong::Unfinished | Wrong::Shortened, .. }) => return Ok(true),
-        Found::Fault(fault) => {
-            output::tell_line(format_args!("rcc: {}", shown::text(&fault.to_string())));
-            return Ok(true);
-        }
+    let mut show = Show {
+        takes: &mut |entry| is_wanted(&entry.event, arguments),
+        json: arguments.json,
+        told: present::entry,
+        unreadable: &|source| failed(source).into(),
     };
-    if !is_wanted(&entry.event, arguments) {
-        return Ok(true);
-    }
-    output::print(if arguments.json {
-        line(&entry).into_diagnostic()?
+    if arguments.follow {
+        show.follow(&path, 0)?;
     } else {
-        present::entry(entry.at, &entry.event)
-    })?;
-    Ok(!output::reader_has_gone(Duration::ZERO))
+        show.all(&path)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn is_wanted(event: &Event, arguments: &LogsArguments) -> bool {
@@ -122,18 +79,4 @@ fn concerned(event: &Event) -> (Option<&str>, Option<&ToolName>) {
         Event::Called(call) | Event::Refused { call, .. } => (Some(&call.session), Some(&call.tool)),
         Event::Decided { session, tool, .. } | Event::Ended { session, tool, .. } => (Some(session), Some(tool)),
     }
-}
-
-/// As it is written in the journal.
-fn line(entry: &Entry<Event>) -> serde_json::Result<String> {
-    #[derive(Serialize)]
-    struct Written<'a> {
-        n: u64,
-        at: u64,
-        prev: String,
-        #[serde(flatten)]
-        event: &'a Event,
-    }
-    let written = Written { n: entry.n, at: entry.at.0, prev: entry.prev.to_string(), event: &entry.event };
-    Ok(serde_json::to_string(&written)? + "\n")
 }

@@ -18,7 +18,7 @@ fn told(event: &Event) -> String {
     match event {
         Event::Started { version } => format!("started    rcc {version}"),
         Event::Mended { what } => format!("mended     {what}"),
-        Event::Pruned { first, last } => format!("pruned     entries {first} to {last}, because of their age"),
+        Event::Pruned { first, last } => format!("pruned     entries {first} to {last}, the oldest"),
         Event::Opened { session, project } => format!("opened     {session}, project {}", project.display()),
         Event::Closed { session } => format!("closed     {session}"),
         Event::InForce { tool, .. } => format!("in force   {tool}"),

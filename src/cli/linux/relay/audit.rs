@@ -1,25 +1,20 @@
 //! `rcc relay audit` and `rcc relay watch`.
 
-use super::Ground;
-use super::{present, state};
+use super::super::journal::{self, Show};
+use super::{Ground, present, state};
 use crate::cli::relay::AuditArguments;
-use crate::journal::{Directory, Entries, Entry, Fault, Follow, Found, Head, Report, Wrong, verify};
+use crate::journal::{Entry, Head, verify};
 use crate::moment::Moment;
 use crate::output;
 use crate::relay::event::Event;
 use crate::relay::name::{Mailbox, MessageId, PairName, Recipient, ScheduleId, SessionName};
 use crate::relay::store;
 use crate::shown;
-use miette::{Diagnostic, IntoDiagnostic};
-use serde::Serialize;
+use miette::Diagnostic;
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
-
-/// Between two looks whether anybody still reads what is printed.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// Why there is nothing to show.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -68,14 +63,14 @@ pub(super) fn run(ground: &Ground, arguments: &AuditArguments) -> miette::Result
         for path in &paths {
             let seen = if arguments.pair.is_none() { seen(&place.store()) } else { None };
             let report = verify::<Event>(path, seen).map_err(|source| NoAudit::new(path, source))?;
-            output::print(verdict(path, &report)?)?;
+            let verdict = journal::verdict(&report).map_err(|faults| Broken { path: path.clone(), faults })?;
+            output::print(verdict)?;
         }
         return Ok(ExitCode::SUCCESS);
     }
     let mut wanted = Wanted { session: arguments.session.clone(), since: arguments.since, of: Of::default() };
     if arguments.follow {
-        let follow = Follow::new(path, 0).map_err(|source| NoAudit::new(path, source))?;
-        return go_on(follow, path, &mut |entry| wanted.takes(entry), arguments.json);
+        return go_on(path, 0, &mut |entry| wanted.takes(entry), arguments.json);
     }
     let mut none = true;
     for path in &paths {
@@ -87,7 +82,13 @@ pub(super) fn run(ground: &Ground, arguments: &AuditArguments) -> miette::Result
         if arguments.pair.is_some() && !arguments.json {
             output::print(format!("{}:\n", shown::terminal(path)))?;
         }
-        if !all(path, &mut takes, arguments.json)? {
+        let mut show = Show {
+            takes: &mut takes,
+            json: arguments.json,
+            told: present::entry,
+            unreadable: &|source| NoAudit::new(path, source).into(),
+        };
+        if !show.all(path)? {
             return Ok(ExitCode::SUCCESS);
         }
     }
@@ -95,18 +96,6 @@ pub(super) fn run(ground: &Ground, arguments: &AuditArguments) -> miette::Result
         output::tell_line("rcc: the audit has no such entry; --session takes the whole name of a session");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Prints all that is wanted; `false` if nobody reads it.
-fn all(path: &Path, takes: &mut dyn FnMut(&Entry<Event>) -> bool, json: bool) -> miette::Result<bool> {
-    let fail = |source| NoAudit::new(path, source);
-    let directory = Directory::open(path).map_err(fail)?;
-    for found in Entries::new(&directory, 0) {
-        if !print(found.map_err(fail)?, takes, json)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// The audits of the caller's ends of a pair: one or both.
@@ -122,8 +111,7 @@ pub(super) fn watch(ground: &Ground) -> miette::Result<ExitCode> {
     let status = state::ask(&mut ground.connect()?)?;
     let path = status.journal.directory;
     let next = status.journal.entries.saturating_add(1);
-    let follow = Follow::new(&path, next).map_err(|source| NoAudit::new(&path, source))?;
-    go_on(follow, &path, &mut |entry| is_news(&entry.event), false)
+    go_on(&path, next, &mut |entry| is_news(&entry.event), false)
 }
 
 /// What somebody wants to see who looks on.
@@ -131,53 +119,10 @@ fn is_news(event: &Event) -> bool {
     !matches!(event, Event::Delivered { .. } | Event::Read { .. } | Event::Claimed { .. } | Event::Kept { .. })
 }
 
-fn go_on(
-    mut follow: Follow<Event>,
-    path: &Path,
-    takes: &mut dyn FnMut(&Entry<Event>) -> bool,
-    json: bool,
-) -> miette::Result<ExitCode> {
-    loop {
-        let read = match follow.next(LOOK).map_err(|source| NoAudit::new(path, source))? {
-            Some(found) => print(found, takes, json)?,
-            None => !output::reader_has_gone(Duration::ZERO),
-        };
-        if !read {
-            return Ok(ExitCode::SUCCESS);
-        }
-    }
-}
-
-/// Prints what was found, if it is wanted; `false` if nobody reads it.
-fn print(found: Found<Event>, takes: &mut dyn FnMut(&Entry<Event>) -> bool, json: bool) -> miette::Result<bool> {
-    let entry = match found {
-        Found::Entry(line) => line.entry,
-        // Somebody writes it at this moment.
-        Found::Fault(Fault { what: Wrong::Unfinished | Wrong::Shortened, .. }) => return Ok(true),
-        Found::Fault(fault) => {
-            output::tell_line(format_args!("rcc: {}", shown::text(&fault.to_string())));
-            return Ok(true);
-        }
-    };
-    if !takes(&entry) {
-        return Ok(true);
-    }
-    output::print(if json { line(&entry).into_diagnostic()? } else { present::entry(entry.at, &entry.event) })?;
-    Ok(!output::reader_has_gone(Duration::ZERO))
-}
-
-/// As it is written in the journal.
-fn line(entry: &Entry<Event>) -> serde_json::Result<String> {
-    #[derive(Serialize)]
-    struct Written<'a> {
-        n: u64,
-        at: Moment,
-        prev: String,
-        #[serde(flatten)]
-        event: &'a Event,
-    }
-    let written = Written { n: entry.n, at: entry.at, prev: entry.prev.to_string(), event: &entry.event };
-    Ok(serde_json::to_string(&written)? + "\n")
+fn go_on(path: &Path, from: u64, takes: &mut dyn FnMut(&Entry<Event>) -> bool, json: bool) -> miette::Result<ExitCode> {
+    let unreadable = |source| NoAudit::new(path, source).into();
+    Show { takes, json, told: present::entry, unreadable: &unreadable }.follow(path, from)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// How far the store says that the audit goes; looked at before the audit, which a running relay makes longer.
@@ -187,19 +132,6 @@ fn seen(store: &Path) -> Option<Head> {
         output::tell_line(format_args!("rcc: {error}; whether entries are missing at the end cannot be told"));
         None
     })
-}
-
-fn verdict(path: &Path, report: &Report) -> Result<String, Broken> {
-    if report.faults.is_empty() {
-        let (entries, files, last) = (report.entries, report.files, &report.last);
-        let range = if entries > 0 { format!(" ({} to {})", report.first, last.n) } else { String::new() };
-        return Ok(format!("entries: {entries}{range}, in files: {files}; whole\nlast: {}\n", last.hash));
-    }
-    let mut faults: Vec<String> = report.faults.iter().map(|fault| shown::text(&fault.to_string())).collect();
-    if report.more > 0 {
-        faults.push(format!("and {} more", report.more));
-    }
-    Err(Broken { path: path.to_owned(), faults: faults.join("\n") })
 }
 
 /// Which entries are shown.
@@ -338,25 +270,5 @@ mod tests {
         let entry = |at, event| Entry { n: at, at: Moment(at), prev: Hash::default(), event };
         assert!(!wanted.takes(&entry(4, message("m1", "a-1", "user"))));
         assert!(wanted.takes(&entry(5, event(json!({"event": "expired", "ids": ["m1"]})))));
-    }
-
-    #[test]
-    fn an_entry_is_printed_as_it_is_written() {
-        let entry = Entry { n: 7, at: Moment(9), prev: Hash::of(b"x"), event: message("m1", "a-1", "user") };
-        let line = line(&entry).unwrap();
-        let begin = format!("{{\"n\":7,\"at\":9,\"prev\":\"{}\",\"event\":\"accepted\",\"message\":{{", entry.prev);
-        assert!(line.starts_with(&begin) && line.ends_with("}\n"), "{line}");
-        assert_eq!(line.lines().count(), 1);
-    }
-
-    #[test]
-    fn a_broken_chain_is_a_failure_that_names_the_place() {
-        let fault = Fault { file: "1.jsonl".into(), line: 3, what: Wrong::Chain };
-        let last = Head { n: 4, hash: Hash::default() };
-        let report = Report { entries: 4, files: 1, first: 1, last, faults: vec![fault], more: 2 };
-        let error = verdict(Path::new("/audit"), &report).unwrap_err().to_string();
-        assert!(error.contains("1.jsonl, line 3: ") && error.contains("and 2 more"), "{error}");
-        let whole = verdict(Path::new("/audit"), &Report { faults: Vec::new(), more: 0, ..report }).unwrap();
-        assert!(whole.starts_with("entries: 4 (1 to 4), in files: 1; whole\n"), "{whole}");
     }
 }

@@ -180,6 +180,17 @@ fn no_manifest_gives_the_loader_or_the_agent_a_say() {
 }
 
 #[test]
+fn of_patterns_of_variables_the_one_of_locales_is_taken() {
+    let host = Host::new();
+    let manifest = host.admin("tool", &format!("{EXEC}[environment]\npass = [\"LC_*\", \"LC_ALL\"]"));
+    let Kind::Exec(exec) = manifest.kind else { panic!() };
+    assert!(exec.pass.contains("LC_*") && exec.pass.contains("LC_ALL"));
+    for pattern in ["*", "L*", "LC*", "LC_*X", "LD_*", "GH_*"] {
+        host.mistakes(Origin::Admin, &format!("{EXEC}[environment]\npass = [\"{pattern}\"]"));
+    }
+}
+
+#[test]
 fn programs_are_those_that_only_root_or_the_user_can_change() {
     let host = Host::new();
     let root = std::fs::canonicalize(host.root.path()).unwrap();

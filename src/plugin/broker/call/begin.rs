@@ -91,7 +91,7 @@ async fn attempt(desk: &Rc<Desk>, station: &Station, wanted: &Wanted, call: &Cal
         let made = streams::open(terminal);
         let (ours, theirs) =
             made.map_err(|error| Refusal::new(format!("cannot make the streams of a call: {error}")))?;
-        let prepared = spec::command(desk, &manifest, wanted, call, theirs).map_err(Refusal::new)?;
+        let prepared = spec::command(desk, station, &manifest, wanted, call, theirs).map_err(Refusal::new)?;
         Ok::<_, Refusal>((chamber, ours, prepared))
     };
     let (recorded, ready) = tokio::join!(desk.audit.record(Event::Called(call.clone())), ready);
@@ -108,7 +108,7 @@ async fn attempt(desk: &Rc<Desk>, station: &Station, wanted: &Wanted, call: &Cal
         ours,
         running,
         redactors: [standard, Some(redactor)],
-        decisions: prepared.decisions,
+        _recorder: prepared.recorder,
         started,
         counted: [0; 2],
         place,
@@ -125,8 +125,7 @@ pub(super) fn in_force(desk: &Desk, station: &Station) -> Result<(Arc<Manifest>,
         let why = format!("there is no plugin '{}' any more: its manifest was removed", station.tool);
         return Err(Refusal { exit_code: 127, why });
     };
-    if desk.is_disabled(&station.tool) {
-        let why = format!("the plugin '{0}' is stopped; on the host, `rcc plugin start {0}` starts it", station.tool);
+    if let Some(why) = desk.disabled(&station.tool) {
         return Err(Refusal::new(why));
     }
     let project = desk.project(station).ok_or_else(|| Refusal::new("the session has ended"))?;

@@ -5,7 +5,7 @@ use crate::plugin::broker::streams::{self, End};
 use crate::plugin::chamber::Signals;
 use crate::plugin::wire::allowance::{Allowance, Charge};
 use crate::plugin::wire::stream::Reader;
-use crate::plugin::wire::{Control, Event, INPUT_WINDOW, Tag};
+use crate::plugin::wire::{Control, Event, INPUT_WINDOW, Signal, Tag};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub(super) struct Pipeline {
     ended: Cell<bool>,
     /// Whether the tool takes no more, and whether the client knows.
     refused: Cell<Option<bool>>,
+    /// Whether the client has stopped the tool itself, and not let it go on.
+    pub(super) told_to_stop: Cell<bool>,
     /// Outputs that the client does not read any more.
     pub(super) unread: Unread,
     more: Notify,
@@ -54,6 +56,7 @@ impl Pipeline {
             fed: Cell::new(0),
             ended: Cell::new(false),
             refused: Cell::new(None),
+            told_to_stop: Cell::new(false),
             unread: Unread::default(),
             more: Notify::new(),
             credit: Notify::new(),
@@ -101,6 +104,11 @@ impl Pipeline {
                 Tag::Input => self.queue_up(frame.payload),
                 Tag::Control => match Control::parse(frame.payload) {
                     Ok(Control::Signal { signal }) => {
+                        match signal {
+                            Signal::Tstp => self.told_to_stop.set(true),
+                            Signal::Cont => self.told_to_stop.set(false),
+                            _ => {}
+                        }
                         running.send(signal.number());
                         // No faster than they are taken inside.
                         tokio::time::sleep(BETWEEN_SIGNALS).await;

@@ -123,3 +123,33 @@ impl Sink for Captured {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn answers_that_wait_are_charged_to_their_session_together() {
+        let allowance = Allowance::of(COST * 100);
+        let (mut first, mut second) = (Captured::new(&allowance), Captured::new(&allowance));
+        first.take(Tag::Output, &[b'x'; 60]).await.unwrap();
+        second.take(Tag::Error, &[b'x'; 40]).await.unwrap();
+        assert_eq!(allowance.left(), 0);
+        let refused = first.take(Tag::Output, b"x").await.unwrap_err();
+        assert!(refused.exit_code == 124 && refused.why.contains("too long together"), "{}", refused.why);
+        assert_eq!(first.stdout.len(), 60);
+        drop(second);
+        first.take(Tag::Output, b"x").await.unwrap();
+        drop(first);
+        assert_eq!(allowance.left(), COST * 100);
+    }
+
+    #[tokio::test]
+    async fn one_answer_has_a_length_that_is_never_passed() {
+        let allowance = Allowance::of(usize::MAX / 2);
+        let mut captured = Captured::new(&allowance);
+        captured.take(Tag::Output, &vec![b'x'; CAPTURED_MAX]).await.unwrap();
+        assert!(captured.take(Tag::Output, b"xy").await.is_err());
+        assert_eq!(captured.stdout.len(), CAPTURED_MAX);
+    }
+}

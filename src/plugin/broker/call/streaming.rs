@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// How long a client may take to read a last word.
@@ -90,7 +91,7 @@ async fn run(
 ) {
     let Some(allowance) = desk.allowance(&underway.station.session) else { return };
     let pipeline = Pipeline::new(&allowance);
-    let mut client = ToClient { writer, pipeline: &pipeline, due: None };
+    let mut client = ToClient { writer, pipeline: &pipeline, stops: underway.running.stops(), due: None };
     let (outcome, read) = match timeout(PATIENCE, client.writer.event(&Event::Started)).await {
         Ok(Ok(())) => attend(&mut underway, &pipeline, &mut reader, &mut client).await,
         Ok(Err(_)) | Err(_) => (Outcome::ClientGone, None),
@@ -148,6 +149,8 @@ async fn attend(
 struct ToClient<'a> {
     writer: Writer<OwnedWriteHalf>,
     pipeline: &'a Pipeline,
+    /// Notified when the tool was stopped.
+    stops: Arc<Notify>,
     /// What is to be said.
     due: Option<Event>,
 }
@@ -161,12 +164,18 @@ impl Sink for ToClient<'_> {
         if self.due.is_some() {
             return Due::Say;
         }
-        tokio::select! {
-            news = self.pipeline.news() => {
-                self.due = Some(news);
-                Due::Say
+        loop {
+            tokio::select! {
+                news = self.pipeline.news() => self.due = Some(news),
+                // Who stopped it knows, and was stopped itself perhaps.
+                () = self.stops.notified() => {
+                    self.due = (!self.pipeline.told_to_stop.get()).then_some(Event::Stopped);
+                }
+                which = self.pipeline.unread.next() => return Due::Close(which),
             }
-            which = self.pipeline.unread.next() => Due::Close(which),
+            if self.due.is_some() {
+                return Due::Say;
+            }
         }
     }
 

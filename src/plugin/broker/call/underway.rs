@@ -1,8 +1,8 @@
 //! A call that runs: its output on the way to the client, and its end.
 
 use super::{Refusal, Station};
-use crate::plugin::broker::decisions::Decisions;
 use crate::plugin::broker::desk::Desk;
+use crate::plugin::broker::recorder::Recorder;
 use crate::plugin::broker::room;
 use crate::plugin::broker::streams::{self, End, Ours};
 use crate::plugin::chamber::{Chamber, ChamberError, Ended, Running};
@@ -70,8 +70,8 @@ pub(super) struct Underway {
     pub running: Running,
     /// Of standard output and of standard error; `None` where nothing is taken out.
     pub redactors: [Option<Redactor>; 2],
-    /// Where the plugin tells what it decides.
-    pub decisions: Option<Decisions>,
+    /// What the plugin tells of its decisions.
+    pub _recorder: Option<Recorder>,
     pub started: Instant,
     /// Bytes of standard output and of standard error.
     pub counted: [u64; 2],
@@ -206,11 +206,6 @@ impl Underway {
             Outcome::ClientGone => (129, Some("the client has gone".to_owned())),
         };
         let Station { session, tool, .. } = &self.station;
-        let decisions = self.decisions.as_ref().map_or_else(Vec::new, Decisions::take);
-        for decision in decisions {
-            let (session, tool) = (session.clone(), tool.clone());
-            self.desk.audit.note(Event::Decided { call: self.call, session, tool, decision });
-        }
         self.desk.audit.note(Event::Ended {
             call: self.call,
             session: session.clone(),

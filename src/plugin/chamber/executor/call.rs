@@ -1,6 +1,7 @@
 //! A call that was started, as the executor knows it.
 
 use super::child::{CANNOT_EXECUTE, Refusal};
+use super::session::{self, Session};
 use crate::runtime::embedded::process;
 use crate::terminal::signals;
 use rustix::io::Errno;
@@ -15,6 +16,10 @@ pub(super) const WORD_MAX: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Call {
     pid: Pid,
+    /// Its process group.
+    group: Pid,
+    /// The leader of its session, where it has one of its own.
+    leader: Option<Pid>,
     /// Until the program is executed, which closes the other end, or cannot be, which the child says.
     start: Option<OwnedFd>,
     /// Whether the broker was told that nothing was executed.
@@ -23,7 +28,12 @@ pub(super) struct Call {
 
 impl Call {
     pub fn new(pid: Pid, start: OwnedFd) -> Self {
-        Self { pid, start: Some(start), refused: false }
+        Self { pid, group: pid, leader: None, start: Some(start), refused: false }
+    }
+
+    /// One with a terminal.
+    pub fn in_session(session: Session, start: OwnedFd) -> Self {
+        Self { group: session.group, leader: Some(session.leader), ..Self::new(session.tool, start) }
     }
 
     /// Where it says how it started.
@@ -46,9 +56,14 @@ impl Call {
         Some(result)
     }
 
-    /// To its process group, which it may not have made yet.
+    /// To its process group, which it may not have made yet; in a session, also to the one that it made for itself,
+    /// as shells do.
     pub fn signal(&self, signal: i32) {
-        if signals::send(self.pid, true, signal).is_err() {
+        let mut reached = signals::send(self.group, true, signal).is_ok();
+        if self.leader.is_some() {
+            reached |= signals::send(self.pid, true, signal).is_ok();
+        }
+        if !reached {
             let _ = signals::send(self.pid, false, signal);
         }
     }
@@ -56,6 +71,13 @@ impl Call {
     /// Kills it and its process group.
     pub fn kill(&self) {
         self.signal(libc::SIGKILL);
+        let _ = signals::send(self.pid, false, libc::SIGKILL);
+    }
+
+    /// Whether it has been stopped since this was asked.
+    pub fn was_stopped(&self) -> bool {
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        self.leader.is_some() && matches!(waitid(WaitId::Pid(self.pid), options), Ok(Some(_)))
     }
 
     /// Whether it has ended. It stays to be reaped.
@@ -67,8 +89,11 @@ impl Call {
     /// Kills what it left in its process group, whose number is still its own, and reaps it: its exit status, or the
     /// signal that ended it.
     pub fn end(self) -> Result<(Option<u8>, Option<i32>), Errno> {
-        let _ = signals::send(self.pid, true, libc::SIGKILL);
+        for group in [self.group, self.pid] {
+            let _ = signals::send(group, true, libc::SIGKILL);
+        }
         let status = process::wait(self.pid)?;
+        let _ = self.leader.map(session::end);
         Ok((status.exit_status().and_then(|code| u8::try_from(code).ok()), status.terminating_signal()))
     }
 }

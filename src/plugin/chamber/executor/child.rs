@@ -1,7 +1,7 @@
 //! From the executor's child to a tool.
 
 use super::call::{Call, WORD_MAX};
-use super::{Place, directory, unknown};
+use super::{Place, directory, session, unknown};
 use crate::plugin::chamber::frame::Start;
 use crate::plugin::credential::{Secret, wipe};
 use crate::runtime::embedded::process;
@@ -29,7 +29,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    fn cannot(what: &str) -> impl Fn(Errno) -> Self {
+    pub(super) fn cannot(what: &str) -> impl Fn(Errno) -> Self {
         move |error| Self { exit_code: CANNOT_EXECUTE, error: format!("cannot {what}: {error}") }
     }
 }
@@ -43,14 +43,22 @@ pub(super) fn start(
 ) -> Result<Call, Refusal> {
     let words = Words::of(start, secrets)?;
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(Refusal::cannot("make a pipe for the tool"))?;
-    let pid = process::fork(|| {
+    let tool = || {
         let Refusal { exit_code, error } = become_tool(start, &words, &streams, place);
         let mut word = vec![exit_code];
         word.extend(error.bytes().take(WORD_MAX - 1));
         let _ = std::io::PipeWriter::from(writer).write_all(&word);
         exit_code
-    });
-    Ok(Call::new(pid.map_err(Refusal::cannot("make a process for the tool"))?, reader))
+    };
+    if !start.terminal {
+        let pid = process::fork(tool).map_err(Refusal::cannot("make a process for the tool"))?;
+        return Ok(Call::new(pid, reader));
+    }
+    let terminal = streams.iter().find(|stream| rustix::termios::isatty(stream)).ok_or_else(|| Refusal {
+        exit_code: CANNOT_EXECUTE,
+        error: "cannot give the tool a terminal: none came with the call".to_owned(),
+    })?;
+    Ok(Call::in_session(session::start(terminal, tool)?, reader))
 }
 
 /// Returns if the program cannot be executed, and why.
@@ -63,21 +71,12 @@ fn become_tool(start: &Start, words: &Words, streams: &[OwnedFd], place: &Place)
 
 fn prepare(start: &Start, streams: &[OwnedFd], place: &Place) -> Result<(), Refusal> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(Refusal::cannot("tie the tool's life"))?;
-    if start.terminal {
-        rustix::process::setsid().map_err(Refusal::cannot("make a session for the tool"))?;
-    } else {
+    if !start.terminal {
         rustix::process::setpgid(None, None).map_err(Refusal::cannot("make a process group for the tool"))?;
     }
     directory::enter(start.directory.as_deref(), place)?;
     for (number, stream) in streams.iter().enumerate() {
         install(stream.as_fd(), number).map_err(Refusal::cannot("give the tool its standard streams"))?;
-    }
-    if start.terminal {
-        let terminal = streams.iter().find(|stream| rustix::termios::isatty(stream)).ok_or_else(|| Refusal {
-            exit_code: CANNOT_EXECUTE,
-            error: "cannot give the tool a terminal: none came with the call".to_owned(),
-        })?;
-        rustix::process::ioctl_tiocsctty(terminal).map_err(Refusal::cannot("give the tool its terminal"))?;
     }
     signals::default_all();
     signals::unblock_all().map_err(Refusal::cannot("unblock signals"))?;

@@ -7,6 +7,7 @@
 mod call;
 mod child;
 mod directory;
+mod session;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -184,8 +185,11 @@ impl<'a> Executor<'a> {
         self.answer(number, result)
     }
 
-    /// Tells of every call that has ended.
+    /// Tells of every call that was stopped, or has ended.
     fn reap(&mut self) -> Result<(), Errno> {
+        for (number, _) in self.calls.iter().filter(|(_, call)| call.was_stopped()) {
+            self.socket.tell(&Reply::Stopped { number: *number }, None)?;
+        }
         let ended: Vec<u64> =
             self.calls.iter().filter(|(_, call)| call.has_ended()).map(|(number, _)| *number).collect();
         for number in ended {

@@ -4,12 +4,15 @@ use super::{Place, run};
 use crate::plugin::chamber::frame::{self, HEAD, JSON_MAX, Reply, Request, Start};
 use crate::runtime::embedded::process;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use rustix::process::Pid;
+use rustix::process::{Pid, getpgid, getsid};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{IoSlice, PipeReader, Read, Write, pipe};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 struct Broker {
     socket: UnixStream,
@@ -97,6 +100,98 @@ fn when_the_broker_goes_its_calls_are_killed() {
     broker.socket.shutdown(std::net::Shutdown::Both).unwrap();
     assert_eq!(process::exit_byte(process::wait(broker.executor).unwrap()), 0);
     assert_eq!(output.read(&mut [0]).unwrap(), 0);
+}
+
+/// A terminal, and its other side.
+fn terminal() -> (File, OwnedFd) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = openpt(flags).unwrap();
+    unlockpt(&master).unwrap();
+    let slave = ioctl_tiocgptpeer(&master, flags).unwrap();
+    (master.into(), slave)
+}
+
+#[test]
+fn keys_of_a_calls_terminal_stop_it_until_it_is_continued_and_end_it() {
+    let mut broker = Broker::start();
+    let (mut master, slave) = terminal();
+    let script = "trap 'echo int' INT; echo ready; while :; do read line && echo got $line; done";
+    let call = Start { terminal: true, ..start(7, script) };
+    broker.say(&Request::Start(call), b"", &[slave.as_fd(), slave.as_fd(), slave.as_fd()]);
+    drop(slave);
+    assert_eq!(broker.hear(), Some(Reply::Done { number: 7 }));
+    let mut until = |word: &str, keys: &[u8]| {
+        let mut said = String::new();
+        while !said.ends_with(word) {
+            let mut byte = [0];
+            master.read_exact(&mut byte).unwrap();
+            said.push(char::from(byte[0]));
+        }
+        master.write_all(keys).unwrap();
+    };
+    until("ready\r\n", b"\x03");
+    until("int\r\n", b"\x1a");
+    assert_eq!(broker.hear(), Some(Reply::Stopped { number: 7 }));
+    broker.say(&Request::Signal { number: 7, signal: libc::SIGCONT }, b"", &[]);
+    until("^Z", b"line\n");
+    until("got line\r\n", b"\x1a");
+    assert_eq!(broker.hear(), Some(Reply::Stopped { number: 7 }));
+    broker.say(&Request::Kill { number: 7 }, b"", &[]);
+    assert_eq!(broker.hear(), Some(Reply::Exited { number: 7, code: None, signal: Some(libc::SIGKILL) }));
+    broker.socket.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(broker.end(), 0);
+}
+
+#[test]
+fn a_call_that_leaves_the_group_of_its_terminal_is_killed_all_the_same() {
+    let mut broker = Broker::start();
+    let (mut master, slave) = terminal();
+    // An interactive shell has a group of its own.
+    let call =
+        Start { terminal: true, ..start(7, "set -m; trap '' HUP TERM; echo; exec sh -mic 'echo ready; sleep 100'") };
+    broker.say(&Request::Start(call), b"", &[slave.as_fd(), slave.as_fd(), slave.as_fd()]);
+    drop(slave);
+    assert_eq!(broker.hear(), Some(Reply::Done { number: 7 }));
+    let mut said = String::new();
+    while !said.contains("ready") {
+        let mut byte = [0];
+        master.read_exact(&mut byte).unwrap();
+        said.push(char::from(byte[0]));
+    }
+    broker.say(&Request::Kill { number: 7 }, b"", &[]);
+    assert_eq!(broker.hear(), Some(Reply::Exited { number: 7, code: None, signal: Some(libc::SIGKILL) }));
+}
+
+#[test]
+fn a_call_whose_terminal_is_closed_hears_of_it_and_nothing_of_its_session_is_left() {
+    let mut broker = Broker::start();
+    let (mut master, slave) = terminal();
+    let call = Start { terminal: true, ..start(7, "trap 'exit 9' HUP; echo $$; while :; do sleep 0.1; done") };
+    broker.say(&Request::Start(call), b"", &[slave.as_fd(), slave.as_fd(), slave.as_fd()]);
+    drop(slave);
+    assert_eq!(broker.hear(), Some(Reply::Done { number: 7 }));
+    let mut said = [0; 16];
+    let count = master.read(&mut said).unwrap();
+    let tool = std::str::from_utf8(&said[..count]).unwrap().trim().to_owned();
+    let tool = Pid::from_raw(tool.parse().unwrap()).unwrap();
+    let (group, leader) = (getpgid(Some(tool)).unwrap(), getsid(Some(tool)).unwrap());
+    drop(master);
+    assert_eq!(broker.hear(), Some(Reply::Exited { number: 7, code: Some(9), signal: None }));
+    for process in [tool, group, leader] {
+        let gone = || {
+            has_gone(process) || {
+                std::thread::sleep(Duration::from_millis(10));
+                false
+            }
+        };
+        assert!((0..200).any(|_| gone()), "{process:?}");
+    }
+}
+
+/// Whether it runs no more, reaped or not.
+fn has_gone(process: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
+    stat.map_or(true, |stat| stat.contains(") Z "))
 }
 
 #[test]

@@ -2,13 +2,15 @@
 
 use super::ServeError;
 use crate::plugin::git::rules::Update;
+use crate::plugin::git::task::DECISION_MAX;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::Write;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
-/// Bytes of one file: less than the broker reads.
-const SIZE_MAX: u64 = 3 << 20;
+/// How long the broker may take to have a decision on the disk.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,20 +38,27 @@ pub(super) enum State {
     Failed,
 }
 
-/// The file of lines.
+/// The way to the journal.
 pub(super) struct Decisions {
-    file: File,
+    broker: UnixStream,
     upstream: String,
 }
 
 impl Decisions {
-    pub(super) fn open(path: &Path, upstream: String) -> Result<Self, ServeError> {
-        let file = File::options().append(true).create(true).open(path);
-        Ok(Self { file: file.map_err(ServeError::file("record decisions in", path))?, upstream })
+    pub(super) fn open(socket: &Path, upstream: String) -> Result<Self, ServeError> {
+        let connected = UnixStream::connect(socket).and_then(|broker| {
+            broker.set_read_timeout(Some(PATIENCE))?;
+            broker.set_write_timeout(Some(PATIENCE))?;
+            Ok(broker)
+        });
+        Ok(Self { broker: connected.map_err(ServeError::file("record decisions at", socket))?, upstream })
     }
 
-    /// Adds a line; when this returns it is on the disk.
-    pub(super) fn add(&mut self, state: State, update: &Update, reason: Option<&str>) -> std::io::Result<()> {
+    /// Tells of an update; when this returns it is on record.
+    ///
+    /// # Errors
+    /// If it is not, and must not be pushed.
+    pub(super) fn add(&mut self, state: State, update: &Update, reason: Option<&str>) -> io::Result<()> {
         let line = Line {
             state,
             upstream: &self.upstream,
@@ -60,10 +69,50 @@ impl Decisions {
         };
         let mut text = serde_json::to_vec(&line)?;
         text.push(b'\n');
-        if self.file.metadata()?.len() + text.len() as u64 > SIZE_MAX {
-            return Err(std::io::Error::other("more decisions than the journal takes of one push"));
+        if text.len() > DECISION_MAX {
+            return Err(io::Error::other("a decision is longer than the journal takes"));
         }
-        self.file.write_all(&text)?;
-        self.file.sync_data()
+        self.broker.write_all(&text)?;
+        self.broker.read_exact(&mut [0]).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => io::Error::other("the broker did not put it on record; its log tells why"),
+            _ => error,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+
+    fn pair() -> (Decisions, UnixStream) {
+        let (broker, theirs) = UnixStream::pair().unwrap();
+        (Decisions { broker, upstream: "https://h/r".to_owned() }, theirs)
+    }
+
+    fn update(refname: &str) -> Update {
+        Update { old: None, new: Some("1".repeat(40)), refname: refname.to_owned() }
+    }
+
+    #[test]
+    fn a_decision_counts_when_the_broker_has_it_on_record_and_not_before() {
+        let (mut decisions, theirs) = pair();
+        (&theirs).write_all(b"\n").unwrap();
+        decisions.add(State::Allowed, &update("refs/heads/a"), None).unwrap();
+        let mut line = String::new();
+        BufReader::new(&theirs).read_line(&mut line).unwrap();
+        assert!(line.starts_with(r#"{"state":"allowed","upstream":"https://h/r","ref":"refs/heads/a""#), "{line}");
+        drop(theirs);
+        assert!(decisions.add(State::Allowed, &update("refs/heads/b"), None).is_err());
+    }
+
+    #[test]
+    fn a_decision_that_is_too_long_is_none() {
+        let (mut decisions, theirs) = pair();
+        (&theirs).write_all(b"\n\n").unwrap();
+        // As long as the hook takes names, in bytes that are escaped.
+        decisions.add(State::Allowed, &update(&"\u{1}".repeat(1024)), None).unwrap();
+        let error = decisions.add(State::Refused, &update("a"), Some(&"\u{1}".repeat(DECISION_MAX / 6))).unwrap_err();
+        assert!(error.to_string().contains("longer"), "{error}");
     }
 }

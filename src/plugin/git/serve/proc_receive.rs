@@ -128,7 +128,7 @@ impl<'a> Push<'a> {
         let state = State { git: self.git, repository: &repository };
         let mut decisions = Decisions::open(&self.task.decisions, self.task.upstream.to_string())?;
         let mut record = |step, update: &Update, reason: Option<&str>| {
-            decisions.add(step, update, reason).map_err(ServeError::file("record a decision in", &self.task.decisions))
+            decisions.add(step, update, reason).map_err(ServeError::file("record a decision at", &self.task.decisions))
         };
         let mut answers = self.judge(&state)?;
         for (update, reason) in &answers {

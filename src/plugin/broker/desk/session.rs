@@ -1,69 +1,46 @@
-//! What all tasks of the broker's loop share: the tools in force, their credentials, the sessions.
+//! The sessions of a broker: what each may have, where its tools run, and what it costs.
 
-use super::audit::{Audit, Unrecorded};
-use super::call::Station;
-use super::room::Room;
-use super::sessions::Sockets;
-use super::vault::Vault;
-use super::{call, git_files, sessions, spec};
+use super::Desk;
 use crate::moment::Moment;
-use crate::plugin::control::{SessionStatus, Status, ToolStatus};
+use crate::plugin::broker::audit::Unrecorded;
+use crate::plugin::broker::call::{self, Station};
+use crate::plugin::broker::room::Room;
+use crate::plugin::broker::sessions::{self, Sockets};
+use crate::plugin::broker::{git_files, spec};
 use crate::plugin::event::Event;
 use crate::plugin::manifest::catalogue::Catalogue;
-use crate::plugin::manifest::{Git, Kind, Manifest, Origin};
+use crate::plugin::manifest::{Git, Kind, Manifest};
 use crate::plugin::name::ToolName;
-use crate::plugin::place::Place;
 use crate::plugin::wire::allowance::Allowance;
 use crate::rate::Bucket;
 use crate::shown;
 use crate::sockets::SocketError;
-use std::cell::{Cell, Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 /// Bytes of unfinished frames that all clients of one session may have the broker hold.
 const SESSION_BYTES: usize = 64 << 20;
 /// Calls of one session in a minute, and at once: each is an entry of the journal at least. Who asks for more waits.
 const CALLS_PER_MINUTE: u32 = 3000;
 const CALLS_AT_ONCE: u32 = 2000;
-/// Bytes of an entry that count as another call.
-const RECORDED_BYTES: usize = 1024;
 /// Clients of one session at a time.
 const CLIENTS_MAX: usize = 256;
+/// Bytes of an entry that count as another call.
+const RECORDED_BYTES: usize = 1024;
 /// Sessions at a time.
 const SESSIONS_MAX: usize = 256;
 
-/// Whose broker it is.
-#[derive(Clone, Debug)]
-pub(super) struct Own {
-    pub uid: u32,
-    pub user: String,
-    /// Where the user's home is, and that of the tools inside.
-    pub home: String,
-    pub started: Moment,
-    /// Whether it ends with the last session.
-    pub passing: bool,
-}
-
-/// What a tool did so far.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    calls: u64,
-    refused: u64,
-}
-
 /// A session.
-struct Session {
-    project: PathBuf,
+pub(super) struct Session {
+    pub project: PathBuf,
     /// The tools that it has, of those that there are; all of them, if `None`.
     tools: Option<BTreeSet<ToolName>>,
-    opened: Moment,
+    pub opened: Moment,
     sockets: Sockets,
-    rooms: BTreeMap<ToolName, Rc<Room>>,
+    pub rooms: BTreeMap<ToolName, Rc<Room>>,
     allowance: Allowance,
     pace: Bucket,
     /// Of all of its clients.
@@ -81,7 +58,7 @@ impl Session {
 
 /// A session was not opened.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotOpened {
+pub(in crate::plugin::broker) enum NotOpened {
     #[error("a session of the name {0} is open already")]
     Twice(String),
     #[error("{SESSIONS_MAX} sessions are open, and more are not taken")]
@@ -96,94 +73,9 @@ pub(super) enum NotOpened {
     Unrecorded(#[from] Unrecorded),
 }
 
-/// The broker's state.
-pub(super) struct Desk {
-    pub place: Place,
-    pub own: Own,
-    pub audit: Audit,
-    catalogue: RefCell<Catalogue>,
-    vault: Vault,
-    disabled: RefCell<BTreeSet<ToolName>>,
-    sessions: RefCell<BTreeMap<String, Session>>,
-    tallies: RefCell<BTreeMap<ToolName, Tally>>,
-    calls: Cell<u64>,
-    /// Sessions that are being opened.
-    opening: Cell<u32>,
-    /// Of what time is counted from.
-    since: Instant,
-    stop: Notify,
-}
-
 impl Desk {
-    pub(super) fn new(place: Place, own: Own, audit: Audit, catalogue: Catalogue, vault: Vault) -> Self {
-        Self {
-            place,
-            own,
-            audit,
-            catalogue: catalogue.into(),
-            vault,
-            disabled: RefCell::default(),
-            sessions: RefCell::default(),
-            tallies: RefCell::default(),
-            calls: Cell::new(0),
-            opening: Cell::new(0),
-            since: Instant::now(),
-            stop: Notify::new(),
-        }
-    }
-
-    pub(super) fn catalogue(&self) -> Ref<'_, Catalogue> {
-        self.catalogue.borrow()
-    }
-
-    pub(super) fn vault(&self) -> &Vault {
-        &self.vault
-    }
-
-    /// Takes what changed among the manifests: sockets come and go, and a tool whose manifest changed gets a new
-    /// sandbox with its next call.
-    pub(super) fn refresh(self: &Rc<Self>) {
-        let changes = match self.catalogue.borrow_mut().refresh() {
-            Ok(changes) => changes,
-            Err(error) => return tracing::error!("cannot follow the manifests: {error}"),
-        };
-        if changes.is_empty() {
-            return;
-        }
-        for problem in &changes.problems {
-            tracing::warn!("{problem}");
-        }
-        for tool in changes.added.iter().chain(&changes.changed) {
-            self.note_in_force(tool);
-        }
-        for tool in &changes.removed {
-            self.audit.note(Event::Removed { tool: tool.clone() });
-        }
-        for tool in changes.changed.iter().chain(&changes.removed) {
-            self.end_rooms(tool);
-        }
-        let open: Vec<String> = self.sessions.borrow().keys().cloned().collect();
-        for session in open {
-            if let Err(error) = self.listen(&session) {
-                tracing::error!("{error}");
-            }
-        }
-    }
-
-    /// Records which manifests hold.
-    pub(super) fn note_all_in_force(&self) {
-        let tools: Vec<ToolName> = self.catalogue().tools().keys().cloned().collect();
-        tools.iter().for_each(|tool| self.note_in_force(tool));
-    }
-
-    fn note_in_force(&self, tool: &ToolName) {
-        if let Some(manifest) = self.catalogue().tools().get(tool) {
-            self.audit.note(Event::InForce { tool: tool.clone(), manifest: format!("{manifest:?}") });
-        }
-    }
-
     /// Opens a session: its directory.
-    pub(super) async fn open(
+    pub(in crate::plugin::broker) async fn open(
         self: &Rc<Self>,
         session: &str,
         project: PathBuf,
@@ -233,7 +125,7 @@ impl Desk {
     }
 
     /// Ends a session and all that runs for it.
-    pub(super) fn close(&self, session: &str) {
+    pub(in crate::plugin::broker) fn close(&self, session: &str) {
         let closed = self.sessions.borrow_mut().remove(session);
         if let Some(closed) = closed {
             // Calls that wait or begin hold their room, too.
@@ -250,13 +142,13 @@ impl Desk {
     }
 
     /// Ends all sessions, and what runs for them.
-    pub(super) fn close_all(&self) {
+    pub(in crate::plugin::broker) fn close_all(&self) {
         let open: Vec<String> = self.sessions.borrow().keys().cloned().collect();
         open.iter().for_each(|session| self.close(session));
     }
 
     /// Brings a session's sockets in line with the tools in force.
-    fn listen(self: &Rc<Self>, session: &str) -> Result<(), SocketError> {
+    pub(super) fn listen(self: &Rc<Self>, session: &str) -> Result<(), SocketError> {
         let catalogue = self.catalogue.borrow();
         let mut sessions = self.sessions.borrow_mut();
         let Some(open) = sessions.get_mut(session) else { return Ok(()) };
@@ -284,12 +176,12 @@ impl Desk {
     }
 
     /// What clients of a session may have the broker hold.
-    pub(super) fn allowance(&self, session: &str) -> Option<Allowance> {
+    pub(in crate::plugin::broker) fn allowance(&self, session: &str) -> Option<Allowance> {
         self.sessions.borrow().get(session).map(|session| session.allowance.clone())
     }
 
     /// Waits until the session may ask for one more call, of which so many bytes are recorded.
-    pub(super) async fn keep_pace(&self, session: &str, recorded: usize) {
+    pub(in crate::plugin::broker) async fn keep_pace(&self, session: &str, recorded: usize) {
         let tokens = 1 + u32::try_from(recorded / RECORDED_BYTES).unwrap_or(u32::MAX);
         let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         let wait = self.sessions.borrow_mut().get_mut(session).map(|session| session.pace.owe(now, tokens));
@@ -299,26 +191,21 @@ impl Desk {
     }
 
     /// The project of a client's session, if that is the one that the client came to.
-    pub(super) fn project(&self, station: &Station) -> Option<PathBuf> {
+    pub(in crate::plugin::broker) fn project(&self, station: &Station) -> Option<PathBuf> {
         let sessions = self.sessions.borrow();
         let session = sessions.get(&station.session).filter(|session| session.number == station.number);
         session.map(|session| session.project.clone())
     }
 
-    /// The manifest that holds for a tool.
-    pub(super) fn manifest(&self, tool: &ToolName) -> Option<Arc<Manifest>> {
-        self.catalogue().tools().get(tool).cloned()
-    }
-
     /// Where a session's tool runs; made with the first call.
-    pub(super) fn room(&self, station: &Station, manifest: &Arc<Manifest>) -> Option<Rc<Room>> {
+    pub(in crate::plugin::broker) fn room(&self, station: &Station, manifest: &Arc<Manifest>) -> Option<Rc<Room>> {
         let mut sessions = self.sessions.borrow_mut();
         let open = sessions.get_mut(&station.session).filter(|session| session.number == station.number)?;
         let room = open.rooms.entry(manifest.tool.clone());
         Some(room.or_insert_with(|| Rc::new(Room::new(manifest.clone()))).clone())
     }
 
-    fn end_rooms(&self, tool: &ToolName) {
+    pub(super) fn end_rooms(&self, tool: &ToolName) {
         for session in self.sessions.borrow_mut().values_mut() {
             if let Some(room) = session.rooms.remove(tool) {
                 room.end();
@@ -327,7 +214,7 @@ impl Desk {
     }
 
     /// Ends sandboxes that nobody has used for a while.
-    pub(super) fn end_idle_rooms(&self) {
+    pub(in crate::plugin::broker) fn end_idle_rooms(&self) {
         for session in self.sessions.borrow_mut().values_mut() {
             session.rooms.retain(|_, room| {
                 let idle = room.is_idle();
@@ -339,108 +226,10 @@ impl Desk {
         }
     }
 
-    /// Whether the user has disabled a tool.
-    pub(super) fn is_disabled(&self, tool: &ToolName) -> bool {
-        self.disabled.borrow().contains(tool)
-    }
-
-    /// Disables or enables a tool, at once.
-    pub(super) async fn switch(&self, tool: &ToolName, enabled: bool) -> Result<(), Unrecorded> {
-        self.audit.record(Event::Switched { tool: tool.clone(), enabled }).await?;
-        if enabled {
-            self.disabled.borrow_mut().remove(tool);
-        } else {
-            self.disabled.borrow_mut().insert(tool.clone());
-            self.end_rooms(tool);
-        }
-        Ok(())
-    }
-
-    /// A number for a call.
-    pub(super) fn next_call(&self) -> u64 {
-        self.calls.set(self.calls.get() + 1);
-        self.calls.get()
-    }
-
-    /// Counts a call.
-    pub(super) fn count(&self, tool: &ToolName, refused: bool) {
-        let mut tallies = self.tallies.borrow_mut();
-        let tally = tallies.entry(tool.clone()).or_default();
-        tally.calls += 1;
-        tally.refused += u64::from(refused);
-    }
-
-    /// How things are.
-    pub(super) fn status(&self) -> Status {
-        let catalogue = self.catalogue();
-        let sessions = self.sessions.borrow();
-        let tools = catalogue.tools().values().map(|manifest| self.tool_status(manifest, &sessions)).collect();
-        let session = |(name, session): (&String, &Session)| SessionStatus {
-            session: name.clone(),
-            project: session.project.clone(),
-            opened: session.opened,
-            sandboxes: session.rooms.iter().filter(|(_, room)| room.stands()).map(|(tool, _)| tool.clone()).collect(),
-        };
-        Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            started: self.own.started,
-            passing: self.own.passing,
-            tools,
-            sessions: sessions.iter().map(session).collect(),
-            problems: catalogue.problems().iter().map(ToString::to_string).collect(),
-            audit: self.place.audit(),
-        }
-    }
-
-    fn tool_status(&self, manifest: &Manifest, sessions: &BTreeMap<String, Session>) -> ToolStatus {
-        let tally = self.tallies.borrow().get(&manifest.tool).copied().unwrap_or_default();
-        let running = |session: &Session| session.rooms.get(&manifest.tool).map_or(0, |room| room.running());
-        let kind = match manifest.kind {
-            Kind::Exec(_) => "exec",
-            Kind::Git(_) => "git",
-            Kind::Http(_) => "http",
-        };
-        let disabled = self.is_disabled(&manifest.tool).then(|| "disabled".to_owned());
-        ToolStatus {
-            tool: manifest.tool.clone(),
-            kind: kind.to_owned(),
-            summary: manifest.summary.clone(),
-            origin: match manifest.origin {
-                Origin::Admin => "root's".to_owned(),
-                Origin::User => "yours".to_owned(),
-            },
-            unusable: disabled.or_else(|| self.vault.missing(manifest)),
-            running: sessions.values().map(running).sum(),
-            calls: tally.calls,
-            refused: tally.refused,
-        }
-    }
-
-    /// Ends a broker that no session came to.
-    pub(super) fn stop_if_empty(&self) {
-        if self.sessions.borrow().is_empty() {
-            self.stop();
-        }
-    }
-
     /// Removes the directories of sessions that are no more.
-    pub(super) fn sweep(&self) {
+    pub(in crate::plugin::broker) fn sweep(&self) {
         let sessions = self.sessions.borrow();
         sessions::sweep(&self.place, |path| sessions.values().any(|session| session.sockets.directory() == path));
-    }
-
-    pub(super) fn stop(&self) {
-        self.stop.notify_one();
-    }
-
-    pub(super) async fn stopped(&self) {
-        self.stop.notified().await;
-    }
-
-    /// Writes what is to be recorded.
-    pub(super) fn finish(self) {
-        self.audit.finish();
     }
 }
 
