@@ -159,6 +159,7 @@ fn exec_command(
 ) -> Command {
     let passed = request.env.iter().filter(|(name, _)| takes(exec, name));
     let mut environment = base_environment(desk);
+    environment.insert("PATH".to_owned(), search_path(exec));
     environment.extend(passed.map(|(name, value)| (name.clone(), value.clone())));
     environment.extend(exec.set.clone());
     let named = manifest.credentials.iter().filter_map(|credential| Some((credential.variable.clone()?, credential)));
@@ -179,6 +180,19 @@ pub(super) fn base_environment(desk: &Desk) -> BTreeMap<String, String> {
     let base =
         [("HOME", &*own.home), ("LOGNAME", &own.user), ("PATH", PATH), ("SHELL", "/bin/sh"), ("USER", &own.user)];
     base.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+/// Where the tool looks for other programs: first where those are that it may execute. Another one of the same name, in
+/// a directory that is searched earlier, would be found and not be executed.
+fn search_path(exec: &Exec) -> String {
+    let mut directories: Vec<&str> = Vec::new();
+    let own = exec.executes.iter().flatten().filter_map(|program| program.parent()?.to_str());
+    for directory in own.chain(PATH.split(':')) {
+        if !directories.contains(&directory) {
+            directories.push(directory);
+        }
+    }
+    directories.join(":")
 }
 
 /// Whether a client may give this variable: a name that ends in `*` stands for all that begin so.
