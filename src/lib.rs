@@ -28,6 +28,9 @@ pub mod firewall;
 mod golden;
 #[cfg(target_os = "linux")]
 pub mod guest;
+#[cfg(target_os = "linux")]
+pub mod journal;
+pub mod moment;
 pub mod network;
 pub mod output;
 #[cfg(target_os = "linux")]
@@ -38,6 +41,7 @@ pub mod plan;
 pub mod plugin;
 pub mod policy;
 pub mod project;
+pub mod rate;
 pub mod relay;
 #[cfg(target_os = "linux")]
 pub mod resolver;

@@ -2,7 +2,8 @@
 
 use super::relay_setup::{InstallArguments, ReloadArguments, UninstallArguments};
 use super::when;
-use crate::relay::name::{MessageId, Moment, PairName, ScheduleId, SessionName};
+use crate::moment::Moment;
+use crate::relay::name::{MessageId, PairName, ScheduleId, SessionName};
 use crate::relay::wire::Kind;
 use crate::timespan;
 use clap::{Args, Subcommand, ValueEnum};

@@ -1,6 +1,6 @@
 //! Points in time as people write them.
 
-use crate::relay::name::Moment;
+use crate::moment::Moment;
 use crate::timespan;
 use jiff::Timestamp;
 use jiff::civil::DateTime;

@@ -1,7 +1,8 @@
 //! How a message is put before an agent: a line of ours with the sender that the relay verified, then the text,
 //! quoted line by line, so that no text can look like such a line.
 
-use crate::relay::name::{MessageId, Moment};
+use crate::moment::Moment;
+use crate::relay::name::MessageId;
 use crate::relay::text::quoted;
 use crate::relay::wire::{Kind, Message, Sender};
 use crate::shown;

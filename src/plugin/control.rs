@@ -2,7 +2,7 @@
 //! own socket, which nobody but the user reaches.
 
 use super::name::ToolName;
-use crate::relay::name::Moment;
+use crate::moment::Moment;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
 //! What the plugins' journal holds.
 
 use super::name::ToolName;
-use crate::relay::journal::Recorded;
-use crate::relay::name::Moment;
+use crate::journal::Recorded;
+use crate::moment::Moment;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 

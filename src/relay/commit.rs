@@ -2,8 +2,9 @@
 //! one that writes.
 
 use super::event::{Event, Schedule, Session};
-use super::name::{Mailbox, Moment, SessionName};
+use super::name::{Mailbox, SessionName};
 use super::wire::{Figures, Message, Refusal};
+use crate::moment::Moment;
 use std::collections::BTreeMap;
 
 /// Names a commit to whoever submitted it.

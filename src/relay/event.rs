@@ -1,8 +1,9 @@
 //! What happens in a relay. The journal is a list of these, and the store is what they amount to.
 
 use super::name::Address;
-use super::name::{DocumentName, GroupName, Mailbox, MessageId, Moment, ProjectName, ScheduleId, SessionName};
+use super::name::{DocumentName, GroupName, Mailbox, MessageId, ProjectName, ScheduleId, SessionName};
 use super::wire::{Figures, Kind, Message};
+use crate::moment::Moment;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -194,6 +195,16 @@ pub struct Schedule {
     /// When again, as in crontab(5).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<String>,
+}
+
+#[cfg(target_os = "linux")]
+impl crate::journal::Recorded for Event {
+    fn pruned(&self) -> Option<u64> {
+        match self {
+            Self::Pruned { last, .. } => Some(*last),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! What holds for any bytes of a client's: for `cargo fuzz run relay_line`, and for the test here.
 
-use super::name::{Moment, ProjectName};
+use super::name::ProjectName;
 use super::text::{Roots, clean, one_line, quoted};
 use super::timing;
 use super::wire::{Lines, Malformed, Reply, Request, Response, parse};
+use crate::moment::Moment;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::LazyLock;

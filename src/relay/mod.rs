@@ -22,15 +22,12 @@ pub mod event;
 pub mod exercise;
 #[cfg(target_os = "linux")]
 pub mod hub;
-#[cfg(target_os = "linux")]
-pub mod journal;
 pub mod name;
 #[cfg(target_os = "linux")]
 pub mod pair;
 #[cfg(target_os = "linux")]
 pub mod place;
 pub mod policy;
-pub mod rate;
 #[cfg(target_os = "linux")]
 pub mod seat;
 #[cfg(target_os = "linux")]

@@ -1,6 +1,6 @@
 //! When a scheduled message is due, and how times are shown: in the host's time zone.
 
-use super::name::Moment;
+use crate::moment::Moment;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;

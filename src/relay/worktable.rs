@@ -8,8 +8,9 @@
 //! Two handles on one directory do no harm but to the quota, and the relay, which is the only one that runs, has
 //! one.
 
-use super::name::{DocumentName, Moment};
+use super::name::DocumentName;
 use super::wire::answer::What;
+use crate::moment::Moment;
 use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, fsync, openat2, renameat, statat, unlinkat,
 };

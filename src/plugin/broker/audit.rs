@@ -1,8 +1,8 @@
 //! The journal's thread: writes all that is queued at once, waits for the disk, and tells whoever waits.
 
+use crate::journal::{Journal, JournalError, Sizes};
+use crate::moment::Moment;
 use crate::plugin::event::{Event, old_before};
-use crate::relay::journal::{Journal, JournalError, Sizes};
-use crate::relay::name::Moment;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ impl Audit {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent);
             made.map_err(|source| AuditError::Directory { path: parent.to_owned(), source })?;
         }
-        let (journal, mended) = Journal::open(directory, Sizes::default())?;
+        let (journal, mended) = Journal::open::<Event>(directory, Sizes::default())?;
         let (jobs, queue) = channel();
         let thread = std::thread::Builder::new().name("audit".into()).spawn(move || Scribe { journal }.run(&queue));
         let audit = Self { jobs, thread: thread.map_err(AuditError::Thread)? };
@@ -161,7 +161,7 @@ impl Scribe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relay::journal::verify;
+    use crate::journal::verify;
 
     fn closed(session: &str) -> Event {
         Event::Closed { session: session.to_owned() }
@@ -188,7 +188,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("plugins/audit");
         let audit = Audit::start(&path).unwrap();
-        let long = crate::relay::journal::LINE_MAX;
+        let long = crate::journal::LINE_MAX;
         assert!(audit.record(closed(&"x".repeat(long))).await.is_err());
         audit.record(closed("after")).await.unwrap();
         assert_eq!(verify::<Event>(&path, None).unwrap().entries, 1);

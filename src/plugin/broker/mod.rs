@@ -22,12 +22,12 @@ mod vault;
 
 pub use audit::{Audit, AuditError, Unrecorded};
 
+use crate::moment::Moment;
 use crate::plugin::chamber;
 use crate::plugin::credential::{HardenError, Taken, harden};
 use crate::plugin::event::Event;
 use crate::plugin::manifest::catalogue::Catalogue;
 use crate::plugin::place::Place;
-use crate::relay::name::Moment;
 use crate::shown;
 use crate::sockets::{self, SocketError};
 use crate::{facts, sd_notify};

@@ -13,10 +13,11 @@ mod parcel;
 mod wire;
 
 use super::daemon::Load;
-use super::name::{HostName, Moment};
+use super::name::HostName;
 use super::policy::{Cluster, Policy};
 use super::wire::answer::{Acked, Linked, Sent, Subscribed};
 use super::wire::{Ack, Link, Message, Reason, Refusal, Request, Subscribe};
+use crate::moment::Moment;
 use crate::shown;
 use async_nats::jetstream::AckKind;
 use futures_util::StreamExt;

@@ -83,7 +83,7 @@ pub fn recipient(text: &str, sessions: &[Seen]) -> Result<Address, Unresolved> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relay::name::Moment;
+    use crate::moment::Moment;
 
     fn seen(name: &str, state: Presence) -> Seen {
         Seen {

@@ -1,7 +1,8 @@
 //! One JSON file for each session, for status lines: they are read often, and nobody has to ask.
 
-use super::super::name::{Moment, SessionName};
+use super::super::name::SessionName;
 use super::core::Core;
+use crate::moment::Moment;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};

@@ -12,10 +12,10 @@ mod worktables;
 
 use self::core::{Core, Done};
 use super::hub::{Hub, Now, Own};
-use super::name::Moment;
 use super::place::Place;
 use super::policy::Policy;
 use super::writer::{Gone, Writer, WriterConfig, WriterError};
+use crate::moment::Moment;
 use crate::sd_notify;
 use crate::shown;
 use crate::sockets::SocketError;

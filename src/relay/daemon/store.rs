@@ -1,10 +1,11 @@
 //! What the hub asks, as questions to the store. Answered on the writer's thread.
 
 use super::super::hub::{Answer, Ask};
-use super::super::name::{Mailbox, Moment};
+use super::super::name::Mailbox;
 use super::super::store::{Debt, Listed, Listing, Store, StoreError};
 use super::super::wire::answer::Letter;
 use super::super::wire::{Reason, Refusal};
+use crate::moment::Moment;
 
 /// Expired messages that are looked at in one turn.
 const EXPIRED: u32 = 1000;

@@ -2,10 +2,11 @@
 
 use super::super::commit::{Outcome, Remains};
 use super::super::event::Event;
-use super::super::name::{Moment, SessionName};
+use super::super::name::SessionName;
 use super::super::policy::{Limits, Policy};
 use super::super::wire::{self, Reason};
 use super::{Answer, Ask, Connection, Door, Effect, Hub, Now, Own};
+use crate::moment::Moment;
 use serde_json::{Value, json};
 use std::time::Duration;
 

@@ -1,12 +1,13 @@
 //! What the hub is told, and what it wants done.
 
 use super::super::commit::{Commit, Token};
-use super::super::name::{Mailbox, MessageId, Moment, SessionName};
+use super::super::name::{Mailbox, MessageId, SessionName};
 use super::super::store::Debt;
 use super::super::wire::answer::{Letter, Worktable};
 use super::super::wire::{Message, Refusal, Reply, Sender};
 use super::super::worktable::Change;
 use super::{Connection, Work};
+use crate::moment::Moment;
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -2,12 +2,13 @@
 
 use super::super::commit::Outcome;
 use super::super::event::{self, Event};
-use super::super::name::{Address, Moment, ScheduleId, SessionName};
+use super::super::name::{Address, ScheduleId, SessionName};
 use super::super::timing;
 use super::super::wire::answer::{Nothing, Planned, Scheduled, Schedules};
 use super::super::wire::{Cancel, Message, Reason, Refusal, Schedule};
 use super::send::{Draft, digest, message_id};
 use super::{Head, Hub, Now, Pending};
+use crate::moment::Moment;
 use std::time::Duration;
 
 /// Bytes of a digest that names a schedule.

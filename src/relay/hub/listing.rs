@@ -1,9 +1,10 @@
 //! What can be asked.
 
-use super::super::name::{GroupName, Moment, SessionName};
+use super::super::name::{GroupName, SessionName};
 use super::super::wire::answer::{Connections, Journal, Location, Presence, Seen, Sessions, Status};
 use super::super::wire::{Query, Question, Refusal};
 use super::{Answer, Ask, Door, Head, Hub, Member, Now, Pending};
+use crate::moment::Moment;
 
 /// Sessions that one answer lists: the latest.
 const LISTED_MAX: usize = 1000;

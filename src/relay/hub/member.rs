@@ -2,12 +2,13 @@
 
 use super::super::commit::{Remembered, Waiting};
 use super::super::event::{Event, Proof, Session};
-use super::super::name::{Mailbox, Moment};
+use super::super::name::Mailbox;
 use super::super::policy::{Limits, Party};
-use super::super::rate::Bucket;
 use super::super::wire::answer::Presence;
 use super::super::wire::{Figures, Reason, Refusal};
 use super::{Connection, Now, REQUESTS_BURST, REQUESTS_RATE};
+use crate::moment::Moment;
+use crate::rate::Bucket;
 use std::time::Duration;
 
 /// At most one refusal of a session comes on record in this time; the others are counted.

@@ -1,8 +1,8 @@
 //! The hub while the host's clock is set: time is what the test says, and the disk takes everything at once.
 
 use super::*;
+use crate::moment::Moment;
 use crate::relay::commit::Commit;
-use crate::relay::name::Moment;
 use crate::relay::store::Debt;
 use crate::relay::wire::parse;
 use serde_json::{Value, json};

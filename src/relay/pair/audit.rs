@@ -2,10 +2,11 @@
 
 use super::super::event::Event;
 use super::super::hub::Now;
-use super::super::journal::{Journal, JournalError, Sizes};
-use super::super::name::{MessageId, Moment, SessionName};
-use super::super::rate::Bucket;
+use super::super::name::{MessageId, SessionName};
 use super::super::wire::{Reason, Refusal};
+use crate::journal::{Journal, JournalError, Sizes};
+use crate::moment::Moment;
+use crate::rate::Bucket;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub(super) struct Audit {
 impl Audit {
     /// Opens it, and removes what is older than it is kept.
     pub(super) fn open(path: &Path, retention: Duration, now: Moment) -> Result<Self, JournalError> {
-        let (mut journal, mended) = Journal::open(path, Sizes::default())?;
+        let (mut journal, mended) = Journal::open::<Event>(path, Sizes::default())?;
         journal.begin(now);
         let mut events: Vec<Event> = mended.into_iter().map(|what| Event::Mended { what }).collect();
         events.push(Event::Started { version: env!("CARGO_PKG_VERSION").to_owned() });

@@ -3,7 +3,7 @@
 use super::super::client::connect;
 use super::super::event::{Event, Proof, Session};
 use super::super::hub::Now;
-use super::super::name::{Address, Mailbox, MessageId, Moment, Recipient, SessionName};
+use super::super::name::{Address, Mailbox, MessageId, Recipient, SessionName};
 use super::super::wire::answer::{
     Acked, Connections, Listed, Location, Nothing, Presence, Schedules, Seen, Sessions, Subscribed,
 };
@@ -12,6 +12,7 @@ use super::audit::Audit;
 use super::ends::{Drafted, Ends, Received};
 use super::link::{Link, LinkError};
 use super::plan::Plan;
+use crate::moment::Moment;
 use serde::Serialize;
 use serde_json::Value;
 use std::cell::{Cell, RefCell};

@@ -1,13 +1,14 @@
 //! Decides what goes out of a sandbox and what comes in. Nothing here touches a socket or a file.
 
 use super::super::hub::Now;
-use super::super::name::{Address, MessageId, Moment, Recipient, SessionName};
-use super::super::rate::Bucket;
+use super::super::name::{Address, MessageId, Recipient, SessionName};
 use super::super::text::{self, Roots};
 use super::super::wire::answer::{Ceilings, Registered, Sent};
 use super::super::wire::{Kind, Message, Reason, Refusal, Respond, Send, Sender, VERSION};
 use super::inbox::Inbox;
 use super::plan::Plan;
+use crate::moment::Moment;
+use crate::rate::Bucket;
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::time::Duration;

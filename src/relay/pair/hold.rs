@@ -1,11 +1,12 @@
 //! The process that holds a sandbox's ends: told by its standard input what to do, and by the end of it to stop.
 
-use super::super::journal::JournalError;
-use super::super::name::{Moment, PairName};
+use super::super::name::PairName;
 use super::audit::Audit;
 use super::core::{Core, Door};
 use super::plan::{LOCK, Paired, Plan, SOCKET};
 use super::serve::Gate;
+use crate::journal::JournalError;
+use crate::moment::Moment;
 use crate::sockets::{self, SocketError};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;

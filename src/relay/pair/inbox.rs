@@ -1,10 +1,11 @@
 //! What came in and waits to be read, in memory.
 
-use super::super::name::{MessageId, Moment, SessionName};
+use super::super::name::{MessageId, SessionName};
 use super::super::wire::answer::{Letter, Listed, Sent};
 use super::super::wire::{Inbox as Ask, Message, Reason, Refusal};
 use super::ends::remember;
 use super::plan::Limits;
+use crate::moment::Moment;
 use std::collections::VecDeque;
 use std::rc::Rc;
 

@@ -1,9 +1,9 @@
 //! One connection, of the sandbox or of the other end.
 
 use super::super::daemon::credentials;
-use super::super::rate::Bucket;
 use super::super::wire::{self, Lines, Malformed, Reason, Refusal, Reply, Request, Response};
 use super::core::{Core, Door};
+use crate::rate::Bucket;
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
 use std::rc::Rc;

@@ -2,9 +2,9 @@
 
 use super::hold::{self, Held};
 use super::plan::{Limits, Paired, Plan};
+use crate::journal::{Directory, Entries, Found, verify};
 use crate::relay::client::{Client, ClientError};
 use crate::relay::event::Event;
-use crate::relay::journal::{Directory, Entries, Found, verify};
 use crate::relay::name::MessageId;
 use crate::relay::policy::Policy;
 use crate::relay::wire::answer::{Acked, Listed, Sent, Sessions, Subscribed};
@@ -87,7 +87,7 @@ impl End {
 
 pub(super) fn entries(audit: &Path) -> Vec<Event> {
     let directory = Directory::open(audit).unwrap();
-    let entry = |found: std::io::Result<Found>| match found.unwrap() {
+    let entry = |found: std::io::Result<Found<Event>>| match found.unwrap() {
         Found::Entry(line) => line.entry.event,
         Found::Fault(fault) => panic!("{fault}"),
     };

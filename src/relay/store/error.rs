@@ -1,6 +1,6 @@
 //! What can go wrong with the store.
 
-use crate::relay::journal::Misread;
+use crate::journal::Misread;
 use crate::relay::name::MessageId;
 use rusqlite::ErrorCode;
 use std::io;

@@ -3,9 +3,10 @@
 use super::mailbox::{key, session_key};
 use super::row::stored;
 use super::{Store, StoreError};
+use crate::journal::{Extent, Head};
+use crate::moment::Moment;
 use crate::relay::event::{Event, Schedule, Session};
-use crate::relay::journal::{Extent, Head};
-use crate::relay::name::{Mailbox, MessageId, Moment, SessionName};
+use crate::relay::name::{Mailbox, MessageId, SessionName};
 use crate::relay::wire::{Figures, Message};
 use rusqlite::{Connection, Error, ErrorCode, Result, ToSql, TransactionBehavior, params};
 

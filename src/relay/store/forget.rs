@@ -3,9 +3,9 @@
 use super::query::{remembered, schedule};
 use super::row::stored;
 use super::{Store, StoreError};
+use crate::moment::Moment;
 use crate::relay::commit::Remembered;
 use crate::relay::event::Event;
-use crate::relay::name::Moment;
 use rusqlite::{Connection, Result, params};
 use std::time::Duration;
 

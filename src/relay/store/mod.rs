@@ -29,7 +29,7 @@ pub use query::{Clash, Listed, Listing, Overdue};
 pub use restore::{renew, restore};
 pub use schema::head;
 
-use super::journal::Head;
+use crate::journal::Head;
 use checkpoint::Checkpointer;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};

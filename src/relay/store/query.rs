@@ -3,10 +3,11 @@
 use super::mailbox::{key, mailbox};
 use super::row::{COLUMNS, COUNT, Stored, maybe_moment, message, moment, number, parsed, stored, unreadable};
 use super::{Store, StoreError};
+use crate::journal::{Directory, Misread};
+use crate::moment::Moment;
 use crate::relay::commit::{Remains, Remembered, Waiting};
 use crate::relay::event::{Event, Schedule, Session};
-use crate::relay::journal::{Directory, Misread};
-use crate::relay::name::{Mailbox, MessageId, Moment, SessionName};
+use crate::relay::name::{Mailbox, MessageId, SessionName};
 use crate::relay::wire::{Message, Sender};
 use rusqlite::{OptionalExtension, Result, Row, params};
 use serde::de::DeserializeOwned;

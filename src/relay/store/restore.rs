@@ -2,8 +2,9 @@
 
 use super::fold::Recorded;
 use super::{Store, StoreError};
-use crate::relay::journal::{Entry, Extent, Found, Head, Journal};
-use crate::relay::name::Moment;
+use crate::journal::{Entry, Extent, Found, Head, Journal};
+use crate::moment::Moment;
+use crate::relay::event::Event;
 use crate::sd_notify;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -110,13 +111,13 @@ impl Store {
 
 #[derive(Default)]
 struct Chunk {
-    entries: Vec<(Entry, Extent)>,
+    entries: Vec<(Entry<Event>, Extent)>,
     head: Head,
     bytes: usize,
 }
 
 impl Chunk {
-    fn add(&mut self, entry: Entry, extent: Extent) {
+    fn add(&mut self, entry: Entry<Event>, extent: Extent) {
         self.head = Head { n: entry.n, hash: extent.hash };
         if let crate::relay::event::Event::Accepted { message, .. } = &entry.event {
             self.bytes += message.text.len();

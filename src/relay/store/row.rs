@@ -1,7 +1,8 @@
 //! Messages as rows, and rows as messages.
 
-use crate::relay::journal::{Extent, Hash};
-use crate::relay::name::{HostName, Moment};
+use crate::journal::{Extent, Hash};
+use crate::moment::Moment;
+use crate::relay::name::HostName;
 use crate::relay::wire::{Message, Sender};
 use rusqlite::Row;
 use rusqlite::types::Type;

@@ -1,8 +1,9 @@
 //! The vocabulary of the tests of store and writer.
 
+use crate::journal::{Journal, Sizes};
+use crate::moment::Moment;
 use crate::relay::event::{Event, Proof, Schedule, Session};
-use crate::relay::journal::{Journal, Sizes};
-use crate::relay::name::{Mailbox, Moment, SessionName};
+use crate::relay::name::{Mailbox, SessionName};
 use crate::relay::wire::{Kind, Message, Sender};
 use std::path::Path;
 
@@ -74,5 +75,5 @@ pub fn schedule(id: &str, of: &SessionName, next: u64) -> Schedule {
 }
 
 pub fn journal(dir: &Path) -> Journal {
-    Journal::open(&dir.join("audit"), Sizes::default()).unwrap().0
+    Journal::open::<Event>(&dir.join("audit"), Sizes::default()).unwrap().0
 }

@@ -1,7 +1,7 @@
 //! The tables, and how the database is opened.
 
 use super::{StoreError, seal};
-use crate::relay::journal::{Hash, Head};
+use crate::journal::{Hash, Head};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use rustix::fs::{Mode, OFlags};
 use std::fs::{File, Metadata};

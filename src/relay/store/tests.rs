@@ -2,9 +2,10 @@
 
 use super::samples::*;
 use super::*;
+use crate::journal::{Journal, Sizes, Written};
+use crate::moment::Moment;
 use crate::relay::event::{Event, Session};
-use crate::relay::journal::{Journal, Sizes, Written};
-use crate::relay::name::{Mailbox, MessageId, Moment};
+use crate::relay::name::{Mailbox, MessageId};
 use crate::relay::wire::Figures;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -407,7 +408,7 @@ proptest! {
 #[test]
 fn sizes_of_the_journal_do_not_matter_to_the_store() {
     let dir = TempDir::new().unwrap();
-    let (mut journal, _) = Journal::open(&dir.path().join("audit"), Sizes { file: 1 }).unwrap();
+    let (mut journal, _) = Journal::open::<Event>(&dir.path().join("audit"), Sizes { file: 1 }).unwrap();
     for n in 1..=20 {
         journal.begin(Moment(n));
         journal.stage(&[sent("a", &format!("m{n}"), "b", n)]).unwrap();

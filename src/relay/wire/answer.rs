@@ -1,10 +1,9 @@
 //! What a successful answer holds in `data`. A client passes over fields that it does not know.
 
-use super::super::name::{
-    Address, DocumentName, GroupName, HostName, MessageId, Moment, ProjectName, ScheduleId, SessionName,
-};
+use super::super::name::{Address, DocumentName, GroupName, HostName, MessageId, ProjectName, ScheduleId, SessionName};
 use super::message::{Kind, Message};
 use super::request::Figures;
+use crate::moment::Moment;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::PathBuf;

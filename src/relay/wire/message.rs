@@ -1,6 +1,7 @@
 //! A message and who sent it.
 
-use super::super::name::{Address, HostName, MessageId, Moment, ProjectName, SessionName};
+use super::super::name::{Address, HostName, MessageId, ProjectName, SessionName};
+use crate::moment::Moment;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 

@@ -1,7 +1,8 @@
 //! What the relay says.
 
-use super::super::name::{Moment, SessionName};
+use super::super::name::SessionName;
 use super::message::Message;
+use crate::moment::Moment;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;

@@ -2,10 +2,11 @@
 
 use super::queue::{Job, collect};
 use super::{Outcomes, soon};
+use crate::journal::{Journal, JournalError, Unwritable, Written};
+use crate::moment::Moment;
 use crate::relay::commit::{Commit, Haste, Outcome, Remains, Token};
 use crate::relay::event::Event;
-use crate::relay::journal::{Journal, JournalError, Unwritable, Written};
-use crate::relay::name::{Mailbox, MessageId, Moment};
+use crate::relay::name::{Mailbox, MessageId};
 use crate::relay::store::{Clash, Recorded, Store, StoreError};
 use crate::relay::wire::{Message, Reason, Refusal};
 use std::collections::HashMap;

@@ -2,9 +2,9 @@
 
 use super::WriterError;
 use super::batch::Scribe;
+use crate::journal::JournalError;
+use crate::moment::Moment;
 use crate::relay::event::Event;
-use crate::relay::journal::JournalError;
-use crate::relay::name::Moment;
 use crate::relay::store::{Store, StoreError, renew, restore};
 use std::time::{Duration, Instant};
 

@@ -12,8 +12,8 @@ mod tests;
 
 use super::commit::{Commit, Outcome, Remains, Token};
 use super::event::Event;
-use super::journal::{Journal, JournalError, Sizes};
 use super::store::{Store, StoreError, restore};
+use crate::journal::{Journal, JournalError, Sizes};
 use batch::Scribe;
 use queue::Job;
 use std::io;
@@ -87,7 +87,7 @@ impl Writer {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
             made.map_err(|source| WriterError::Directory { path: path.to_owned(), source })?;
         }
-        let (mut journal, mut mended) = Journal::open(&config.audit, config.sizes)?;
+        let (mut journal, mut mended) = Journal::open::<Event>(&config.audit, config.sizes)?;
         let (store, found) = restore(&config.store, &journal)?;
         mended.extend(found);
         record(&mut journal, &mended);
@@ -133,7 +133,7 @@ fn record(journal: &mut Journal, mended: &[String]) {
     if mended.is_empty() {
         return;
     }
-    journal.begin(super::name::Moment::now());
+    journal.begin(crate::moment::Moment::now());
     let events: Vec<Event> = mended.iter().map(|what| Event::Mended { what: what.clone() }).collect();
     let staged = journal.stage(&events).map_err(|error| error.to_string());
     let written = staged.and_then(|()| journal.write(true).map_err(|error| error.to_string()));

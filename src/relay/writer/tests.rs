@@ -1,10 +1,11 @@
 //! The writer as a whole: what it tells is true, whatever happens.
 
 use super::*;
+use crate::journal::{Report, verify};
+use crate::moment::Moment;
 use crate::relay::commit::Haste;
 use crate::relay::event::Event;
-use crate::relay::journal::{Report, verify};
-use crate::relay::name::{Mailbox, Moment};
+use crate::relay::name::Mailbox;
 use crate::relay::store::Listing;
 use crate::relay::store::samples::*;
 use crate::relay::wire::{Reason, Refusal};
@@ -37,7 +38,7 @@ fn start(dir: &TempDir) -> (Writer, Told, Remains) {
 fn scribe(dir: &TempDir) -> (Scribe, Told) {
     let (config, (outcomes, told)) = (config(dir), outcomes());
     std::fs::create_dir_all(config.store.parent().unwrap()).unwrap();
-    let (journal, _) = Journal::open(&config.audit, config.sizes).unwrap();
+    let (journal, _) = Journal::open::<Event>(&config.audit, config.sizes).unwrap();
     let (store, _) = restore(&config.store, &journal).unwrap();
     (Scribe::new(journal, store, outcomes, config.retention), told)
 }

@@ -2,9 +2,10 @@
 
 use super::client::{Client, Heard};
 use super::daemon::{Home, resident};
+use rcc::moment::Moment;
 use rcc::relay::commit::{Commit, Haste};
 use rcc::relay::event::{Event, Proof, Session};
-use rcc::relay::name::{Address, Mailbox, Moment, Recipient, SessionName};
+use rcc::relay::name::{Address, Mailbox, Recipient, SessionName};
 use rcc::relay::place::SESSION_SOCKET;
 use rcc::relay::wire::{Kind, Message, Sender};
 use rcc::relay::writer::{Writer, WriterConfig};

@@ -1,9 +1,9 @@
 //! Kills of a writer whose journal begins a new file all the time.
 
 use super::Moments;
+use rcc::journal::{Directory, Entries, Found, Sizes, Wrong, verify};
 use rcc::relay::commit::{Commit, Haste, Outcome};
 use rcc::relay::event::Event;
-use rcc::relay::journal::{Directory, Entries, Found, Sizes, Wrong, verify};
 use rcc::relay::store;
 use rcc::relay::writer::{Writer, WriterConfig};
 use std::collections::HashSet;

@@ -3,11 +3,11 @@
 use super::present;
 use crate::cli::plugin::LogsArguments;
 use crate::facts::Facts;
+use crate::journal::{Directory, Entries, Entry, Fault, Follow, Found, Wrong, verify};
 use crate::output;
 use crate::plugin::client;
 use crate::plugin::event::Event;
 use crate::plugin::name::ToolName;
-use crate::relay::journal::{Directory, Entries, Entry, Fault, Follow, Found, Wrong, verify};
 use crate::shown;
 use miette::{Diagnostic, IntoDiagnostic};
 use serde::Serialize;

@@ -1,8 +1,8 @@
 //! Entries of the journal, for people.
 
 use super::super::clock::local;
+use crate::moment::Moment;
 use crate::plugin::event::{Call, Event};
-use crate::relay::name::Moment;
 use crate::shown;
 use std::fmt::Write;
 

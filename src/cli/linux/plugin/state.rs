@@ -3,6 +3,7 @@
 use super::super::clock::{age, local};
 use crate::cli::table;
 use crate::facts::Facts;
+use crate::moment::Moment;
 use crate::output;
 use crate::plugin::client::{self, Client};
 use crate::plugin::control::{Ask, Done, SessionStatus, Status, ToolStatus};
@@ -10,7 +11,6 @@ use crate::plugin::manifest::catalogue::Catalogue;
 use crate::plugin::manifest::places::Places;
 use crate::plugin::manifest::{Kind, Manifest, Origin};
 use crate::plugin::name::ToolName;
-use crate::relay::name::Moment;
 use crate::shown;
 use miette::{IntoDiagnostic, WrapErr};
 use serde::Serialize;

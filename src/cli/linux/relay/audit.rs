@@ -3,10 +3,11 @@
 use super::Ground;
 use super::{present, state};
 use crate::cli::relay::AuditArguments;
+use crate::journal::{Directory, Entries, Entry, Fault, Follow, Found, Head, Report, Wrong, verify};
+use crate::moment::Moment;
 use crate::output;
 use crate::relay::event::Event;
-use crate::relay::journal::{Directory, Entries, Entry, Fault, Follow, Found, Head, Report, Wrong, verify};
-use crate::relay::name::{Mailbox, MessageId, Moment, PairName, Recipient, ScheduleId, SessionName};
+use crate::relay::name::{Mailbox, MessageId, PairName, Recipient, ScheduleId, SessionName};
 use crate::relay::store;
 use crate::shown;
 use miette::{Diagnostic, IntoDiagnostic};
@@ -78,7 +79,7 @@ pub(super) fn run(ground: &Ground, arguments: &AuditArguments) -> miette::Result
     }
     let mut none = true;
     for path in &paths {
-        let mut takes = |entry: &Entry| {
+        let mut takes = |entry: &Entry<Event>| {
             let taken = wanted.takes(entry);
             none &= !taken;
             taken
@@ -97,7 +98,7 @@ pub(super) fn run(ground: &Ground, arguments: &AuditArguments) -> miette::Result
 }
 
 /// Prints all that is wanted; `false` if nobody reads it.
-fn all(path: &Path, takes: &mut dyn FnMut(&Entry) -> bool, json: bool) -> miette::Result<bool> {
+fn all(path: &Path, takes: &mut dyn FnMut(&Entry<Event>) -> bool, json: bool) -> miette::Result<bool> {
     let fail = |source| NoAudit::new(path, source);
     let directory = Directory::open(path).map_err(fail)?;
     for found in Entries::new(&directory, 0) {
@@ -131,9 +132,9 @@ fn is_news(event: &Event) -> bool {
 }
 
 fn go_on(
-    mut follow: Follow,
+    mut follow: Follow<Event>,
     path: &Path,
-    takes: &mut dyn FnMut(&Entry) -> bool,
+    takes: &mut dyn FnMut(&Entry<Event>) -> bool,
     json: bool,
 ) -> miette::Result<ExitCode> {
     loop {
@@ -148,7 +149,7 @@ fn go_on(
 }
 
 /// Prints what was found, if it is wanted; `false` if nobody reads it.
-fn print(found: Found, takes: &mut dyn FnMut(&Entry) -> bool, json: bool) -> miette::Result<bool> {
+fn print(found: Found<Event>, takes: &mut dyn FnMut(&Entry<Event>) -> bool, json: bool) -> miette::Result<bool> {
     let entry = match found {
         Found::Entry(line) => line.entry,
         // Somebody writes it at this moment.
@@ -166,7 +167,7 @@ fn print(found: Found, takes: &mut dyn FnMut(&Entry) -> bool, json: bool) -> mie
 }
 
 /// As it is written in the journal.
-fn line(entry: &Entry) -> serde_json::Result<String> {
+fn line(entry: &Entry<Event>) -> serde_json::Result<String> {
     #[derive(Serialize)]
     struct Written<'a> {
         n: u64,
@@ -216,7 +217,7 @@ struct Of {
 }
 
 impl Wanted {
-    fn takes(&mut self, entry: &Entry) -> bool {
+    fn takes(&mut self, entry: &Entry<Event>) -> bool {
         let of_session = match &self.session {
             Some(session) => self.of.concerns(session, &entry.event),
             None => true,
@@ -276,7 +277,7 @@ fn person(session: &SessionName) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relay::journal::Hash;
+    use crate::journal::Hash;
     use serde_json::{Value, json};
 
     fn event(value: Value) -> Event {

@@ -1,8 +1,9 @@
 //! Messages and events for people. Pure but for the machine's time zone.
 
 use super::super::clock::local;
+use crate::moment::Moment;
 use crate::relay::event::{Event, Schedule, Session};
-use crate::relay::name::{Mailbox, MessageId, Moment, SessionName};
+use crate::relay::name::{Mailbox, MessageId, SessionName};
 use crate::relay::wire::answer::Letter;
 use crate::relay::wire::{Figures, Kind, Message, Sender};
 use crate::shown;

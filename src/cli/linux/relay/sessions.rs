@@ -3,9 +3,9 @@
 use super::super::clock::{age, local};
 use super::Ground;
 use crate::cli::table;
+use crate::moment::Moment;
 use crate::output;
 use crate::relay::client::{self, Client, ClientError};
-use crate::relay::name::Moment;
 use crate::relay::wire::answer::{Location, Presence, Seen, Sessions};
 use crate::relay::wire::{Figures, Query, Question, Request};
 use crate::shown;

@@ -3,9 +3,9 @@
 use super::super::clock::{age, local};
 use super::Ground;
 use crate::cli::relay::PathArguments;
+use crate::moment::Moment;
 use crate::output;
 use crate::relay::client::{Client, ClientError};
-use crate::relay::name::Moment;
 use crate::relay::wire::answer::{Nothing, Status};
 use crate::relay::wire::{Query, Question, Request, Stop};
 use crate::shown;

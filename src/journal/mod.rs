@@ -22,7 +22,6 @@ mod recover;
 mod tests;
 mod verify;
 
-use super::event::Event;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -39,15 +38,6 @@ pub use verify::{Report, verify};
 pub trait Recorded: Serialize + DeserializeOwned {
     /// For the entry that says that old ones were removed: the number of the last of them.
     fn pruned(&self) -> Option<u64>;
-}
-
-impl Recorded for Event {
-    fn pruned(&self) -> Option<u64> {
-        match self {
-            Self::Pruned { last, .. } => Some(*last),
-            _ => None,
-        }
-    }
 }
 
 /// How far a journal goes.

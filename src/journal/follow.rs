@@ -3,7 +3,6 @@
 use super::Recorded;
 use super::files::Directory;
 use super::reader::{Cursor, Found};
-use crate::relay::event::Event;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 /// A reader that waits at the end.
 #[derive(Debug)]
-pub struct Follow<E = Event> {
+pub struct Follow<E> {
     directory: Directory,
     cursor: Cursor<E>,
 }

@@ -4,14 +4,13 @@ use super::files::{self, Directory};
 use super::hash::Hash;
 use super::line::{self, Entry, LINE_MAX};
 use super::{Extent, Head, Recorded};
-use crate::relay::event::Event;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 /// An entry, and where it is.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Line<E = Event> {
+pub struct Line<E> {
     /// The name of the file.
     pub file: String,
     /// Counts the lines of the file from 1.
@@ -79,7 +78,7 @@ pub enum Wrong {
 
 /// What comes next in a journal.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found<E = Event> {
+pub enum Found<E> {
     /// An entry, even where a fault was found with it.
     Entry(Box<Line<E>>),
     /// Something is wrong.
@@ -88,7 +87,7 @@ pub enum Found<E = Event> {
 
 /// The entries of a journal in their order, and between them what is wrong. Needs the memory of one line.
 #[derive(Debug)]
-pub struct Entries<'a, E = Event> {
+pub struct Entries<'a, E> {
     directory: &'a Directory,
     cursor: Cursor<E>,
     ended: bool,
@@ -122,7 +121,7 @@ impl<E: Recorded> Iterator for Entries<'_, E> {
 
 /// How far a reader has come.
 #[derive(Debug)]
-pub(super) struct Cursor<E = Event> {
+pub(super) struct Cursor<E> {
     open: Option<Open>,
     /// The first number of the file that was opened last.
     file: u64,

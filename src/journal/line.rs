@@ -1,10 +1,9 @@
 //! The form of one line. What stands before the event has one spelling alone, so that it can be read without
 //! the rest.
 
-use super::super::event::Event;
-use super::super::name::Moment;
 use super::Recorded;
 use super::hash::{DIGITS, Hash};
+use crate::moment::Moment;
 use serde::Serialize;
 use std::io::Write;
 
@@ -14,7 +13,7 @@ pub const LINE_MAX: usize = 16 << 20;
 
 /// One thing that happened, and where in the chain.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry<E = Event> {
+pub struct Entry<E> {
     /// Counts up by one from 1, for ever.
     pub n: u64,
     /// When, by the host's clock, which may go backwards.
@@ -84,6 +83,7 @@ fn number(text: &[u8]) -> Option<(u64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::event::Event;
 
     #[test]
     fn a_line_is_one_json_object_and_is_read_as_it_was_written() {

@@ -5,7 +5,7 @@ use super::hash::Hash;
 use super::line::{self, LINE_MAX};
 use super::recover::{Current, Past, recover};
 use super::{Entries, Extent, Head, Recorded};
-use crate::relay::name::Moment;
+use crate::moment::Moment;
 use rustix::fs::fdatasync;
 use std::fs::File;
 use std::io::{self, Write};
@@ -124,10 +124,10 @@ impl Journal {
     ///
     /// # Errors
     /// If the directory cannot be used, is not the caller's own, or another process writes to it.
-    pub fn open(path: &Path, sizes: Sizes) -> Result<(Self, Vec<String>), JournalError> {
+    pub fn open<E: Recorded>(path: &Path, sizes: Sizes) -> Result<(Self, Vec<String>), JournalError> {
         let error = |source| JournalError::Io { attempt: "open", path: path.to_owned(), source };
         let directory = Directory::hold(path).map_err(error)?;
-        let found = recover(&directory).map_err(error)?;
+        let found = recover::<E>(&directory).map_err(error)?;
         let journal = Self {
             directory,
             sizes,
@@ -338,7 +338,7 @@ impl Journal {
 
     /// Lets a test put something else in the place of the newest file.
     #[cfg(test)]
-    pub(in crate::relay) fn swap_file(&mut self, file: File) -> Option<File> {
+    pub(crate) fn swap_file(&mut self, file: File) -> Option<File> {
         self.current.as_mut().map(|current| std::mem::replace(&mut current.file, file))
     }
 }

@@ -1,8 +1,8 @@
 //! The journal as a whole: that every tampering is found, and that no crash breaks it.
 
 use super::*;
+use crate::moment::Moment;
 use crate::relay::event::Event;
-use crate::relay::name::Moment;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
@@ -22,7 +22,7 @@ fn open(dir: &TempDir) -> (Journal, Vec<String>) {
 }
 
 fn open_of(dir: &TempDir, sizes: Sizes) -> (Journal, Vec<String>) {
-    Journal::open(&dir.path().join("audit"), sizes).unwrap()
+    Journal::open::<Event>(&dir.path().join("audit"), sizes).unwrap()
 }
 
 fn add(journal: &mut Journal, at: u64, events: &[Event]) -> Written {
@@ -32,7 +32,7 @@ fn add(journal: &mut Journal, at: u64, events: &[Event]) -> Written {
 }
 
 fn entries(journal: &Journal) -> Vec<(u64, Event)> {
-    let entry = |found: std::io::Result<Found>| match found.unwrap() {
+    let entry = |found: std::io::Result<Found<Event>>| match found.unwrap() {
         Found::Entry(line) => (line.entry.n, line.entry.event),
         Found::Fault(fault) => panic!("{fault}"),
     };
@@ -273,7 +273,7 @@ fn nobody_elses_files_and_no_links_are_written_to() {
     let dir = TempDir::new().unwrap();
     journal_of_nine(&dir);
     let (path, audit) = (files(&dir)[2].clone(), dir.path().join("audit"));
-    let open = || Journal::open(&audit, Sizes::default()).map_err(|error| error.to_string());
+    let open = || Journal::open::<Event>(&audit, Sizes::default()).map_err(|error| error.to_string());
     let other = dir.path().join("other");
     std::fs::rename(&path, &other).unwrap();
     std::os::unix::fs::symlink(&other, &path).unwrap();
@@ -339,7 +339,7 @@ fn a_follower_sees_every_entry_once_across_files() {
     let dir = TempDir::new().unwrap();
     let (mut journal, _) = open(&dir);
     add(&mut journal, 1, &[event(1)]);
-    let mut follow: Follow = Follow::new(&dir.path().join("audit"), 1).unwrap();
+    let mut follow: Follow<Event> = Follow::new(&dir.path().join("audit"), 1).unwrap();
     let mut next = |time| match follow.next(Duration::from_millis(time)).unwrap() {
         Some(Found::Entry(line)) => Some(line.entry.n),
         Some(Found::Fault(fault)) => panic!("{fault}"),

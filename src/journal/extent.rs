@@ -1,9 +1,9 @@
 //! Where a line is, and reading it there again: what is long is kept in the journal alone.
 
+use super::Recorded;
 use super::files::{self, Directory};
 use super::hash::Hash;
 use super::line::{self, LINE_MAX};
-use crate::relay::event::Event;
 use std::io;
 use std::os::unix::fs::FileExt;
 
@@ -54,7 +54,7 @@ impl Directory {
     ///
     /// # Errors
     /// If it cannot be read, or is another one.
-    pub fn event(&self, extent: &Extent) -> Result<Event, Misread> {
+    pub fn event<E: Recorded>(&self, extent: &Extent) -> Result<E, Misread> {
         let name = || files::name(extent.file);
         let changed = || extent.changed();
         if extent.length as usize > LINE_MAX {

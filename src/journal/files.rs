@@ -1,6 +1,6 @@
 //! The files of a journal: which there are, and whether they can be trusted.
 
-use super::super::name::Moment;
+use crate::moment::Moment;
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, fchmod, flock, fsync, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use std::fs::File;

@@ -3,13 +3,12 @@
 //! Only the newest file is read. What is wrong further back is found by `verify`, and does not keep the
 //! daemon from going on. Nothing is destroyed but a last line without its end, which never was acknowledged.
 
-use super::Head;
 use super::files::{self, Directory};
 use super::hash::Hash;
 use super::line::{self, HEADER_MAX, LINE_MAX};
 use super::reader::{Cursor, Fault, Found, Position};
-use crate::relay::event::Event;
-use crate::relay::name::Moment;
+use super::{Head, Recorded};
+use crate::moment::Moment;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -49,12 +48,12 @@ pub(super) struct Recovered {
 }
 
 /// Looks through the directory.
-pub(super) fn recover(directory: &Directory) -> io::Result<Recovered> {
+pub(super) fn recover<E: Recorded>(directory: &Directory) -> io::Result<Recovered> {
     let mut files = directory.list()?;
     let mut found = Recovered::default();
     while let Some(first) = files.pop() {
         let before = files.last().and_then(|before| last_head(directory, *before).ok().flatten());
-        if let Some((head, current)) = newest(directory, first, before, &mut found.mended)? {
+        if let Some((head, current)) = newest::<E>(directory, first, before, &mut found.mended)? {
             found.head = head;
             found.current = Some(current);
             break;
@@ -68,14 +67,14 @@ pub(super) fn recover(directory: &Directory) -> io::Result<Recovered> {
 }
 
 /// The newest file with its tail in order; `None` if it held nothing, and is gone now.
-fn newest(
+fn newest<E: Recorded>(
     directory: &Directory,
     first: u64,
     before: Option<Head>,
     mended: &mut Vec<String>,
 ) -> io::Result<Option<(Head, Current)>> {
     let file = directory.reopen(first)?;
-    let mut cursor = Cursor::<Event>::at(file.try_clone()?, first, before, u64::MAX);
+    let mut cursor = Cursor::<E>::at(file.try_clone()?, first, before, u64::MAX);
     let (mut faults, mut more) = (Vec::new(), false);
     while let Some(found) = cursor.next(directory)? {
         let Found::Fault(fault) = found else { continue };
