@@ -28,6 +28,11 @@ pub enum GuestCommand {
         /// The broker's task, as JSON
         task: String,
     },
+    /// Lead the sandbox's ports to plugins of kind http
+    Ports {
+        /// TOOL=DESCRIPTOR, of a socket that listens
+        ports: Vec<String>,
+    },
     /// Tell of the git plugin's rules, as a hook of git's
     GitHook {
         /// Which

@@ -2,6 +2,7 @@
 
 use super::git::inside::CONFIGURATION_FILE;
 use super::place::{INSIDE, INSIDE_WRAPPERS};
+use super::port::Port;
 use crate::relay::seat::INSIDE_PROGRAM;
 use crate::view::{Access, Mount, What};
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ pub struct Kit {
     pub directory: PathBuf,
     /// rcc's program on the host, without symbolic links.
     pub program: PathBuf,
+    /// Ports of its loopback, each once.
+    pub ports: Vec<Port>,
 }
 
 impl Kit {
@@ -45,7 +48,11 @@ mod tests {
     use super::*;
 
     fn kit() -> Kit {
-        Kit { directory: "/run/user/7/rcc/plugins/sessions/api-1.00".into(), program: "/usr/bin/rcc".into() }
+        Kit {
+            directory: "/run/user/7/rcc/plugins/sessions/api-1.00".into(),
+            program: "/usr/bin/rcc".into(),
+            ports: Vec::new(),
+        }
     }
 
     #[test]

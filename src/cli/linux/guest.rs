@@ -1,7 +1,7 @@
 //! `rcc guest`.
 
 use crate::cli::guest::GuestCommand;
-use crate::guest::{Delivery, git, hook, mcp};
+use crate::guest::{Delivery, git, hook, mcp, ports};
 use crate::plugin::git::serve;
 use crate::plugin::http;
 use std::process::ExitCode;
@@ -15,6 +15,7 @@ impl GuestCommand {
                 Ok(ExitCode::SUCCESS)
             }
             Self::Hook { hooks, wait } => Ok(hook::run(delivery(hooks), wait)),
+            Self::Ports { ports } => Ok(ports::run(&ports)),
             Self::GitHook { name, arguments } => Ok(git::hook::run(&name, &arguments)),
             Self::GitServe { task } => Ok(serve::run(&task)),
             Self::HttpForward { task } => Ok(http::serve::run(&task)),
