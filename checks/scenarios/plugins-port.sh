@@ -30,7 +30,8 @@ check "a client of HTTP is answered at the port" says '"dist-tags"' -- agent "$c
 check "the registry got the token" says "\"authorization\": \"Bearer $secret\"" -- cat /run/arrived
 check "what a client gives as its own does not arrive" agent "$curl -o /dev/null -H 'Authorization: Bearer forged' http://$port/left"
 check "it did not" fails grep -q forged /run/arrived
-agent "printf 'registry=http://$port/\nreplace-registry-host=always\nfetch-retries=0\n' >.npmrc; npm pkg set name=mine version=1.0.0" >/dev/null
+agent "printf 'registry=http://$port/\nreplace-registry-host=always\nfetch-retries=0\n' >.npmrc
+    echo '{\"name\": \"mine\", \"version\": \"1.0.0\"}' >package.json" >/dev/null
 before=$(arrived_as GET /left/-/left-1.0.0.tgz)
 check "npm installs, offline but for the port" agent 'npm install left && npm view left version'
 check "what it installed is there" [ "$(agent "node -p 'require(\"left\")'")" = required ]
