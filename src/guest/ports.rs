@@ -39,11 +39,15 @@ pub fn run(ports: &[String]) -> ExitCode {
 
 fn take(word: &str) -> Option<(ToolName, OwnedFd)> {
     let (tool, number) = word.split_once('=')?;
+    let tool = tool.parse().ok()?;
     let number = number.parse().ok().filter(|number: &RawFd| *number >= FIRST)?;
-    // SAFETY: this process has just begun, and whoever started it says that nothing else of it has this descriptor.
+    // SAFETY: F_GETFD only asks, and says of one that is not open that it is none.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+        return None;
+    }
+    // SAFETY: it is open, and this process has just begun: whoever started it says that nothing else of it has this one.
     let socket = unsafe { OwnedFd::from_raw_fd(number) };
-    rustix::io::fcntl_getfd(&socket).ok()?;
-    Some((tool.parse().ok()?, socket))
+    Some((tool, socket))
 }
 
 fn serve(ports: Vec<(ToolName, OwnedFd)>) -> io::Result<()> {
@@ -145,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_names_no_tool_or_no_descriptor_is_not_taken() {
-        for word in ["api", "api=x", "api=1", "api=-1", "../x=3"] {
+        for word in ["api", "api=x", "api=1", "api=-1", "api=1000000", "../x=3"] {
             assert_eq!(run(&[word.to_owned()]), ExitCode::FAILURE, "{word}");
         }
     }

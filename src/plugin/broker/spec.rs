@@ -159,7 +159,7 @@ fn exec_command(
 ) -> Command {
     let passed = request.env.iter().filter(|(name, _)| takes(exec, name));
     let mut environment = base_environment(desk);
-    environment.insert("PATH".to_owned(), search_path(exec));
+    environment.insert("PATH".to_owned(), search_path(exec.executes.as_ref()));
     environment.extend(passed.map(|(name, value)| (name.clone(), value.clone())));
     environment.extend(exec.set.clone());
     let named = manifest.credentials.iter().filter_map(|credential| Some((credential.variable.clone()?, credential)));
@@ -184,9 +184,9 @@ pub(super) fn base_environment(desk: &Desk) -> BTreeMap<String, String> {
 
 /// Where the tool looks for other programs: first where those are that it may execute. Another one of the same name, in
 /// a directory that is searched earlier, would be found and not be executed.
-fn search_path(exec: &Exec) -> String {
+fn search_path(executes: Option<&BTreeSet<PathBuf>>) -> String {
     let mut directories: Vec<&str> = Vec::new();
-    let own = exec.executes.iter().flatten().filter_map(|program| program.parent()?.to_str());
+    let own = executes.into_iter().flatten().filter_map(|program| program.parent()?.to_str());
     for directory in own.chain(PATH.split(':')) {
         if !directories.contains(&directory) {
             directories.push(directory);
@@ -290,4 +290,18 @@ fn for_git(git: &Git, credentials: &Credentials) -> Result<Vec<Delivery>, String
 fn delivery(name: &str, bytes: &mut Vec<u8>, file: String) -> Result<Delivery, String> {
     let secret = Secret::take(bytes).map_err(|error| format!("the credential '{name}' cannot be given on: {error}"))?;
     Ok(Delivery { name: name.to_owned(), secret: Arc::new(secret), file: Some(file) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_finds_first_what_it_may_execute() {
+        let executes = BTreeSet::from(["/opt/git/bin/git".into(), "/usr/bin/git".into(), "/usr/bin/true".into()]);
+        let path = search_path(Some(&executes));
+        assert!(path.starts_with("/opt/git/bin:/usr/bin:/"), "{path}");
+        assert_eq!(path.split(':').filter(|directory| *directory == "/usr/bin").count(), 1, "{path}");
+        assert_eq!(search_path(None), PATH);
+    }
 }
