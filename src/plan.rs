@@ -1,6 +1,7 @@
 //! The plan of one run: everything that will be done, as plain data. Pure.
 
 use crate::network::routes::Routes;
+use crate::plugin::port::Port;
 use crate::policy::{Policy, Profile, ProfileName, Target, ranges};
 use crate::relay::name::PairName;
 use crate::settings::Limits;
@@ -45,6 +46,9 @@ pub struct Plan {
     /// The pairs by which it reaches other sandboxes directly while the relay is down.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pairs: Vec<PairName>,
+    /// Ports of its loopback that lead to plugins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
 }
 
 /// The network of a run.

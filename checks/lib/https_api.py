@@ -16,7 +16,7 @@ import time
 
 import anthropic_api
 
-written = threading.Lock()
+written, log = threading.Lock(), None
 
 
 class Upstream(anthropic_api.Api):
@@ -117,16 +117,21 @@ class Replayed:
         return self.stream.closed
 
 
+def serve(handler, address, port, certificate, where):
+    """Serves for good; whoever waits for the log knows when."""
+    global log
+    log = where
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server = http.server.ThreadingHTTPServer((address, port), handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    log.touch()
+    server.serve_forever()
+
+
 if __name__ == "__main__":
-    address, port, certificate = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    log = pathlib.Path(sys.argv[4])
     if len(sys.argv) > 5:
         script, anthropic_api.results = pathlib.Path(sys.argv[5]), pathlib.Path(sys.argv[6])
         anthropic_api.calls.extend(enumerate(json.loads(script.read_text(encoding="utf-8")), start=1))
         anthropic_api.results.touch()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    server = http.server.ThreadingHTTPServer((address, port), Upstream)
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    log.touch()
-    server.serve_forever()
+    serve(Upstream, sys.argv[1], int(sys.argv[2]), sys.argv[3], pathlib.Path(sys.argv[4]))

@@ -3,7 +3,7 @@
 //! It starts with every call of a tool, so it is small: it reads its few words by itself, and nothing of what
 //! rcc does on the host is in it. It may be linked statically, and asks no name service.
 
-use super::{BY_HOOKS, Delivery, WAIT, git, hook, mcp, tool};
+use super::{BY_HOOKS, Delivery, WAIT, git, hook, mcp, ports, tool};
 use crate::output;
 use crate::plugin::git::inside::REMOTE_HELPER;
 use std::ffi::OsString;
@@ -15,7 +15,8 @@ const EXIT_REFUSED: u8 = 125;
 const USAGE: &str = "what of rcc runs inside of a sandbox; it is started there by the agent's program and by git:\n  \
     rcc guest mcp [--hooks]            serve the relay's tools over MCP, and bring messages into the session\n  \
     rcc guest hook [--hooks] [--wait]  act on one of Claude Code's hooks\n  \
-    rcc guest git-hook NAME [WORD...]  tell of the git plugin's rules, as a hook of git's";
+    rcc guest git-hook NAME [WORD...]  tell of the git plugin's rules, as a hook of git's\n  \
+    rcc guest ports TOOL=DESCRIPTOR... lead the sandbox's ports to plugins of kind http";
 
 /// What was typed.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ enum Typed {
     Hook(Delivery, bool),
     /// `guest git-hook`.
     GitHook(String, Vec<String>),
+    /// `guest ports`.
+    Ports(Vec<String>),
     /// `--version`.
     Version,
 }
@@ -49,6 +52,9 @@ impl Typed {
             ["guest", "git-hook", name, ref arguments @ ..] => {
                 Some(Self::GitHook(name.to_owned(), arguments.iter().map(|&word| word.to_owned()).collect()))
             }
+            ["guest", "ports", ref sockets @ ..] if !sockets.is_empty() => {
+                Some(Self::Ports(sockets.iter().map(|&word| word.to_owned()).collect()))
+            }
             _ => None,
         }
     }
@@ -71,6 +77,7 @@ pub fn main() -> ExitCode {
         },
         Some(Typed::Hook(delivery, wait)) => hook::run(delivery, wait),
         Some(Typed::GitHook(name, arguments)) => git::hook::run(&name, &arguments),
+        Some(Typed::Ports(sockets)) => ports::run(&sockets),
         Some(Typed::Version) => match output::print(concat!("rcc-guest ", env!("CARGO_PKG_VERSION"), "\n")) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::from(EXIT_REFUSED),
@@ -98,6 +105,7 @@ mod tests {
         assert_eq!(parsed(&["guest", "hook", BY_HOOKS, WAIT]), Some(Typed::Hook(Delivery::Hooks, true)));
         let hook = Typed::GitHook("pre-push".into(), vec!["origin".into(), "--wait".into()]);
         assert_eq!(parsed(&["guest", "git-hook", "pre-push", "origin", "--wait"]), Some(hook));
+        assert_eq!(parsed(&["guest", "ports", "api=3"]), Some(Typed::Ports(vec!["api=3".into()])));
         assert_eq!(parsed(&["--version"]), Some(Typed::Version));
     }
 

@@ -1,6 +1,7 @@
 //! What of rcc runs inside of a sandbox, as the agent's user and with no more rights than the agent: the MCP
 //! server and the hooks that bring the relay's messages into a running Claude Code, the wrappers of tools that run
-//! outside ([`tool`]), and what git runs to reach its remotes there ([`git`]).
+//! outside ([`tool`]), what git runs to reach its remotes there ([`git`]), and what leads ports of the sandbox's own
+//! loopback to plugins ([`ports`]).
 //!
 //! ```text
 //! relay's socket ─ post ─┬─ mcp (tools) ──────────────────────────────── the agent
@@ -20,6 +21,7 @@ pub mod hook;
 pub mod inbox;
 pub mod ledger;
 pub mod mcp;
+pub mod ports;
 pub mod post;
 pub mod present;
 pub mod program;

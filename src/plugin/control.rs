@@ -2,6 +2,7 @@
 //! own socket, which nobody but the user reaches.
 
 use super::name::ToolName;
+use super::port::Port;
 use crate::moment::Moment;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -59,6 +60,9 @@ fn none<T>() -> Option<T> {
 pub struct Opened {
     /// The session's directory on the host.
     pub directory: PathBuf,
+    /// The ports that its plugins name, by the plugins' names; some may name the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
 }
 
 /// The answer to [`Ask::Disable`], [`Ask::Enable`] and [`Ask::Stop`].

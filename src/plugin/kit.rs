@@ -2,6 +2,7 @@
 
 use super::git::inside::CONFIGURATION_FILE;
 use super::place::{INSIDE, INSIDE_WRAPPERS};
+use super::port::Port;
 use crate::view::{Access, Mount, What};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 pub struct Kit {
     /// The host's directory of the session's sockets and wrappers, without symbolic links.
     pub directory: PathBuf,
+    /// Ports of its loopback, each once.
+    pub ports: Vec<Port>,
 }
 
 impl Kit {
@@ -39,7 +42,7 @@ mod tests {
     use super::*;
 
     fn kit() -> Kit {
-        Kit { directory: "/run/user/7/rcc/plugins/sessions/api-1.00".into() }
+        Kit { directory: "/run/user/7/rcc/plugins/sessions/api-1.00".into(), ports: Vec::new() }
     }
 
     #[test]

@@ -29,4 +29,5 @@ pub mod kit;
 pub mod manifest;
 pub mod name;
 pub mod place;
+pub mod port;
 pub mod wire;

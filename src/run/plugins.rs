@@ -10,6 +10,7 @@ use crate::plugin::kit::Kit;
 use crate::plugin::manifest::places::Places;
 use crate::plugin::name::ToolName;
 use crate::plugin::place::Place;
+use crate::plugin::port;
 use crate::project::Project;
 use crate::shown;
 use miette::Diagnostic;
@@ -107,7 +108,7 @@ impl Plugins {
     fn open_again(&mut self) -> Result<(), PluginsError> {
         let mut client = connect(&self.place)?;
         let before = self.kit.directory.clone();
-        let opened = self.session.open(&mut client, Some(before))?;
+        let opened = self.session.open(&mut client, Some(before))?.directory;
         self.client = client;
         // The sandbox has this one mounted, and no other.
         if opened == self.kit.directory { Ok(()) } else { Err(PluginsError::Elsewhere { path: opened }) }
@@ -123,14 +124,14 @@ struct Session {
 }
 
 impl Session {
-    fn open(&self, client: &mut Client, before: Option<PathBuf>) -> Result<PathBuf, PluginsError> {
+    fn open(&self, client: &mut Client, before: Option<PathBuf>) -> Result<Opened, PluginsError> {
         let ask = Ask::Open {
             session: self.name.clone(),
             project: self.project.clone(),
             tools: self.tools.clone(),
             directory: before,
         };
-        Ok(client.ask::<Opened>(&ask)?.directory)
+        Ok(client.ask(&ask)?)
     }
 }
 
@@ -181,9 +182,13 @@ fn attempt(
         project: project.root.clone(),
         tools: tools.map(|tools| tools.iter().cloned().collect()),
     };
-    let directory = session.open(&mut client, None)?;
+    let Opened { directory, ports } = session.open(&mut client, None)?;
+    let (ports, taken) = port::settle(ports);
+    for without in taken {
+        output::tell_line(format_args!("rcc: {without}"));
+    }
     let directory = std::fs::canonicalize(&directory).map_err(|source| PluginsError::Directory { source })?;
-    let kit = Kit { directory };
+    let kit = Kit { directory, ports };
     Ok(Some(Plugins { kit, place, session, client }))
 }
 

@@ -281,6 +281,7 @@ impl Prepared {
             limits: self.settings.limits,
             relay: self.seat.as_ref().map(|seat| seat.socket.clone()),
             pairs: self.direct.iter().flat_map(|direct| direct.pairs.clone()).collect(),
+            ports: self.kit.iter().flat_map(|kit| kit.ports.clone()).collect(),
         })
     }
 }

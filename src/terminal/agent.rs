@@ -1,8 +1,8 @@
-//! The last steps of the agent's process before it executes its command.
+//! The last steps of the agent's process, or of one beside it, before it executes its command.
 
 use super::init::Init;
 use super::signals;
-use super::stdio::{Slot, StdioError, install, null, system};
+use super::stdio::{Slot, StdioError, install, null, replace_with_null, system};
 use rustix::process::Signal;
 use std::os::fd::AsFd;
 
@@ -29,6 +29,19 @@ pub fn attach(init: &Init) -> Result<(), StdioError> {
             Slot::Stdout => install(rustix::stdio::stdout(), number)?,
         }
     }
+    begin_anew()
+}
+
+/// Gives the calling process a session of its own, away from the agent's terminal, no standard streams, and the signals
+/// of a fresh process. Other descriptors are marked to be closed by exec. For what runs beside the agent, in a child of
+/// PID 1, after [`Init::prepare`].
+pub fn detach() -> Result<(), StdioError> {
+    rustix::process::setsid().map_err(system("leave the agent's session"))?;
+    replace_with_null()?;
+    begin_anew()
+}
+
+fn begin_anew() -> Result<(), StdioError> {
     signals::close_others_on_exec().map_err(system("close descriptors on exec"))?;
     // Rust ignores SIGPIPE in every program, and exec would keep it ignored.
     signals::set_default(Signal::PIPE).map_err(system("reset SIGPIPE"))?;

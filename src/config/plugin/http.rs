@@ -11,6 +11,8 @@ use std::ops::RangeInclusive;
 const BODY: RangeInclusive<u64> = 0..=1 << 40;
 /// What a body may hold unless the manifest says more or less.
 const BODY_DEFAULT: u64 = 64 << 20;
+/// Ports that need no privilege (ip(7), `ip_unprivileged_port_start`).
+const PORT: RangeInclusive<u64> = 1024..=65535;
 
 /// Headers that say how a message is framed or where it goes (RFC 9110, 7.2 and 7.6.1; RFC 9112, 6), which the
 /// forwarder decides.
@@ -41,6 +43,7 @@ pub(super) fn take(file: &mut Table<'_, '_>, credentials: &[Credential], reader:
     let allowed = required(file, "allow", example, rules);
     let blocked = file.take("block", rules);
     let body_max = file.take("body_max", |value| size(&value, BODY, "a size up to 1TiB, like \"64 MiB\""));
+    let port = file.take("port", |value| value.integer("a port from 1024 to 65535", PORT));
     let ca = file.take("ca", |value| public_file(&value, "a file of certificates", reader));
     if let Some(used) = &credential {
         refuse_unused(file, credentials, &[used]);
@@ -55,6 +58,7 @@ pub(super) fn take(file: &mut Table<'_, '_>, credentials: &[Credential], reader:
         blocked: blocked.unwrap_or_default(),
         body_max: body_max.unwrap_or(BODY_DEFAULT),
         ca,
+        port: port.and_then(|port| u16::try_from(port).ok()),
     })
 }
 

@@ -157,7 +157,7 @@ fn read(document: &Document, reader: &Reader<'_>) -> Result<LoadedManifest, Conf
 const OF_KINDS: [(&str, &[&str]); 3] = [
     ("exec", &["program", "executes", "project", "output_max", "environment", "commands", "options", "command"]),
     ("git", &["hosts", "push"]),
-    ("http", &["upstream", "header", "value", "credential", "allow", "block", "body_max", "ca"]),
+    ("http", &["upstream", "header", "value", "credential", "allow", "block", "body_max", "ca", "port"]),
 ];
 
 fn manifest(file: &mut Table<'_, '_>, tool: ToolName, reader: &Reader<'_>) -> Option<Manifest> {

@@ -83,8 +83,9 @@ impl Hall<'_> {
                 let tools = tools.map(BTreeSet::from_iter);
                 match desk.open(&session, project, tools, directory.as_deref()).await {
                     Ok(directory) => {
+                        let ports = desk.ports(&session);
                         self.session = Some(session);
-                        self.tell(Opened { directory }).await
+                        self.tell(Opened { directory, ports }).await
                     }
                     Err(error) => self.refuse(error.to_string()).await,
                 }

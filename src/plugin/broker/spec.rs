@@ -166,6 +166,7 @@ fn exec_command(
 ) -> Command {
     let passed = request.env.iter().filter(|(name, _)| takes(exec, name));
     let mut environment = base_environment(desk);
+    environment.insert("PATH".to_owned(), search_path(exec.executes.as_ref()));
     environment.extend(passed.map(|(name, value)| (name.clone(), value.clone())));
     environment.extend(exec.set.clone());
     let named = manifest.credentials.iter().filter_map(|credential| Some((credential.variable.clone()?, credential)));
@@ -186,6 +187,19 @@ pub(super) fn base_environment(desk: &Desk) -> BTreeMap<String, String> {
     let base =
         [("HOME", &*own.home), ("LOGNAME", &own.user), ("PATH", PATH), ("SHELL", "/bin/sh"), ("USER", &own.user)];
     base.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+/// Where the tool looks for other programs: first where those are that it may execute. Another one of the same name, in
+/// a directory that is searched earlier, would be found and not be executed.
+fn search_path(executes: Option<&BTreeSet<PathBuf>>) -> String {
+    let mut directories: Vec<&str> = Vec::new();
+    let own = executes.into_iter().flatten().filter_map(|program| program.parent()?.to_str());
+    for directory in own.chain(PATH.split(':')) {
+        if !directories.contains(&directory) {
+            directories.push(directory);
+        }
+    }
+    directories.join(":")
 }
 
 /// Whether a client may give this variable: a name that ends in `*` stands for all that begin so, save those that are
@@ -336,5 +350,14 @@ mod tests {
         // Nor is it another project's of the same name.
         assert_ne!(trusted, key("/q/api", vec![credential]));
         assert!(!trusted.contains('/'));
+    }
+
+    #[test]
+    fn a_tool_finds_first_what_it_may_execute() {
+        let executes = BTreeSet::from(["/opt/git/bin/git".into(), "/usr/bin/git".into(), "/usr/bin/true".into()]);
+        let path = search_path(Some(&executes));
+        assert!(path.starts_with("/opt/git/bin:/usr/bin:/"), "{path}");
+        assert_eq!(path.split(':').filter(|directory| *directory == "/usr/bin").count(), 1, "{path}");
+        assert_eq!(search_path(None), PATH);
     }
 }

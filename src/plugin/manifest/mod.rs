@@ -190,6 +190,8 @@ pub struct Http {
     pub body_max: u64,
     /// Certificates to trust instead of the system's, as PEM: for an upstream with a private authority.
     pub ca: Option<PathBuf>,
+    /// The port of a sandbox's own loopback that leads to the plugin as well: for clients that have no Unix sockets.
+    pub port: Option<u16>,
 }
 
 /// Requests of some methods below a path.

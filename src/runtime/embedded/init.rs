@@ -2,6 +2,7 @@
 
 use super::idmap::{self, IdMapError};
 use super::lockdown::{self, Confinement, LockdownError};
+use super::loopback::{self, LoopbackError};
 use super::report::{Report, Reporter};
 use super::root::{self, RootError};
 use super::supervisor::Link;
@@ -37,6 +38,8 @@ enum InitError {
     Directory(String, Errno),
     #[error("cannot watch the sandbox's mounts: {0}")]
     Watch(std::io::Error),
+    #[error(transparent)]
+    Loopback(#[from] LoopbackError),
     #[error(transparent)]
     Terminal(#[from] terminal::init::InitError),
     /// The supervisor has reported why by itself.
@@ -114,6 +117,7 @@ fn start_agent(start: &Start<'_>, control: InitEnd, stdio: AgentStdio) -> Result
     lockdown::drop_privileges()?;
     let landlock = lockdown::confine(start.confinement)?;
     tracing::debug!("{landlock:?}");
+    loopback::serve(&start.plan.ports)?;
     let bell = mounts.as_fd().try_clone_to_owned().map_err(InitError::Watch)?;
     start.reporter.tell(&Report::Ready);
     // SAFETY: from here on failures go to the terminal's control socket, and this process ends by

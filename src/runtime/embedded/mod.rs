@@ -10,6 +10,7 @@ pub mod idmap;
 pub mod init;
 pub mod landlock;
 pub mod lockdown;
+pub mod loopback;
 pub mod memory;
 mod mounts;
 pub mod process;

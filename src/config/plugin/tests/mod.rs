@@ -283,6 +283,10 @@ path = "/v1/organizations"
 fn an_upstream_has_one_header_and_rules() {
     let Kind::Http(http) = Host::new().admin("api", HTTP).kind else { panic!() };
     assert_eq!((http.header.as_str(), http.allowed.len(), http.blocked.len()), ("x-api-key", 1, 1));
+    assert_eq!(http.port, None);
+    let with_port = HTTP.replacen("header", "port = 4873\nheader", 1);
+    let Kind::Http(http) = Host::new().admin("api", &with_port).kind else { panic!() };
+    assert_eq!(http.port, Some(4873));
 }
 
 #[test]
@@ -299,6 +303,8 @@ fn what_frames_a_request_or_leads_elsewhere_is_refused() {
         ("\"/v1/\"", "\"v1\"", "absolute path"),
         ("\"GET\"", "\"get\"", "upper case"),
         ("[\"GET\", \"POST\"]", "[]", "a rule for no method"),
+        ("header =", "port = 80\nheader =", "from 1024 to 65535"),
+        ("header =", "port = 65536\nheader =", "from 1024 to 65535"),
     ] {
         let mistakes = host.mistakes(Origin::Admin, &HTTP.replacen(from, to, 1));
         assert!(mistakes.contains(told), "{to}: {mistakes}");

@@ -11,6 +11,7 @@ use crate::plugin::event::Event;
 use crate::plugin::manifest::catalogue::Catalogue;
 use crate::plugin::manifest::{Git, Kind, Manifest};
 use crate::plugin::name::ToolName;
+use crate::plugin::port::Port;
 use crate::plugin::wire::allowance::Allowance;
 use crate::rate::Bucket;
 use crate::shown;
@@ -173,6 +174,17 @@ impl Desk {
             }
         }
         Ok(())
+    }
+
+    /// The ports that a session's plugins name.
+    pub(in crate::plugin::broker) fn ports(&self, session: &str) -> Vec<Port> {
+        let (catalogue, sessions) = (self.catalogue.borrow(), self.sessions.borrow());
+        let Some(open) = sessions.get(session) else { return Vec::new() };
+        let named = |manifest: &Arc<Manifest>| match &manifest.kind {
+            Kind::Http(http) => Some(Port { tool: manifest.tool.clone(), port: http.port? }),
+            Kind::Exec(_) | Kind::Git(_) => None,
+        };
+        catalogue.tools().values().filter(|manifest| open.may_have(&manifest.tool)).filter_map(named).collect()
     }
 
     /// What clients of a session may have the broker hold.

@@ -166,6 +166,7 @@ fn manifest(port: u16) -> Http {
         blocked: vec![rule(&[], "/v1/admin")],
         body_max: BODY_MAX,
         ca: None,
+        port: None,
     }
 }
 
