@@ -1,9 +1,10 @@
-# `rcc init --undo` leaves nothing: /etc is what it was, and so is the machine after a reboot.
+# `rcc init --undo` leaves nothing but the record of changes, --purge not that: /etc is what it was, and so is the machine after a reboot.
 . "$lib/../vm/words"
 boot
 login dev
-check "it is undone" as dev sudo rcc init --undo
-check "once more is fine" vm '/home/dev/rcc/target/release/rcc init --undo'
+check "it is undone, but for the record of changes" says 'kept /var/log/rcc' -- as dev sudo rcc init --undo
+check "and then with it" vm '/home/dev/rcc/target/release/rcc init --undo --purge'
+check "once more is fine" vm '/home/dev/rcc/target/release/rcc init --undo --purge'
 
 same_names() {
     vm 'find /etc -xdev ! -name "*-" ! -name .pwd.lock -printf "%y %m %u %g %p %l\n" | sort | diff /root/etc.list -'
