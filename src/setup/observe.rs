@@ -7,7 +7,7 @@ use super::layout::Layout;
 use super::packages::Family;
 use super::userns::{self, Refusal};
 use crate::facts::{self, User};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,9 @@ use std::process::{Command, Stdio};
 
 /// Options of pasta that rcc uses and that the oldest known working release has.
 const PASTA_OPTIONS: [&str; 5] = ["--config-net", "--no-map-gw", "--no-netns-quit", "--dns-forward", "--netns"];
+
+/// The most that is read of what pasta prints, in bytes; its help has some ten thousand.
+const MOST_PRINTED: u64 = 1 << 20;
 
 /// Every feature of nftables that the rules use.
 const NFT_PROBE: &str = include_str!("probe.nft");
@@ -181,8 +184,8 @@ fn tun(path: &Path) -> Tun {
 
 fn pasta() -> Option<Pasta> {
     let program = facts::program("pasta")?;
-    let version = output(&program, &["--version"])?;
-    let help = output(&program, &["--help"]).unwrap_or_default();
+    let version = on_terminal(&program, "--version")?;
+    let help = on_terminal(&program, "--help").unwrap_or_default();
     let lists = |option: &&str| help.split_whitespace().any(|word| word.trim_end_matches(',') == *option);
     Some(Pasta { version, lacking: PASTA_OPTIONS.into_iter().filter(|option| !lists(option)).collect() })
 }
@@ -193,6 +196,25 @@ fn output(program: &PathBuf, arguments: &[&str]) -> Option<String> {
     let output = command.args(arguments).env_clear().current_dir("/").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     Some(text.trim().to_owned())
+}
+
+/// As [`output`], on a terminal: some releases of pasta (2025-05-03, as in Debian 13) end without writing what they still
+/// hold for a pipe, and only to a terminal they write line by line.
+fn on_terminal(program: &Path, argument: &str) -> Option<String> {
+    use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).ok()?;
+    grantpt(&master).and_then(|()| unlockpt(&master)).ok()?;
+    let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).ok()?;
+    let mut command = Command::new(program);
+    command.arg(argument).env_clear().current_dir("/").stdin(Stdio::null());
+    let mut child = command.stdout(slave.try_clone().ok()?).stderr(slave).spawn().ok()?;
+    // Its copies of the terminal: with them open, the end of what the program prints would never come.
+    drop(command);
+    let mut text = Vec::new();
+    // Where the last program has closed the terminal, reading fails (EIO, pty(7)); what came before counts.
+    let _ = std::fs::File::from(master).take(MOST_PRINTED).read_to_end(&mut text);
+    let _ = child.wait();
+    Some(String::from_utf8_lossy(&text).trim().to_owned())
 }
 
 /// Loads the trial rules in a network namespace that ends with the program.
@@ -247,6 +269,17 @@ mod tests {
         for text in ["", "passwd: files", "subid: files sss", "# subid: sss"] {
             assert_eq!(foreign_subid(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_program_prints_on_a_terminal_is_read_to_its_end() {
+        let script = tempfile::NamedTempFile::new().unwrap();
+        let text = "#!/bin/sh\ntest -t 1 && test -t 2 && seq 20000 && echo end of $1 >&2\n";
+        std::fs::write(script.path(), text).unwrap();
+        std::fs::set_permissions(script.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        let script = script.into_temp_path();
+        let told = on_terminal(&script, "--help").unwrap();
+        assert!(told.starts_with("1\r\n2\r\n") && told.ends_with("20000\r\nend of --help"), "{}", told.len());
     }
 
     #[test]
