@@ -1,6 +1,7 @@
 //! What `rcc run`, `rcc shell` and `rcc claude` take.
 
 use crate::policy::ProfileName;
+use crate::runtime::{Image, Runtime};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -10,6 +11,12 @@ pub struct Options {
     /// The network profile: `public`, `offline`, or one of /etc/rcc/config.toml
     #[arg(long, value_name = "PROFILE")]
     pub(super) profile: Option<ProfileName>,
+    /// What makes the sandbox: `auto`, `embedded`, `podman`, `docker`, `orbstack` or `apple`
+    #[arg(long, value_name = "RUNTIME")]
+    pub(super) runtime: Option<Runtime>,
+    /// The image that a container engine takes the system's files from
+    #[arg(long, value_name = "IMAGE")]
+    pub(super) image: Option<Image>,
     /// Print the plan as JSON and start nothing
     #[arg(long)]
     pub(super) dry_run: bool,

@@ -38,6 +38,8 @@ impl ClaudeArguments {
         let mut again = Command::new("/proc/self/exe");
         again.arg0("rcc").arg("claude");
         again.args(self.options.profile.iter().flat_map(|profile| ["--profile", profile.as_str()]));
+        let runtime = self.options.runtime.map(|runtime| format!("--runtime={runtime}"));
+        again.args(runtime.into_iter().chain(self.options.image.map(|image| format!("--image={}", image.as_str()))));
         again.args(self.program.iter().flat_map(|program| [OsStr::new("--program"), program.as_os_str()]));
         again.args(self.options.dry_run.then_some("--dry-run"));
         again.args(self.options.no_plugins.then_some("--no-plugins"));
@@ -116,7 +118,9 @@ impl Options {
         let manifests = Places::new(&facts).admin;
         let without_key = agent && !self.no_plugins && agent::keep_key_outside(&mut facts, &manifests);
         let project = Project::find(&facts).into_diagnostic()?;
-        let loaded = config::load(&Sources::new(&facts, &project.root, self.profile))?;
+        let mut loaded = config::load(&Sources::new(&facts, &project.root, self.profile))?;
+        loaded.settings.runtime = self.runtime.unwrap_or(loaded.settings.runtime);
+        loaded.settings.image = self.image.or(loaded.settings.image);
         for warning in &loaded.warnings {
             output::tell_line(format_args!("{:?}", miette::Report::new(warning.clone())));
         }
