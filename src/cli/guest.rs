@@ -28,6 +28,8 @@ pub enum GuestCommand {
         /// The broker's task, as JSON
         task: String,
     },
+    /// Be the first process of a container, and run the agent in it
+    Container,
     /// Tell of the git plugin's rules, as a hook of git's
     GitHook {
         /// Which

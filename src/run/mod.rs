@@ -1,6 +1,7 @@
 //! Carries out a plan: starts the supervisor, lets it begin once everything is in place, and
 //! waits for the end.
 
+pub mod engine;
 pub mod membership;
 pub mod pairing;
 pub mod plugins;
@@ -16,6 +17,7 @@ use crate::output;
 use crate::plan::{Network, Plan};
 use crate::project::handover::HandoverError;
 use crate::project::home::{self, HomeError};
+use crate::runtime::choice::Choice;
 use crate::runtime::embedded::cgroup::{self, CgroupError};
 use crate::runtime::embedded::idmap::IdMapError;
 use crate::runtime::embedded::lockdown::Confinement;
@@ -70,6 +72,10 @@ pub enum RunError {
     /// The users of the sandbox.
     #[error(transparent)]
     IdMap(#[from] IdMapError),
+    /// A container engine.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Engine(#[from] engine::EngineError),
     /// A process or a pipe.
     #[error("cannot {what}: {source}; `rcc setup` says what the machine lacks")]
     Host {
@@ -121,7 +127,12 @@ pub fn execute(prepared: &Prepared, body: Body<'_>, standing: &mut dyn FnMut()) 
         Body::Command => Stdio::inspect()?,
         Body::Function(_) => Stdio::none(),
     };
-    carry_out(prepared, body, Loss::Tell, standing, || stdio.prepare())
+    match (&prepared.runtime, body) {
+        (Choice::Podman { image, .. }, Body::Command) => {
+            engine::carry_out(prepared, image, standing, || stdio.prepare())
+        }
+        _ => carry_out(prepared, body, Loss::Tell, standing, || stdio.prepare()),
+    }
 }
 
 /// The same for a function of rcc's own that serves a socket, which is its standard input and nobody else's. Without

@@ -269,6 +269,9 @@ impl Prepared {
         let user = &self.facts.user;
         let mut environment =
             environment::inside(&self.facts, &self.session, &self.task.environment, &self.settings.environment);
+        if matches!(self.runtime, Choice::Podman { .. }) && !self.settings.environment.set.contains_key("SHELL") {
+            environment.insert("SHELL".into(), environment::IMAGES_SHELL.into());
+        }
         environment.extend(self.seat.iter().flat_map(Seat::environment));
         self.kit.iter().for_each(|kit| kit.enter(&mut environment));
         Ok(Plan {

@@ -163,7 +163,7 @@ fn become_supervisor(supervision: &Supervision<'_>, mut wait: PipeReader) -> Res
 }
 
 /// Groups such as docker or wheel open files: the sandbox gets none.
-pub(super) fn become_root() -> Result<(), Errno> {
+fn become_root() -> Result<(), Errno> {
     rustix::thread::set_thread_groups(&[])?;
     rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
     rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)

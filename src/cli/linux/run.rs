@@ -13,6 +13,7 @@ use crate::run::membership::{self, Joining};
 use crate::run::pairing;
 use crate::run::plugins::{self, Plugins};
 use crate::run::{self, Body, Ended, Prepared, Task};
+use crate::runtime::Runtime;
 use crate::setup::agent;
 use crate::shown;
 use crate::statement;
@@ -73,7 +74,13 @@ impl RunArguments {
 
 impl ShellArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
-        self.options.launch(false, |facts, _, _, _| Ok(Task::plain(vec![environment::shell(facts).to_owned()])))
+        self.options.launch(false, |facts, _, loaded, _| {
+            let shell = match loaded.settings.runtime {
+                Runtime::Auto | Runtime::Embedded => environment::shell(facts),
+                _ => environment::IMAGES_SHELL.as_ref(),
+            };
+            Ok(Task::plain(vec![shell.to_owned()]))
+        })
     }
 }
 

@@ -290,13 +290,7 @@ impl Stage {
     /// each pin: the kernel then refuses (EBUSY) to rename or remove that directory entry through
     /// any mount of this namespace, while the upper one stays a single mount, so that renames and
     /// hard links between its directories work.
-    fn tree(
-        &self,
-        tree: &Tree,
-        lower: Option<OwnedFd>,
-        upper: OwnedFd,
-        target: &Path,
-    ) -> Result<(), RootError> {
+    fn tree(&self, tree: &Tree, lower: Option<OwnedFd>, upper: OwnedFd, target: &Path) -> Result<(), RootError> {
         let mut onto = self.directory(target)?;
         if let Some(lower) = lower {
             attach(&lower, onto).during("mount something on", target)?;
@@ -362,8 +356,7 @@ impl Stage {
         for (name, flags) in [(BLANK_DIRECTORY, AtFlags::REMOVEDIR), (BLANK_FILE, AtFlags::empty())] {
             rustix::fs::unlinkat(&self.root, name, flags).during("remove", Path::new(name))?;
         }
-        mounts::set_attributes_here(&self.root, READ_ONLY)
-            .during("make read-only", Path::new("/"))?;
+        mounts::set_attributes_here(&self.root, READ_ONLY).during("make read-only", Path::new("/"))?;
         Ok(self.root)
     }
 }

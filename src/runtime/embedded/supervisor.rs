@@ -148,7 +148,8 @@ fn start_guarded<Check: FnMut() -> Result<(), (String, Duration)>>(
     let pasta = start_pasta(guard.pasta, identity, netns.as_fd())?;
     // Made while pasta started, which takes longer.
     let tun = link.offered().map_err(|_| String::new())?;
-    let answerer = start_dead_end(identity, netns.as_fd(), tun).map_err(|error| format!("cannot answer denials: {error}"))?;
+    let answerer =
+        start_dead_end(identity, netns.as_fd(), tun).map_err(|error| format!("cannot answer denials: {error}"))?;
     link.network_is_up().map_err(|_| String::new())?;
     Ok(Guarded { verifier, sandbox, connected: [pasta, answerer] })
 }

@@ -28,10 +28,7 @@ pub struct Verifier {
 impl Verifier {
     /// Starts the process, in the caller's network namespace, which must be the host's. `check`
     /// says why the firewall does not hold, and for how long that may be excused.
-    pub fn start(
-        identity: Mapped,
-        mut check: impl FnMut() -> Result<(), (String, Duration)>,
-    ) -> std::io::Result<Self> {
+    pub fn start(identity: Mapped, mut check: impl FnMut() -> Result<(), (String, Duration)>) -> std::io::Result<Self> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
         let mut verdict = std::io::PipeWriter::from(writer);
         let pid = super::process::fork(|| {
