@@ -1,12 +1,13 @@
 //! Carries out a plan by Podman.
 
-use super::{Ended, Loss, PrepareError, Prepared, RunError, host, record, relay};
+use super::{Ended, Loss, PrepareError, Prepared, RunError, Vanished, host, record, relay};
 use crate::enforcement::Watch;
 use crate::facts;
 use crate::network::slot::Slot;
 use crate::plan::{Network, Plan};
 use crate::project::handover::Guard as Protected;
 use crate::project::home;
+use crate::relay::seat::INSIDE_PROGRAM;
 use crate::runtime::Image;
 use crate::runtime::embedded::cgroup;
 use crate::runtime::embedded::process;
@@ -158,6 +159,7 @@ pub(super) fn carry_out(
     let spec = Spec { plan: &plan, image, program: &program, log: &log, limits: limits.of_cgroup };
     let mut container = make(&podman, &spec)?;
     let pid = begin(&mut container, &mut attendant)?;
+    cgroup::verify(pid, &limits.of_cgroup)?;
     ready(&reports)?;
     podman.start(&container.id).map_err(EngineError::from)?;
     container.started = true;
@@ -166,7 +168,7 @@ pub(super) fn carry_out(
     drop(listener);
     ready(&first)?;
     drop(service);
-    let relayed = relay(&reports, control, user, Loss::Tell, standing);
+    let relayed = relay(&reports, control, user, Loss::Tell, Vanished::End, standing);
     drop(container);
     drop(attendant);
     // Nothing inside can write any more.
@@ -180,6 +182,8 @@ fn plan(prepared: &Prepared, guards: &[Protected], home: &Path, files: &Files) -
     let mut plan = prepared.plan(guards, home)?;
     let what = What::Bind { source: files.socket(), access: Access::Inert };
     plan.view.mounts.push(Mount { target: greeting::SOCKET.into(), what });
+    // Some distributions have Podman show the host's subscriptions there.
+    plan.view.mounts.push(Mount { target: "/run/secrets".into(), what: What::Tmpfs { mode: 0o700, noexec: true } });
     Ok(plan)
 }
 
@@ -258,7 +262,8 @@ fn sweep(podman: &Podman, runtime_dir: &Path) -> Result<(), RunError> {
         return Ok(());
     }
     let running = session::list(runtime_dir)?;
-    for orphan in ours.iter().filter(|ours| !running.iter().any(|record| record.id == ours.session)) {
+    let lives = |session: &str| running.iter().any(|record| record.id == session);
+    for orphan in ours.iter().filter(|ours| !lives(&ours.session)) {
         if let Err(error) = podman.remove(&orphan.id) {
             tracing::warn!("a container of a sandbox that is gone, {}, cannot be removed: {error}", orphan.session);
         }
@@ -325,11 +330,15 @@ fn greet(
         Network::Offline => None,
         Network::Guarded(guarded) => Some(guarded.routes.clone()),
     };
+    let own = |what: &What| !matches!(what, What::Devices { .. } | What::Processes { .. });
+    let program = Mount { target: INSIDE_PROGRAM.into(), what: What::Directory };
+    let mounted = plan.view.mounts.iter().filter(|mount| own(&mount.what)).chain([&program]);
     let greeting = Greeting {
         command: plan.command.clone(),
         environment: plan.environment.clone().into_iter().collect(),
         directory: plan.directory.clone().into(),
         writable: plan.view.writable().into_iter().map(PathBuf::into_os_string).collect(),
+        mounts: mounted.map(|mount| mount.target.clone().into()).collect(),
         processes,
         routes,
         stdio: agent.hand_over().0,

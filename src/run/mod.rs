@@ -150,6 +150,15 @@ enum Loss {
     End,
 }
 
+/// What it means when the supervisor is gone without having told the end of the sandbox.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Vanished {
+    /// The sandbox is gone with it, and its PID 1's socket tells the rest.
+    Follows,
+    /// The sandbox does not end by itself.
+    End,
+}
+
 fn carry_out(
     prepared: &Prepared,
     body: Body<'_>,
@@ -185,7 +194,7 @@ fn carry_out(
         Some(Report::Ended) | None => return Err(RunError::Refused { why: "the supervisor died".to_owned() }),
     }
     let Ends { reports, control, user } = ends;
-    let relayed = relay(&reports, control, user, loss, standing);
+    let relayed = relay(&reports, control, user, loss, Vanished::Follows, standing);
     match &relayed {
         // A cgroup can only be removed when the last process is gone.
         Ok((_, ended)) if cgroup.is_none() => supervisor.end(&reports, *ended),
@@ -218,6 +227,7 @@ fn relay(
     control: LauncherEnd,
     user: UserStdio,
     loss: Loss,
+    vanished: Vanished,
     standing: &mut dyn FnMut(),
 ) -> Result<(Outcome, bool), RunError> {
     let mut ended = false;
@@ -232,6 +242,7 @@ fn relay(
             relay::Watch::Keep
         }
         Ok(Some(_)) => relay::Watch::Keep,
+        Ok(None) | Err(_) if vanished == Vanished::End && !ended => relay::Watch::End,
         Ok(None) | Err(_) => relay::Watch::Forget,
     };
     let relay = Relay::new(control, user)?;

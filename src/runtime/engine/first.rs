@@ -2,11 +2,14 @@
 //! the agent.
 
 use super::greeting::{self, Received};
+use super::strangers;
 use crate::network::inside::{self, InsideError};
 use crate::runtime::embedded::init::{self, Agent, Body};
 use crate::runtime::embedded::lockdown::{self, Confinement};
 use crate::runtime::embedded::report::Report;
 use crate::runtime::embedded::seccomp;
+use crate::runtime::embedded::watch::Watch;
+use crate::shown;
 use crate::terminal::Outcome;
 use rustix::fs::StatVfsMountFlags;
 use rustix::io::Errno;
@@ -22,6 +25,14 @@ use std::path::PathBuf;
 enum FirstError {
     #[error("the container's root can be written")]
     Writable,
+    #[error(
+        "something is mounted on {0} inside that rcc has not put there: `volumes`, `mounts` and `devices` of \
+         containers.conf add it to every container; remove it there, and give what is needed by `mounts` of rcc's own \
+         configuration"
+    )]
+    Stranger(String),
+    #[error("cannot look at the container's mounts: {0}")]
+    Mounts(std::io::Error),
     #[error("cannot look at the container's root: {0}")]
     Root(Errno),
     #[error("cannot enter {0} inside the container: {1}")]
@@ -83,6 +94,11 @@ fn verify(greeting: &greeting::Greeting) -> Result<(), FirstError> {
     let root = rustix::fs::statvfs("/").map_err(FirstError::Root)?;
     if !root.f_flag.contains(StatVfsMountFlags::RDONLY) {
         return Err(FirstError::Writable);
+    }
+    let mounts = Watch::start().map_err(FirstError::Mounts)?;
+    let planned: Vec<PathBuf> = greeting.mounts.iter().map(PathBuf::from).collect();
+    if let Some(stranger) = strangers::first(mounts.remembered(), &planned) {
+        return Err(FirstError::Stranger(shown::terminal(stranger).to_string()));
     }
     match &greeting.routes {
         Some(routes) => inside::verify_routes(routes)?,

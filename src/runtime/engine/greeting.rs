@@ -37,6 +37,8 @@ pub struct Greeting {
     pub directory: OsString,
     /// Where the agent may write.
     pub writable: Vec<OsString>,
+    /// Where something was mounted for it.
+    pub mounts: Vec<OsString>,
     /// See [`crate::runtime::embedded::lockdown::Confinement`].
     pub processes: Option<u64>,
     /// The routes that must be there; `None` if there must be none.

@@ -15,3 +15,4 @@ pub mod namespace;
 pub mod podman;
 pub mod service;
 pub mod spec;
+mod strangers;
