@@ -69,7 +69,7 @@ t.type("\x03"); assert t.status() == 130
 END
 check "job control: stop, continue, interrupt" at_terminal <<'END'
 t = Terminal(*rcc, "bash", "--norc", "-i")
-t.type("sleep 100\n"); time.sleep(0.5); t.type("\x1a"); t.expect("Stopped")
+t.expect("[$] "); t.type("sleep 100\n"); time.sleep(0.5); t.type("\x1a"); t.expect("Stopped")
 t.type("fg\n"); time.sleep(0.3); t.type("\x03"); t.type("echo status $?\n"); t.expect("status 130")
 t.type("exit 7\n"); assert t.status() == 7
 END

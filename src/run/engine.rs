@@ -16,6 +16,7 @@ use crate::runtime::engine::api::{Api, ApiError};
 use crate::runtime::engine::attendant::{self, Network as Attended};
 use crate::runtime::engine::floors::{self, FloorError};
 use crate::runtime::engine::greeting::{self, Greeting};
+use crate::runtime::engine::namespace::NamespaceError;
 use crate::runtime::engine::podman::Podman;
 use crate::runtime::engine::service::{Service, ServiceError};
 use crate::runtime::engine::spec::Spec;
@@ -44,6 +45,9 @@ pub enum EngineError {
     /// A call of it.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// Its users.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
     /// A version with a known way out.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -152,7 +156,7 @@ pub(super) fn carry_out(
     let _session = Session::register(&runtime_dir, &record(&plan, slot.as_ref(), attendant.pid))?;
     let service = Service::find(facts, &files.0).map_err(EngineError::from)?;
     let podman = Podman::new(Api::new(service.socket.clone()).map_err(host("start a client of the engine"))?);
-    let limits = look(&podman, image, &plan.limits)?;
+    let limits = look(&podman, image, &plan.limits, slot.as_ref())?;
     sweep(&podman, &runtime_dir)?;
     let program = std::env::current_exe().map_err(host("find rcc's own program"))?;
     let log = files.log();
@@ -225,10 +229,13 @@ struct Ceilings {
 }
 
 /// Whether this Podman will do, and how it holds the limits.
-fn look(podman: &Podman, image: &Image, limits: &Limits) -> Result<Ceilings, RunError> {
+fn look(podman: &Podman, image: &Image, limits: &Limits, slot: Option<&Slot>) -> Result<Ceilings, RunError> {
     let info = podman.info().map_err(EngineError::from)?;
     if !info.rootless {
         return Err(EngineError::Rootful.into());
+    }
+    if let Some(slot) = slot.filter(|slot| !info.knows(slot.identity)) {
+        return Err(EngineError::from(NamespaceError::NotMapped { identity: slot.identity }).into());
     }
     floors::check(&info.runtime, &info.runtime_version).map_err(EngineError::from)?;
     if !podman.has_image(image.as_str()).map_err(EngineError::from)? {

@@ -102,7 +102,11 @@ pub fn supervise<Check: FnMut() -> Result<(), (String, Duration)>>(
 ) -> u8 {
     match guard {
         None => match process::clone_into(namespaces, || sandbox(None)) {
-            Ok(pid) => process::wait(pid).map_or(1, process::exit_byte),
+            Ok(pid) => {
+                let status = process::wait(pid).map_or(1, process::exit_byte);
+                reporter.tell(&Report::Ended);
+                status
+            }
             Err(error) => refuse(reporter, &namespaces_failed(error)),
         },
         Some(guard) => match start_guarded(guard, namespaces, sandbox) {

@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn a_refusal_is_told_in_the_engines_words() {
         let (_directory, api, asked) = answering(
-            "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 42\r\n\r\n{\"cause\":\"a\",\"message\":\"no space left\\u0007\"}",
+            "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 45\r\n\r\n{\"cause\":\"a\",\"message\":\"no space left\\u0007\"}",
         );
         let error = api.order("start it", "/x").unwrap_err();
         assert!(matches!(&error, ApiError::Refused { status: 500, said, .. } if said.starts_with("no space left")));

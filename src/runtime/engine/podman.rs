@@ -23,6 +23,25 @@ pub struct Info {
     pub runtime_version: String,
     /// What cgroups can limit there.
     pub controllers: Vec<String>,
+    /// The uids of its user namespace.
+    pub uids: Vec<Mapping>,
+    /// The gids likewise.
+    pub gids: Vec<Mapping>,
+}
+
+/// Ids of the host that a user namespace knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Mapping {
+    host_id: u32,
+    size: u32,
+}
+
+impl Info {
+    /// Whether its user namespace, which lasts as long as any of its containers, knows this uid and gid.
+    pub fn knows(&self, id: u32) -> bool {
+        let within = |mapping: &Mapping| id.checked_sub(mapping.host_id).is_some_and(|offset| offset < mapping.size);
+        self.uids.iter().any(within) && self.gids.iter().any(within)
+    }
 }
 
 #[derive(Deserialize)]
@@ -36,8 +55,17 @@ struct InfoAnswer {
 struct HostAnswer {
     #[serde(default)]
     cgroup_controllers: Option<Vec<String>>,
+    id_mappings: MappingsAnswer,
     oci_runtime: RuntimeAnswer,
     security: SecurityAnswer,
+}
+
+#[derive(Deserialize)]
+struct MappingsAnswer {
+    #[serde(default)]
+    uidmap: Option<Vec<Mapping>>,
+    #[serde(default)]
+    gidmap: Option<Vec<Mapping>>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +132,8 @@ impl Podman {
             runtime: host.oci_runtime.name,
             runtime_version: host.oci_runtime.version,
             controllers: host.cgroup_controllers.unwrap_or_default(),
+            uids: host.id_mappings.uidmap.unwrap_or_default(),
+            gids: host.id_mappings.gidmap.unwrap_or_default(),
         })
     }
 
@@ -154,5 +184,27 @@ impl Podman {
             Some(Ours { id, session })
         });
         Ok(ours.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_known_where_both_maps_have_it() {
+        let mapping = |host_id, size| Mapping { host_id, size };
+        let info = Info {
+            rootless: true,
+            runtime: "crun".into(),
+            runtime_version: String::new(),
+            controllers: vec![],
+            uids: vec![mapping(1000, 1), mapping(100_000, 65536), mapping(1_919_090_688, 1024)],
+            gids: vec![mapping(1000, 1), mapping(100_000, 65536), mapping(1_919_090_688, 512)],
+        };
+        assert!(info.knows(1_919_090_688) && info.knows(1_919_090_688 + 511));
+        for unknown in [1_919_090_687, 1_919_090_688 + 512, 1_919_090_688 + 1024, 0] {
+            assert!(!info.knows(unknown), "{unknown}");
+        }
     }
 }
