@@ -73,6 +73,9 @@ fn pass(environment: &mut BTreeMap<OsString, OsString>, facts: &Facts, name: &Os
     }
 }
 
+/// The shell of an image, of which nothing is known: POSIX has it there.
+pub const IMAGES_SHELL: &str = "/bin/sh";
+
 /// The caller's shell where it is one of the system's, which are the ones visible inside.
 pub fn shell(facts: &Facts) -> &OsStr {
     let visible = |path: &&OsString| {

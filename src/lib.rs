@@ -49,7 +49,6 @@ pub mod relay;
 pub mod resolver;
 #[cfg(target_os = "linux")]
 pub mod run;
-#[cfg(target_os = "linux")]
 pub mod runtime;
 #[cfg(target_os = "linux")]
 pub mod sd_notify;

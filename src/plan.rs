@@ -4,6 +4,7 @@ use crate::network::routes::Routes;
 use crate::plugin::port::Port;
 use crate::policy::{Policy, Profile, ProfileName, Target, ranges};
 use crate::relay::name::PairName;
+use crate::runtime::choice::Choice;
 use crate::settings::Limits;
 use crate::view::View;
 use ipnet::IpNet;
@@ -22,6 +23,8 @@ pub const HOSTNAME: &str = "sandbox";
 pub struct Plan {
     /// The session's name.
     pub session: String,
+    /// What makes the sandbox.
+    pub runtime: Choice,
     /// The project's root.
     pub project: PathBuf,
     /// The working directory inside.

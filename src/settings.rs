@@ -2,6 +2,7 @@
 
 use crate::plugin::name::ToolName;
 use crate::policy::ProfileName;
+use crate::runtime::{Image, Runtime};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,6 +12,10 @@ use std::path::PathBuf;
 pub struct Settings {
     /// The network profile.
     pub profile: ProfileName,
+    /// What makes the sandbox.
+    pub runtime: Runtime,
+    /// The image that a container engine takes the system's files from.
+    pub image: Option<Image>,
     /// Patterns of project files that are invisible inside: gitignore-like globs, relative to
     /// the project; a pattern without '/' matches in every directory.
     pub exclude: Vec<String>,

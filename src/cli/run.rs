@@ -2,6 +2,7 @@
 
 use crate::policy::ProfileName;
 use crate::relay::name::SessionName;
+use crate::runtime::{Image, Runtime};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -11,6 +12,12 @@ pub struct Options {
     /// The network profile: `public`, `offline`, or one of /etc/rcc/config.toml
     #[arg(long, value_name = "PROFILE")]
     pub(super) profile: Option<ProfileName>,
+    /// What makes the sandbox: `auto`, `embedded`, `podman`, `docker`, `orbstack` or `apple`
+    #[arg(long, value_name = "RUNTIME")]
+    pub(super) runtime: Option<Runtime>,
+    /// The image that a container engine takes the system's files from
+    #[arg(long, value_name = "IMAGE")]
+    pub(super) image: Option<Image>,
     /// Go on without this terminal, and print the sandbox's name: `rcc attach`, `rcc logs` and `rcc stop` take it
     #[arg(long)]
     pub(super) detach: bool,

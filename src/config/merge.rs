@@ -11,6 +11,7 @@ use super::stricter::is_within;
 use super::user::UserFile;
 use crate::plugin::name::ToolName;
 use crate::policy::{Profile, ProfileName};
+use crate::runtime::Runtime;
 use crate::settings::{Environment, ExtraMount, Join, Limits, Settings};
 use serde::Serialize;
 use serde_json::json;
@@ -68,10 +69,16 @@ impl Layers<'_> {
             (profile, limits) => return Err(ConfigError::all(profile.err().into_iter().chain(limits.err()))),
         };
         let mut entries = vec![Entry::new("profile", profile.as_str(), origin)];
+        let user = &self.user.values;
+        let chosen = user.runtime.as_ref();
+        let origin = chosen.map_or(Origin::Default, |chosen| self.user.origin(&chosen.span));
+        let runtime = chosen.map_or_else(Runtime::default, |chosen| chosen.value);
+        entries.push(Entry::new("runtime", json!(runtime), origin));
+        let image = user.image.as_ref();
+        entries.extend(image.map(|image| Entry::new("image", image.value.as_str(), self.user.origin(&image.span))));
         let exclude = self.exclude();
         entries.extend(exclude.iter().map(|(pattern, origin)| Entry::new("exclude[]", *pattern, origin.clone())));
         entries.extend(limit_entries);
-        let user = &self.user.values;
         for Sourced { value: ExtraMount { source, target, writable }, span } in &user.mounts {
             let mode = if *writable { "rw" } else { "ro" };
             let mount = json!({ "source": source, "target": target, "mode": mode });
@@ -92,6 +99,8 @@ impl Layers<'_> {
         let values = |list: &[Sourced<String>]| list.iter().map(|item| item.value.clone()).collect();
         let settings = Settings {
             profile,
+            runtime,
+            image: image.map(|image| image.value.clone()),
             exclude: exclude.into_iter().map(|(pattern, _)| pattern.to_owned()).collect(),
             mounts: user.mounts.iter().map(|mount| mount.value.clone()).collect(),
             limits,

@@ -21,6 +21,7 @@ mod profiles;
 mod project;
 mod reader;
 mod relay;
+mod runtime;
 pub mod schema;
 mod show;
 mod stricter;

@@ -3,12 +3,14 @@
 use super::problem::{Document, Problem};
 use super::reader::{Mistakes, Report, Sourced, Table, Value};
 use super::relay::{self, RelaySection};
+use super::runtime;
 use super::tools::tools;
 use super::values::{
     LimitsSection, absolute_path, pattern, profile_name, relative_path, variable_name, variable_value,
 };
 use crate::plugin::name::ToolName;
 use crate::policy::ProfileName;
+use crate::runtime::{Image, Runtime};
 use crate::settings::{ExtraMount, Join};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Default)]
 pub(super) struct UserFile {
     pub profile: Option<Sourced<ProfileName>>,
+    pub runtime: Option<Sourced<Runtime>>,
+    pub image: Option<Sourced<Image>>,
     pub exclude: Vec<Sourced<String>>,
     pub exclude_defaults: Option<Sourced<bool>>,
     pub mounts: Vec<Sourced<ExtraMount>>,
@@ -60,6 +64,8 @@ impl UserFile {
     fn take(file: &mut Table<'_, '_>, home: &Path) -> Self {
         let mut user = Self {
             profile: file.sourced("profile", |value| profile_name(&value)),
+            runtime: file.sourced("runtime", |value| runtime::runtime(&value)),
+            image: file.sourced("image", |value| runtime::image(&value)),
             exclude: patterns(file),
             exclude_defaults: file.sourced("exclude_defaults", |value| value.boolean()),
             limits: LimitsSection::take(file),

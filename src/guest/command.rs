@@ -6,6 +6,7 @@
 use super::{BY_HOOKS, Delivery, WAIT, git, hook, mcp, ports, tool};
 use crate::output;
 use crate::plugin::git::inside::REMOTE_HELPER;
+use crate::runtime::engine::first;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -16,7 +17,8 @@ const USAGE: &str = "what of rcc runs inside of a sandbox; it is started there b
     rcc guest mcp [--hooks]            serve the relay's tools over MCP, and bring messages into the session\n  \
     rcc guest hook [--hooks] [--wait]  act on one of Claude Code's hooks\n  \
     rcc guest git-hook NAME [WORD...]  tell of the git plugin's rules, as a hook of git's\n  \
-    rcc guest ports TOOL=DESCRIPTOR... lead the sandbox's ports to plugins of kind http";
+    rcc guest ports TOOL=DESCRIPTOR... lead the sandbox's ports to plugins of kind http\n  \
+    rcc guest container                be the first process of a container, and run the agent in it";
 
 /// What was typed.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ enum Typed {
     GitHook(String, Vec<String>),
     /// `guest ports`.
     Ports(Vec<String>),
+    /// `guest container`.
+    Container,
     /// `--version`.
     Version,
 }
@@ -55,6 +59,7 @@ impl Typed {
             ["guest", "ports", ref sockets @ ..] if !sockets.is_empty() => {
                 Some(Self::Ports(sockets.iter().map(|&word| word.to_owned()).collect()))
             }
+            ["guest", "container"] => Some(Self::Container),
             _ => None,
         }
     }
@@ -78,6 +83,7 @@ pub fn main() -> ExitCode {
         Some(Typed::Hook(delivery, wait)) => hook::run(delivery, wait),
         Some(Typed::GitHook(name, arguments)) => git::hook::run(&name, &arguments),
         Some(Typed::Ports(sockets)) => ports::run(&sockets),
+        Some(Typed::Container) => ExitCode::from(first::run()),
         Some(Typed::Version) => match output::print(concat!("rcc-guest ", env!("CARGO_PKG_VERSION"), "\n")) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::from(EXIT_REFUSED),
@@ -106,6 +112,7 @@ mod tests {
         let hook = Typed::GitHook("pre-push".into(), vec!["origin".into(), "--wait".into()]);
         assert_eq!(parsed(&["guest", "git-hook", "pre-push", "origin", "--wait"]), Some(hook));
         assert_eq!(parsed(&["guest", "ports", "api=3"]), Some(Typed::Ports(vec!["api=3".into()])));
+        assert_eq!(parsed(&["guest", "container"]), Some(Typed::Container));
         assert_eq!(parsed(&["--version"]), Some(Typed::Version));
     }
 

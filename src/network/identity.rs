@@ -13,6 +13,15 @@ pub const SUBGID: &str = "/etc/subgid";
 /// Where login names are declared, passwd(5).
 pub const PASSWD: &str = "/etc/passwd";
 
+/// What a network identity is called in the calling process's user namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapped {
+    /// The number of its uid there.
+    pub uid: u32,
+    /// The number of its gid there.
+    pub gid: u32,
+}
+
 /// The file cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {}: {source}; `sudo rcc init` writes the network identities there", path.display())]

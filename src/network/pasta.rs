@@ -1,5 +1,6 @@
 //! pasta(1): carries the sandbox's packets to sockets of the host that belong to a network identity.
 
+use super::identity::Mapped;
 use crate::policy::ruleset::RESOLVER;
 use rustix::fs::{Mode, OFlags, fchmod, open};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
@@ -83,14 +84,20 @@ fn command_line(program: &Path) -> Vec<CString> {
 }
 
 /// Becomes pasta. To be called in a child of the supervisor, which is root of its user
-/// namespace: uid and gid 1 are the network identity there. pasta goes to the background when
+/// namespace. pasta goes to the background when
 /// the network is up, so this child ends with 0 then; its pid is written to `pid` and its
 /// complaints to `stderr`.
 ///
 /// pasta keeps two capabilities, by the ambient set: to join the sandbox's network namespace
 /// and to set up the interface there. Its sockets belong to the identity from the first one on:
 /// started as the user and told to change (`--runas`), it would open its first ones as the user.
-pub fn become_pasta(program: &Path, netns: BorrowedFd<'_>, pid: BorrowedFd<'_>, stderr: BorrowedFd<'_>) -> PastaError {
+pub fn become_pasta(
+    program: &Path,
+    identity: Mapped,
+    netns: BorrowedFd<'_>,
+    pid: BorrowedFd<'_>,
+    stderr: BorrowedFd<'_>,
+) -> PastaError {
     let step = |step| move |source| PastaError { step, source };
     let result = (|| {
         // The three may not be among 0 to 2 themselves, or one dup2 would close the other.
@@ -105,7 +112,7 @@ pub fn become_pasta(program: &Path, netns: BorrowedFd<'_>, pid: BorrowedFd<'_>, 
         hide_etc().map_err(step("give a resolv.conf"))?;
         let caps = CapabilitySet::SYS_ADMIN | CapabilitySet::NET_ADMIN;
         set_keep_capabilities(true).map_err(step("keep capabilities"))?;
-        let (uid, gid) = (Uid::from_raw(1), Gid::from_raw(1));
+        let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
         set_thread_res_gid(gid, gid, gid).map_err(step("take the identity's gid"))?;
         set_thread_res_uid(uid, uid, uid).map_err(step("take the identity's uid"))?;
         set_capabilities(None, CapabilitySets { effective: caps, permitted: caps, inheritable: caps })

@@ -1,6 +1,7 @@
 //! Carries out a plan: starts the supervisor, lets it begin once everything is in place, and
 //! waits for the end.
 
+pub mod engine;
 pub mod membership;
 pub mod pairing;
 pub mod plugins;
@@ -16,6 +17,7 @@ use crate::output;
 use crate::plan::{Network, Plan};
 use crate::project::handover::HandoverError;
 use crate::project::home::{self, HomeError};
+use crate::runtime::choice::Choice;
 use crate::runtime::embedded::cgroup::{self, CgroupError};
 use crate::runtime::embedded::idmap::IdMapError;
 use crate::runtime::embedded::lockdown::Confinement;
@@ -70,6 +72,10 @@ pub enum RunError {
     /// The users of the sandbox.
     #[error(transparent)]
     IdMap(#[from] IdMapError),
+    /// A container engine.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Engine(#[from] engine::EngineError),
     /// A process or a pipe.
     #[error("cannot {what}: {source}; `rcc setup` says what the machine lacks")]
     Host {
@@ -121,7 +127,12 @@ pub fn execute(prepared: &Prepared, body: Body<'_>, standing: &mut dyn FnMut()) 
         Body::Command => Stdio::inspect()?,
         Body::Function(_) => Stdio::none(),
     };
-    carry_out(prepared, body, Loss::Tell, standing, || stdio.prepare())
+    match (&prepared.runtime, body) {
+        (Choice::Podman { image, .. }, Body::Command) => {
+            engine::carry_out(prepared, image, standing, || stdio.prepare())
+        }
+        _ => carry_out(prepared, body, Loss::Tell, standing, || stdio.prepare()),
+    }
 }
 
 /// The same for a function of rcc's own that serves a socket, which is its standard input and nobody else's. Without
@@ -136,6 +147,15 @@ enum Loss {
     /// Say so, and go on without.
     Tell,
     /// End the sandbox as well.
+    End,
+}
+
+/// What it means when the supervisor is gone without having told the end of the sandbox.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Vanished {
+    /// The sandbox is gone with it, and its PID 1's socket tells the rest.
+    Follows,
+    /// The sandbox does not end by itself.
     End,
 }
 
@@ -174,7 +194,7 @@ fn carry_out(
         Some(Report::Ended) | None => return Err(RunError::Refused { why: "the supervisor died".to_owned() }),
     }
     let Ends { reports, control, user } = ends;
-    let relayed = relay(&reports, control, user, loss, standing);
+    let relayed = relay(&reports, control, user, loss, Vanished::Follows, standing);
     match &relayed {
         // A cgroup can only be removed when the last process is gone.
         Ok((_, ended)) if cgroup.is_none() => supervisor.end(&reports, *ended),
@@ -207,6 +227,7 @@ fn relay(
     control: LauncherEnd,
     user: UserStdio,
     loss: Loss,
+    vanished: Vanished,
     standing: &mut dyn FnMut(),
 ) -> Result<(Outcome, bool), RunError> {
     let mut ended = false;
@@ -221,6 +242,7 @@ fn relay(
             relay::Watch::Keep
         }
         Ok(Some(_)) => relay::Watch::Keep,
+        Ok(None) | Err(_) if vanished == Vanished::End && !ended => relay::Watch::End,
         Ok(None) | Err(_) => relay::Watch::Forget,
     };
     let relay = Relay::new(control, user)?;

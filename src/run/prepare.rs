@@ -15,6 +15,8 @@ use crate::project::scan::{self, Scan, ScanError};
 use crate::project::{Project, home};
 use crate::relay::name::SessionName;
 use crate::relay::seat::{Direct, INSIDE_PROGRAM, Seat};
+use crate::runtime::Runtime;
+use crate::runtime::choice::{self, Choice, ChoiceError};
 use crate::session;
 use crate::settings::{Environment, Settings};
 use crate::statement;
@@ -90,6 +92,10 @@ pub enum PrepareError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Guest(#[from] GuestError),
+    /// The runtime.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Runtime(#[from] ChoiceError),
     /// A program of the host is missing.
     #[error("pasta is not installed")]
     #[diagnostic(help("`rcc setup` installs it; `--profile offline` works without"))]
@@ -111,6 +117,8 @@ pub struct Prepared {
     pub task: Task,
     /// What was found in the project.
     pub scan: Scan,
+    /// What makes the sandbox.
+    pub runtime: Choice,
     host: host::Host,
     session: String,
     network: Network,
@@ -136,6 +144,7 @@ impl Prepared {
         room: Room,
     ) -> Result<Self, PrepareError> {
         loaded.settings.mounts.clear();
+        loaded.settings.runtime = Runtime::Embedded;
         let scan = match room.project {
             Some(_) => scan::read(&project, &loaded.settings.exclude)?,
             None => Scan::default(),
@@ -145,10 +154,18 @@ impl Prepared {
     }
 
     fn with_scan(facts: Facts, project: Project, loaded: Loaded, task: Task, scan: Scan) -> Result<Self, PrepareError> {
+        let settings = &loaded.settings;
+        let runtime = choice::choose(settings.runtime, settings.image.as_ref(), facts.user.uid)?;
+        let host = match runtime {
+            Choice::Embedded { .. } => host::Host::read(),
+            // The system's files are the image's.
+            Choice::Podman { .. } => host::Host::default(),
+        };
         let (policy, network) = network(&loaded, facts.user.uid)?.unzip();
         Ok(Self {
             scan,
-            host: host::Host::read(),
+            runtime,
+            host,
             session: session::new_id(&project.root),
             network: network.map_or(Network::Offline, Network::Guarded),
             settings: loaded.settings,
@@ -267,10 +284,14 @@ impl Prepared {
         let user = &self.facts.user;
         let mut environment =
             environment::inside(&self.facts, &self.session, &self.task.environment, &self.settings.environment);
+        if matches!(self.runtime, Choice::Podman { .. }) && !self.settings.environment.set.contains_key("SHELL") {
+            environment.insert("SHELL".into(), environment::IMAGES_SHELL.into());
+        }
         environment.extend(self.seat.iter().flat_map(Seat::environment));
         self.kit.iter().for_each(|kit| kit.enter(&mut environment));
         Ok(Plan {
             session: self.session.clone(),
+            runtime: self.runtime.clone(),
             project: self.project.root.clone(),
             directory: self.access().map_or(&user.home, |_| &self.project.cwd).clone(),
             command: self.task.command.clone(),

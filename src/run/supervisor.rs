@@ -2,6 +2,7 @@
 
 use super::{Prepared, RunError, host};
 use crate::enforcement::Watch;
+use crate::network::identity::Mapped;
 use crate::network::slot::Slot;
 use crate::plan::{Network, Plan};
 use crate::runtime::embedded::idmap;
@@ -34,6 +35,9 @@ pub(super) struct Supervisor {
     /// Nothing is left to end.
     ended: bool,
 }
+
+/// What [`idmap::map_identity`] makes of the network identity.
+const IDENTITY: Mapped = Mapped { uid: 1, gid: 1 };
 
 /// How long a sandbox whose agent has ended may take to end by itself: its PID 1 does nothing else
 /// any more.
@@ -128,10 +132,13 @@ fn supervise(supervision: &Supervision<'_>, theirs: Theirs) -> u8 {
     match (&plan.network, watched) {
         (Network::Guarded(guarded), Some((policy, slot))) => {
             let mut watch = Watch::new(policy, &guarded.profile, plan.user.0, slot.identity);
-            let guard = Guard { check: move || watch.look(), pasta: &guarded.pasta };
-            supervisor::supervise(Some(guard), &reporter, sandbox)
+            let guard = Guard { check: move || watch.look(), pasta: &guarded.pasta, identity: IDENTITY };
+            supervisor::supervise(Some(guard), process::sandbox_namespaces(), &reporter, sandbox)
         }
-        _ => supervisor::supervise(None::<Guard<'_, fn() -> _>>, &reporter, sandbox),
+        _ => {
+            let nobody = None::<Guard<'_, fn() -> _>>;
+            supervisor::supervise(nobody, process::sandbox_namespaces(), &reporter, sandbox)
+        }
     }
 }
 

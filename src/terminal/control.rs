@@ -151,6 +151,13 @@ impl InitEnd {
     }
 }
 
+/// Of a descriptor that came from where [`pair`] was called.
+impl From<OwnedFd> for InitEnd {
+    fn from(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+}
+
 impl AsFd for LauncherEnd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

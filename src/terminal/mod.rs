@@ -17,6 +17,8 @@ pub mod agent;
 #[cfg(target_os = "linux")]
 pub mod control;
 #[cfg(target_os = "linux")]
+pub mod handed;
+#[cfg(target_os = "linux")]
 pub mod init;
 #[cfg(target_os = "linux")]
 pub(crate) mod pump;

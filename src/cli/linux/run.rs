@@ -14,6 +14,7 @@ use crate::run::membership::{self, Joining};
 use crate::run::pairing;
 use crate::run::plugins::{self, Plugins};
 use crate::run::{self, Body, Ended, Prepared, Task};
+use crate::runtime::Runtime;
 use crate::session;
 use crate::setup::agent;
 use crate::shown;
@@ -40,6 +41,8 @@ impl ClaudeArguments {
         let mut again = Command::new("/proc/self/exe");
         again.arg0("rcc").arg("claude");
         again.args(self.options.profile.iter().flat_map(|profile| ["--profile", profile.as_str()]));
+        let runtime = self.options.runtime.map(|runtime| format!("--runtime={runtime}"));
+        again.args(runtime.into_iter().chain(self.options.image.map(|image| format!("--image={}", image.as_str()))));
         again.args(self.program.iter().flat_map(|program| [OsStr::new("--program"), program.as_os_str()]));
         again.args(self.options.dry_run.then_some("--dry-run"));
         again.args(self.options.no_plugins.then_some("--no-plugins"));
@@ -73,7 +76,13 @@ impl RunArguments {
 
 impl ShellArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
-        self.options.launch(false, |facts, _, _, _| Ok(Task::plain(vec![environment::shell(facts).to_owned()])))
+        self.options.launch(false, |facts, _, loaded, _| {
+            let shell = match loaded.settings.runtime {
+                Runtime::Auto | Runtime::Embedded => environment::shell(facts),
+                _ => environment::IMAGES_SHELL.as_ref(),
+            };
+            Ok(Task::plain(vec![shell.to_owned()]))
+        })
     }
 }
 
@@ -121,7 +130,9 @@ impl Options {
         let manifests = Places::new(&facts).admin;
         let without_key = agent && !self.no_plugins && agent::keep_key_outside(&mut facts, &manifests);
         let project = Project::find(&facts).into_diagnostic()?;
-        let loaded = config::load(&Sources::new(&facts, &project.root, self.profile))?;
+        let mut loaded = config::load(&Sources::new(&facts, &project.root, self.profile))?;
+        loaded.settings.runtime = self.runtime.unwrap_or(loaded.settings.runtime);
+        loaded.settings.image = self.image.or(loaded.settings.image);
         for warning in &loaded.warnings {
             output::tell_line(format_args!("{:?}", miette::Report::new(warning.clone())));
         }

@@ -14,6 +14,23 @@ pub const USER: Type = Type::Table(&[
         example: Some(r#""offline""#),
     },
     Key {
+        name: "runtime",
+        kind: Type::Enum(&["auto", "embedded", "podman", "docker", "orbstack", "apple"]),
+        default: Some(r#""auto""#),
+        description: "What makes the sandbox: rcc itself (`embedded`, which `auto` means on Linux) or a [container \
+                      engine](engines.md), which takes the system's files from `image`. Of the engines `podman` is \
+                      there, without root; the others answer that they are not there yet.",
+        example: Some(r#""podman""#),
+    },
+    Key {
+        name: "image",
+        kind: Type::String,
+        default: None,
+        description: "The image of a container engine, which must be there already: rcc pulls none. With a digest \
+                      (`name@sha256:...`) it is that very one.",
+        example: Some(r#""localhost/agent:latest""#),
+    },
+    Key {
         name: "exclude",
         kind: Type::List(&Type::String),
         default: Some("[]"),

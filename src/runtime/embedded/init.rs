@@ -10,18 +10,21 @@ use super::watch::Watch;
 use super::{agent, process};
 use crate::network::inside::{self, InsideError};
 use crate::plan::{HOSTNAME, Network, Plan};
+use crate::plugin::port::Port;
 use crate::terminal::control::InitEnd;
 use crate::terminal::init::Alarm;
 use crate::terminal::stdio::AgentStdio;
 use crate::terminal::{self, Outcome};
 use rustix::io::Errno;
 use rustix::process::{Signal, set_parent_process_death_signal};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 /// Why the sandbox was not made.
 #[derive(Debug, thiserror::Error)]
-enum InitError {
+pub(in crate::runtime) enum InitError {
     #[error("cannot tie the sandbox to its supervisor: {0}")]
     Tie(Errno),
     #[error(transparent)]
@@ -57,6 +60,21 @@ pub enum Body<'a> {
     Function(&'a dyn Fn() -> u8),
 }
 
+/// The agent, as PID 1 starts it.
+#[derive(Clone, Copy)]
+pub(in crate::runtime) struct Agent<'a> {
+    /// The command and its arguments.
+    pub command: &'a [OsString],
+    /// Its environment.
+    pub environment: &'a BTreeMap<OsString, OsString>,
+    /// What to run.
+    pub body: Body<'a>,
+    /// What it is held by.
+    pub confinement: &'a Confinement,
+    /// Ports of its loopback that lead to plugins.
+    pub ports: &'a [Port],
+}
+
 /// What PID 1 gets from the launcher.
 pub struct Start<'a> {
     /// The plan.
@@ -71,7 +89,12 @@ pub struct Start<'a> {
 
 /// Makes the sandbox, confines this process, and runs the agent in it to its end; the exit status.
 pub fn run(start: &Start<'_>, link: Option<&Link>, control: InitEnd, stdio: AgentStdio) -> u8 {
-    match make(start, link).and_then(|()| start_agent(start, control, stdio)) {
+    let plan = start.plan;
+    let (command, environment) = (plan.command.as_slice(), &plan.environment);
+    let (body, confinement, ports) = (start.body, start.confinement, plan.ports.as_slice());
+    let agent = Agent { command, environment, body, confinement, ports };
+    let made = make(start, link);
+    match made.and_then(|()| start_agent(&agent, lockdown::drop_privileges, start.reporter, control, stdio)) {
         Ok(outcome) => outcome.status(),
         Err(error) => {
             let why = error.to_string();
@@ -111,21 +134,28 @@ fn make(start: &Start<'_>, link: Option<&Link>) -> Result<(), InitError> {
     rustix::process::chdir(&plan.directory).map_err(directory)
 }
 
-fn start_agent(start: &Start<'_>, control: InitEnd, stdio: AgentStdio) -> Result<Outcome, InitError> {
+/// Confines this process, a PID 1 in a sandbox that is ready, and runs the agent to its end.
+pub(in crate::runtime) fn start_agent(
+    agent: &Agent<'_>,
+    unprivileged: impl FnOnce() -> Result<(), LockdownError>,
+    reporter: &Reporter,
+    control: InitEnd,
+    stdio: AgentStdio,
+) -> Result<Outcome, InitError> {
     let mut mounts = Watch::start().map_err(InitError::Watch)?;
     let terminal = terminal::init::Init::prepare(control, stdio)?;
-    lockdown::drop_privileges()?;
-    let landlock = lockdown::confine(start.confinement)?;
+    unprivileged()?;
+    let landlock = lockdown::confine(agent.confinement)?;
     tracing::debug!("{landlock:?}");
-    loopback::serve(&start.plan.ports)?;
+    loopback::serve(agent.ports)?;
     let bell = mounts.as_fd().try_clone_to_owned().map_err(InitError::Watch)?;
-    start.reporter.tell(&Report::Ready);
+    reporter.tell(&Report::Ready);
     // SAFETY: from here on failures go to the terminal's control socket, and this process ends by
     // _exit, so nothing uses or drops the reporter.
-    unsafe { start.reporter.close_copy() };
-    let agent = process::fork(|| match terminal::agent::attach(&terminal) {
-        Ok(()) => match start.body {
-            Body::Command => agent::execute(&start.plan.command, &start.plan.environment),
+    unsafe { reporter.close_copy() };
+    let child = process::fork(|| match terminal::agent::attach(&terminal) {
+        Ok(()) => match agent.body {
+            Body::Command => agent::execute(agent.command, agent.environment),
             Body::Function(function) => function(),
         },
         Err(error) => {
@@ -133,15 +163,15 @@ fn start_agent(start: &Start<'_>, control: InitEnd, stdio: AgentStdio) -> Result
             Outcome::FAILED
         }
     });
-    let agent = match agent {
-        Ok(agent) => agent,
+    let child = match child {
+        Ok(child) => child,
         Err(error) => {
             terminal.fail(&format_args!("cannot create the agent's process: {error}"));
             return Ok(Outcome::Lost);
         }
     };
     let mut reason = || unprotected(mounts.lost());
-    let ended = terminal.supervise(agent, Some(Alarm { bell: bell.as_fd(), reason: &mut reason }));
+    let ended = terminal.supervise(child, Some(Alarm { bell: bell.as_fd(), reason: &mut reason }));
     // The launcher sees the control socket end without a report.
     Ok(ended.unwrap_or(Outcome::Lost))
 }

@@ -115,6 +115,19 @@ pub fn drop_privileges() -> Result<(), LockdownError> {
     rustix::thread::set_no_new_privs(true).map_err(LockdownError::NoNewPrivileges)
 }
 
+/// [`drop_privileges`] where somebody else has dropped them: makes sure that nothing is left, and that
+/// nothing comes back.
+pub fn verify_unprivileged() -> Result<(), LockdownError> {
+    leave_session_keyring()?;
+    drop_bounding_set()?;
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    if rustix::thread::capabilities(None).map_err(LockdownError::Capabilities)? != sets {
+        return Err(LockdownError::CapabilitiesRemain);
+    }
+    rustix::thread::set_no_new_privs(true).map_err(LockdownError::NoNewPrivileges)
+}
+
 /// Confines the calling process and whatever it forks. To be called after [`drop_privileges`], in
 /// the sandbox's PID 1: a forked child becomes dumpable again when it executes a program.
 pub fn confine(confinement: &Confinement) -> Result<LandlockStatus, LockdownError> {

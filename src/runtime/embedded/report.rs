@@ -83,6 +83,13 @@ impl Reports {
     }
 }
 
+/// Of a descriptor that came from where [`channel`] was called.
+impl From<OwnedFd> for Reporter {
+    fn from(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+}
+
 impl AsFd for Reporter {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

@@ -71,14 +71,37 @@ pub fn build(view: &View) -> Result<OwnedFd, RootError> {
     // Mounts that the host makes later must not appear in our copies.
     rustix::mount::mount_change(old, MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .during("make private the mounts below", old)?;
-    let umask = rustix::process::umask(Mode::from_raw_mode(0o022));
+    let sources = Sources::clone_from_host(view)?;
     let stage = Stage::new()?;
-    for mount in &view.mounts {
-        stage.place(mount)?;
+    fill(&stage, view, sources)?;
+    stage.finish()
+}
+
+fn fill(stage: &Stage, view: &View, sources: Sources) -> Result<(), RootError> {
+    let umask = rustix::process::umask(Mode::from_raw_mode(0o022));
+    for (mount, source) in view.mounts.iter().zip(sources.0) {
+        stage.place(mount, source)?;
     }
-    let root = stage.finish()?;
     rustix::process::umask(umask);
-    Ok(root)
+    Ok(())
+}
+
+/// Completes a file system that somebody else has made, and makes it read-only: all of the view appears in it but
+/// devices and processes. `enter` leads the calling process, which must have every capability over both, from the
+/// host's mounts to those of that file system.
+///
+/// # Errors
+/// As [`build`]. The file system may be half complete then.
+pub fn complete(view: &View, enter: impl FnOnce() -> Result<(), Errno>) -> Result<(), RootError> {
+    let path = Path::new("/");
+    rustix::mount::mount_change(path, MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .during("make private the mounts below", path)?;
+    let sources = Sources::clone_from_host(view)?;
+    enter().during("enter the container's mounts at", path)?;
+    let root = mounts::host(path).during("open", path)?;
+    let stage = Stage::with_blanks(root, Base::Image)?;
+    fill(&stage, view, sources)?;
+    stage.finish().map(drop)
 }
 
 /// Makes `root` the root directory and the current directory, and drops the old root.
@@ -109,8 +132,62 @@ const BLANK_DIRECTORY: &str = ".blank-directory";
 const BLANK_FILE: &str = ".blank-file";
 const GENERATED_FILE: &str = ".generated-file";
 
+/// What the host contributes to a mount: detached copies of its own.
+enum Source {
+    Nothing,
+    Bind {
+        directory: bool,
+        tree: OwnedFd,
+    },
+    Tree {
+        /// Where something is pinned.
+        lower: Option<OwnedFd>,
+        upper: OwnedFd,
+    },
+}
+
+/// One for each mount of a view.
+struct Sources(Vec<Source>);
+
+impl Sources {
+    fn clone_from_host(view: &View) -> Result<Self, RootError> {
+        view.mounts.iter().map(|mount| Source::clone_from_host(&mount.what)).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Source {
+    fn clone_from_host(what: &What) -> Result<Self, RootError> {
+        let clone = |from: &OwnedFd, source: &Path, attributes| {
+            clone_tree(from, attributes).during("clone the mounts at", source)
+        };
+        match what {
+            What::Bind { source, access } => {
+                let from = mounts::host(source).during("open", source)?;
+                let directory = mounts::is_directory(&from).during("inspect", source)?;
+                Ok(Self::Bind { directory, tree: clone(&from, source, attributes(*access))? })
+            }
+            What::Tree(tree) => {
+                let from = mounts::host(&tree.source).during("open", &tree.source)?;
+                let lower = (!tree.pins.is_empty()).then(|| clone(&from, &tree.source, READ_ONLY)).transpose()?;
+                Ok(Self::Tree { lower, upper: clone(&from, &tree.source, attributes(tree.access))? })
+            }
+            _ => Ok(Self::Nothing),
+        }
+    }
+}
+
+/// What is there before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Base {
+    /// Nothing.
+    Empty,
+    /// An image's files, and an engine's devices and processes.
+    Image,
+}
+
 /// The new root while it is built.
 pub(super) struct Stage {
+    base: Base,
     root: OwnedFd,
     /// Empty, mode 0000: laid over what must not be seen.
     blank_directory: OwnedFd,
@@ -123,27 +200,31 @@ impl Stage {
         let root = mounts::new_filesystem("tmpfs", &[("mode", "0755")], SAFE).during("make a tmpfs for", path)?;
         let old = mounts::host(path).during("open", path)?;
         attach(&root, &old).during("attach a tmpfs to", path)?;
+        Self::with_blanks(root, Base::Empty)
+    }
+
+    fn with_blanks(root: OwnedFd, base: Base) -> Result<Self, RootError> {
         let blank = Path::new(BLANK_DIRECTORY);
         rustix::fs::mkdirat(&root, blank, Mode::empty()).during("make the directory", blank)?;
         let blank_directory = mounts::beneath(&root, blank).during("open", blank)?;
         let blank = Path::new(BLANK_FILE);
         mounts::make_file(&root, blank, "", 0).during("make the file", blank)?;
         let blank_file = mounts::beneath(&root, blank).during("open", blank)?;
-        Ok(Self { root, blank_directory, blank_file })
+        Ok(Self { base, root, blank_directory, blank_file })
     }
 
-    fn place(&self, mount: &Mount) -> Result<(), RootError> {
+    fn place(&self, mount: &Mount, source: Source) -> Result<(), RootError> {
         let target = mount.target.as_path();
         match &mount.what {
             What::Directory => self.directory(target).map(drop),
             What::Symlink { to } => {
                 let (parent, name) = self.parent(target)?;
-                rustix::fs::symlinkat(to, parent, name).during("make the link", target)
+                match rustix::fs::symlinkat(to, parent, name) {
+                    Err(Errno::EXIST) if self.base == Base::Image => Ok(()),
+                    made => made.during("make the link", target),
+                }
             }
-            What::File { text } => {
-                let (parent, name) = self.parent(target)?;
-                mounts::make_file(parent, name, text, 0o444).during("write", target).map(drop)
-            }
+            What::File { text } => self.file(text, target),
             What::Tmpfs { mode, noexec } => {
                 let options = [("mode", &*format!("{mode:o}"))];
                 let access = if *noexec { Access::WritableNoexec } else { Access::Writable };
@@ -156,8 +237,16 @@ impl Stage {
                 let ramfs = mounts::new_filesystem("ramfs", &options, attributes).during("make a ramfs for", target)?;
                 attach(ramfs, self.directory(target)?).during("mount a ramfs on", target)
             }
-            What::Bind { source, access } => self.bind(source, *access, target),
-            What::Tree(tree) => self.tree(tree, target),
+            What::Bind { .. } => match source {
+                Source::Bind { directory, tree } => self.bind(directory, tree, target),
+                _ => Err(Errno::INVAL).during("find the source of", target),
+            },
+            What::Tree(tree) => match source {
+                Source::Tree { lower, upper } => self.tree(tree, lower, upper, target),
+                _ => Err(Errno::INVAL).during("find the source of", target),
+            },
+            // The engine has made these.
+            What::Devices { .. } | What::Processes { .. } if self.base == Base::Image => Ok(()),
             What::Devices { noexec } => devices::place(&self.directory(target)?, target, *noexec),
             What::Processes { read_only, masked } => {
                 let onto = self.directory(target)?;
@@ -166,9 +255,25 @@ impl Stage {
         }
     }
 
-    fn bind(&self, source: &Path, access: Access, target: &Path) -> Result<(), RootError> {
-        let from = mounts::host(source).during("open", source)?;
-        let onto = if mounts::is_directory(&from).during("inspect", source)? {
+    /// A file with this text; what an image has in its place is covered, or removed if it is a link.
+    fn file(&self, text: &str, target: &Path) -> Result<(), RootError> {
+        let (parent, name) = self.parent(target)?;
+        let make = || mounts::make_file(&parent, name, text, 0o444).map(drop);
+        match make() {
+            Err(Errno::EXIST) if self.base == Base::Image => match mounts::beneath(&parent, name) {
+                Ok(there) => self.replace(there, text, target),
+                Err(Errno::LOOP) => {
+                    rustix::fs::unlinkat(&parent, name, AtFlags::empty()).during("remove the link", target)?;
+                    make().during("write", target)
+                }
+                Err(cause) => Err(cause).during("open", target),
+            },
+            made => made.during("write", target),
+        }
+    }
+
+    fn bind(&self, directory: bool, tree: OwnedFd, target: &Path) -> Result<(), RootError> {
+        let onto = if directory {
             self.directory(target)?
         } else {
             let (parent, name) = self.parent(target)?;
@@ -178,7 +283,6 @@ impl Stage {
             }
             mounts::beneath(&parent, name).during("open", target)?
         };
-        let tree = clone_tree(from, attributes(access)).during("clone the mounts at", source)?;
         attach(tree, onto).during("mount something on", target)
     }
 
@@ -186,11 +290,9 @@ impl Stage {
     /// each pin: the kernel then refuses (EBUSY) to rename or remove that directory entry through
     /// any mount of this namespace, while the upper one stays a single mount, so that renames and
     /// hard links between its directories work.
-    fn tree(&self, tree: &Tree, target: &Path) -> Result<(), RootError> {
-        let from = mounts::host(&tree.source).during("open", &tree.source)?;
+    fn tree(&self, tree: &Tree, lower: Option<OwnedFd>, upper: OwnedFd, target: &Path) -> Result<(), RootError> {
         let mut onto = self.directory(target)?;
-        if !tree.pins.is_empty() {
-            let lower = clone_tree(&from, READ_ONLY).during("clone the mounts at", &tree.source)?;
+        if let Some(lower) = lower {
             attach(&lower, onto).during("mount something on", target)?;
             for pin in &tree.pins {
                 let pinned = mounts::link_beneath(&lower, pin).during("open", &tree.source.join(pin))?;
@@ -198,7 +300,6 @@ impl Stage {
             }
             onto = lower;
         }
-        let upper = clone_tree(from, attributes(tree.access)).during("clone the mounts at", &tree.source)?;
         attach(&upper, onto).during("mount something on", target)?;
         for path in &tree.read_only {
             let shown = target.join(path);
@@ -255,8 +356,7 @@ impl Stage {
         for (name, flags) in [(BLANK_DIRECTORY, AtFlags::REMOVEDIR), (BLANK_FILE, AtFlags::empty())] {
             rustix::fs::unlinkat(&self.root, name, flags).during("remove", Path::new(name))?;
         }
-        mounts::set_attributes_here(&self.root, MountAttrFlags::MOUNT_ATTR_RDONLY)
-            .during("make read-only", Path::new("/"))?;
+        mounts::set_attributes_here(&self.root, READ_ONLY).during("make read-only", Path::new("/"))?;
         Ok(self.root)
     }
 }

@@ -8,6 +8,7 @@ use super::lockdown;
 use super::process;
 use super::report::{Report, Reporter};
 use super::verifier::{self, Verifier};
+use crate::network::identity::Mapped;
 use crate::network::{dead_end, pasta};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -30,6 +31,8 @@ pub struct Guard<'a, Check> {
     pub check: Check,
     /// The pasta program.
     pub pasta: &'a Path,
+    /// Whom the sandbox's packets come from.
+    pub identity: Mapped,
 }
 
 /// Between the supervisor and the sandbox's PID 1: the network namespace goes one way, and the
@@ -89,18 +92,24 @@ impl Link {
 }
 
 /// Runs one sandbox to its end, in the supervisor's process. `sandbox` is the main function of
-/// the sandbox's PID 1; without a guard there is no network and nobody watches.
+/// the sandbox's PID 1, or of the process that stands for it, in these new namespaces; without a
+/// guard there is no network and nobody watches.
 pub fn supervise<Check: FnMut() -> Result<(), (String, Duration)>>(
     guard: Option<Guard<'_, Check>>,
+    namespaces: u64,
     reporter: &Reporter,
     sandbox: impl FnOnce(Option<&Link>) -> u8,
 ) -> u8 {
     match guard {
-        None => match process::clone_into(process::sandbox_namespaces(), || sandbox(None)) {
-            Ok(pid) => process::wait(pid).map_or(1, process::exit_byte),
+        None => match process::clone_into(namespaces, || sandbox(None)) {
+            Ok(pid) => {
+                let status = process::wait(pid).map_or(1, process::exit_byte);
+                reporter.tell(&Report::Ended);
+                status
+            }
             Err(error) => refuse(reporter, &namespaces_failed(error)),
         },
-        Some(guard) => match start_guarded(guard, sandbox) {
+        Some(guard) => match start_guarded(guard, namespaces, sandbox) {
             Ok(running) => running.watch(reporter),
             Err(refusal) => refuse(reporter, &refusal),
         },
@@ -129,26 +138,29 @@ fn namespaces_failed(error: Errno) -> String {
 
 fn start_guarded<Check: FnMut() -> Result<(), (String, Duration)>>(
     guard: Guard<'_, Check>,
+    namespaces: u64,
     sandbox: impl FnOnce(Option<&Link>) -> u8,
 ) -> Result<Guarded, String> {
-    let mut verifier = Verifier::start(guard.check).map_err(|error| format!("cannot start the verifier: {error}"))?;
+    let identity = guard.identity;
+    let mut verifier =
+        Verifier::start(identity, guard.check).map_err(|error| format!("cannot start the verifier: {error}"))?;
     verifier.first()?;
     let (link, theirs) = Link::pair().map_err(|error| format!("cannot create a socket pair: {error}"))?;
-    let sandbox = process::clone_into(process::sandbox_namespaces(), move || sandbox(Some(&theirs)))
-        .map_err(namespaces_failed)?;
+    let sandbox = process::clone_into(namespaces, move || sandbox(Some(&theirs))).map_err(namespaces_failed)?;
     // A sandbox that ends here has reported why by itself.
     let netns = link.offered().map_err(|_| String::new())?;
-    let pasta = start_pasta(guard.pasta, netns.as_fd())?;
+    let pasta = start_pasta(guard.pasta, identity, netns.as_fd())?;
     // Made while pasta started, which takes longer.
     let tun = link.offered().map_err(|_| String::new())?;
-    let answerer = start_dead_end(netns.as_fd(), tun).map_err(|error| format!("cannot answer denials: {error}"))?;
+    let answerer =
+        start_dead_end(identity, netns.as_fd(), tun).map_err(|error| format!("cannot answer denials: {error}"))?;
     link.network_is_up().map_err(|_| String::new())?;
     Ok(Guarded { verifier, sandbox, connected: [pasta, answerer] })
 }
 
 /// Starts who answers the sandbox's packets to denied ranges, and who opens a way to what is not
 /// denied any more. Returns the pid of the first; the second ends with it.
-fn start_dead_end(netns: BorrowedFd<'_>, tun: OwnedFd) -> Result<Pid, Errno> {
+fn start_dead_end(identity: Mapped, netns: BorrowedFd<'_>, tun: OwnedFd) -> Result<Pid, Errno> {
     let (addresses, ways) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     process::fork(|| {
         let entered = rustix::thread::move_into_link_name_space(netns, Some(LinkNameSpaceType::Network));
@@ -162,7 +174,7 @@ fn start_dead_end(netns: BorrowedFd<'_>, tun: OwnedFd) -> Result<Pid, Errno> {
     process::fork(|| {
         // SAFETY: as above.
         let closed = unsafe { lockdown::close_inherited(&[tun.as_fd(), ways.as_fd()]) };
-        if closed.is_ok() && verifier::become_identity().is_ok() {
+        if closed.is_ok() && verifier::become_identity(identity).is_ok() {
             dead_end::answer(&tun, &ways);
         }
         0
@@ -175,16 +187,16 @@ fn tied() -> Result<(), Errno> {
 
 /// Starts pasta and waits until it serves the network namespace. Returns the pid of the process
 /// that it left in the background.
-fn start_pasta(program: &Path, netns: BorrowedFd<'_>) -> Result<Pid, String> {
+fn start_pasta(program: &Path, identity: Mapped, netns: BorrowedFd<'_>) -> Result<Pid, String> {
     let fail = |error: Errno| format!("cannot start pasta: {error}");
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(fail);
     let ((pid_reader, pid_writer), (stderr_reader, stderr_writer)) = (pipe()?, pipe()?);
     for fd in [&pid_writer, &stderr_writer] {
         // pasta opens its pid file by /proc/self/fd, which asks for the inode's permissions.
-        rustix::fs::fchown(fd, Some(rustix::process::Uid::from_raw(1)), None).map_err(fail)?;
+        rustix::fs::fchown(fd, Some(rustix::process::Uid::from_raw(identity.uid)), None).map_err(fail)?;
     }
     let child = process::fork(|| {
-        let error = pasta::become_pasta(program, netns, pid_writer.as_fd(), stderr_writer.as_fd());
+        let error = pasta::become_pasta(program, identity, netns, pid_writer.as_fd(), stderr_writer.as_fd());
         let _ = rustix::io::write(&stderr_writer, error.to_string().as_bytes());
         1
     })

@@ -1,6 +1,7 @@
 //! Keeps asking whether the firewall holds, as the network identity that it is to hold for.
 
 use super::lockdown;
+use crate::network::identity::Mapped;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Gid, Pid, Signal, Uid, set_parent_process_death_signal};
@@ -27,7 +28,7 @@ pub struct Verifier {
 impl Verifier {
     /// Starts the process, in the caller's network namespace, which must be the host's. `check`
     /// says why the firewall does not hold, and for how long that may be excused.
-    pub fn start(mut check: impl FnMut() -> Result<(), (String, Duration)>) -> std::io::Result<Self> {
+    pub fn start(identity: Mapped, mut check: impl FnMut() -> Result<(), (String, Duration)>) -> std::io::Result<Self> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
         let mut verdict = std::io::PipeWriter::from(writer);
         let pid = super::process::fork(|| {
@@ -35,7 +36,7 @@ impl Verifier {
             if unsafe { lockdown::close_inherited(&[verdict.as_fd()]) }.is_err() {
                 return 1;
             }
-            let failure = match become_identity() {
+            let failure = match become_identity(identity) {
                 Ok(()) => watch(&mut check, &mut verdict),
                 Err(error) => format!("cannot become the network identity: {error}"),
             };
@@ -71,8 +72,8 @@ impl Verifier {
 const HOLDS: u8 = 0;
 
 /// Gives up everything but the network identity, for this process and its life.
-pub(super) fn become_identity() -> Result<(), Errno> {
-    let (uid, gid) = (Uid::from_raw(1), Gid::from_raw(1));
+pub(super) fn become_identity(identity: Mapped) -> Result<(), Errno> {
+    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
     // Leaving uid 0 clears every capability.
     set_thread_res_gid(gid, gid, gid)?;
     set_thread_res_uid(uid, uid, uid)?;

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The mounts of the calling process's namespace at one moment.
 #[derive(Debug)]
@@ -29,6 +29,11 @@ impl Watch {
         let mut file = File::open("/proc/self/mountinfo")?;
         let expected = read(&mut file)?;
         Ok(Self { file, expected })
+    }
+
+    /// The mount points as they were remembered.
+    pub fn remembered(&self) -> impl Iterator<Item = &Path> {
+        self.expected.values().map(PathBuf::as_path)
     }
 
     /// The mount points of which the mounts are gone, once each.

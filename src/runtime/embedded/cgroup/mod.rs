@@ -8,6 +8,7 @@
 mod scope;
 
 use crate::settings::Limits;
+use rustix::process::Pid;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -291,6 +292,37 @@ fn settings(limits: &Limits) -> Vec<(&'static str, String)> {
 
 fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
     fs::write(path, value).map_err(|source| CgroupError::File { action: "write", path: path.to_owned(), source })
+}
+
+/// Whether somebody else has put this process under the limits, or under lower ones: in its cgroup or above that.
+///
+/// # Errors
+/// A limit is not in force.
+pub fn verify(pid: Pid, limits: &Limits) -> Result<(), CgroupError> {
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    let membership = PathBuf::from(format!("/proc/{}/cgroup", pid.as_raw_pid()));
+    let dir = directory(&read(Path::new("/proc/self/mountinfo")), &read(&membership)).unwrap_or_default();
+    for (file, wanted) in settings(limits) {
+        if !dir.ancestors().any(|dir| holds(&read(&dir.join(file)), &wanted)) {
+            let path = dir.join(file);
+            let found = read(&path).trim().to_owned();
+            return Err(CgroupError::NotEnforced { path, found });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a control file's content allows no more than the wanted one: a number, or one and its period.
+fn holds(found: &str, wanted: &str) -> bool {
+    let share = |text: &str| {
+        let numbers: Option<Vec<f64>> = text.split_ascii_whitespace().map(|word| word.parse().ok()).collect();
+        match numbers?[..] {
+            [number] => Some(number),
+            [quota, period] => Some(quota / period),
+            _ => None,
+        }
+    };
+    share(found).zip(share(wanted)).is_some_and(|(found, wanted)| found <= wanted)
 }
 
 impl Cgroup {

@@ -125,3 +125,21 @@ fn the_process_limit_stands_in_where_it_counts_the_sandbox_alone() {
     assert!(!rlimit_counts_processes(1000, (5, 13)));
     assert!(!rlimit_counts_processes(0, (6, 1)));
 }
+
+#[test]
+fn a_limit_of_others_holds_if_it_is_no_higher() {
+    for (found, wanted) in
+        [("100\n", "100"), ("99", "100"), ("50000 100000\n", "50000 100000"), ("10000 50000", "50000 100000")]
+    {
+        assert!(holds(found, wanted), "{found} {wanted}");
+    }
+    for (found, wanted) in [
+        ("max\n", "100"),
+        ("101", "100"),
+        ("", "100"),
+        ("max 100000", "50000 100000"),
+        ("60000 100000", "50000 100000"),
+    ] {
+        assert!(!holds(found, wanted), "{found} {wanted}");
+    }
+}

@@ -1,0 +1,98 @@
+//! What Podman is told to make. Pure.
+
+use super::podman::LABEL;
+use crate::plan::{HOSTNAME, Plan};
+use crate::relay::seat::INSIDE_PROGRAM;
+use crate::runtime::Image;
+use crate::settings::Limits;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// Microseconds in which a share of processor time is counted (`cpu.cfs_period_us`).
+const PERIOD: u64 = 100_000;
+
+/// What a container is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The image.
+    pub image: &'a Image,
+    /// rcc's program on the host, without symbolic links.
+    pub program: &'a Path,
+    /// Where what its first process says before it is heard is written.
+    pub log: &'a Path,
+    /// What a cgroup must hold.
+    pub limits: Limits,
+}
+
+impl Spec<'_> {
+    /// As Podman's `SpecGenerator`. Whatever is not here is Podman's default or the user's containers.conf, which can
+    /// add mounts and devices, as `mounts` of rcc's own configuration can.
+    pub fn render(&self) -> Value {
+        let (uid, gid) = self.plan.user;
+        let name = format!("rcc-{}", self.plan.session);
+        let namespace = |mode: &str| json!({ "nsmode": mode });
+        json!({
+            "name": name,
+            "image": self.image.as_str(),
+            "labels": { LABEL: self.plan.session },
+            "entrypoint": [INSIDE_PROGRAM, "guest", "container"],
+            "command": [],
+            "user": format!("{uid}:{gid}"),
+            "work_dir": "/",
+            "hostname": HOSTNAME,
+            "env_host": false,
+            "httpproxy": false,
+            "stdin": false,
+            "terminal": false,
+            "userns": namespace("keep-id"),
+            "netns": namespace("none"),
+            "ipcns": namespace("private"),
+            "pidns": namespace("private"),
+            "utsns": namespace("private"),
+            "cap_drop": ["all"],
+            "cap_add": [],
+            "no_new_privileges": true,
+            "privileged": false,
+            // The attendant makes it so, when everything is in its place.
+            "read_only_filesystem": false,
+            "image_volume_mode": "ignore",
+            "volumes": [],
+            "devices": [],
+            "mounts": [{
+                "type": "bind",
+                "source": self.program.to_string_lossy(),
+                "destination": INSIDE_PROGRAM,
+                "options": ["bind", "ro", "nosuid", "nodev"],
+            }],
+            "init": false,
+            "systemd": "false",
+            "healthconfig": { "Test": ["NONE"] },
+            "restart_policy": "no",
+            "stop_timeout": 0,
+            "remove": true,
+            "log_configuration": { "driver": "k8s-file", "path": self.log.to_string_lossy(), "size": 1 << 20 },
+            // What holds the agent is the same as without an engine, where no label does.
+            "selinux_opts": ["disable"],
+            "resource_limits": self.resources(),
+        })
+    }
+
+    fn resources(&self) -> Value {
+        let Limits { memory, pids, cpus } = self.limits;
+        let mut resources = Map::new();
+        if let Some(bytes) = memory {
+            // No swap beside it.
+            resources.insert("memory".into(), json!({ "limit": bytes, "swap": bytes }));
+        }
+        if let Some(pids) = pids {
+            resources.insert("pids".into(), json!({ "limit": pids }));
+        }
+        if let Some(cpus) = cpus {
+            let quota = (cpus * PERIOD as f64).round().max(1000.0) as i64;
+            resources.insert("cpu".into(), json!({ "quota": quota, "period": PERIOD }));
+        }
+        resources.into()
+    }
+}
