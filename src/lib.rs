@@ -30,6 +30,8 @@ mod golden;
 pub mod guest;
 #[cfg(target_os = "linux")]
 pub mod journal;
+#[cfg(target_os = "linux")]
+pub mod kept;
 pub mod moment;
 pub mod network;
 pub mod output;

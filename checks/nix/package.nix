@@ -15,6 +15,8 @@ pkgs.runCommand "rcc-package" { } (
       test -s ${pkgs.rcc}/lib/systemd/$manager/rcc-relay.socket
       grep -F "ExecStart=${lib.getExe pkgs.rcc} relay bridge" ${pkgs.rcc}/lib/systemd/$manager/rcc-relay-bridge.service
     done
+    # What runs inside of sandboxes is looked for beside it.
+    ${pkgs.rcc}/bin/rcc-guest --version | grep -F ${lib.escapeShellArg pkgs.rcc.version}
     # The programs that it starts are the package's own dependencies.
     grep -aF ${pkgs.passt}/bin ${lib.getExe pkgs.rcc} >/dev/null
     grep -aF ${pkgs.nftables}/bin ${lib.getExe pkgs.rcc} >/dev/null

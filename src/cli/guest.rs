@@ -1,23 +1,9 @@
-//! What `rcc guest` takes: rcc inside of a sandbox, started by the agent's program.
+//! What `rcc guest` takes: rcc inside of a plugin's sandbox, started by the broker. In the agent's sandbox that is
+//! another program, [`command`](crate::guest::command).
 
 /// `rcc guest`.
 #[derive(Debug, clap::Subcommand)]
 pub enum GuestCommand {
-    /// Serve the relay's tools over MCP, and bring messages into the session
-    Mcp {
-        /// Leave bringing messages to the hooks
-        #[arg(long)]
-        hooks: bool,
-    },
-    /// Act on one of Claude Code's hooks
-    Hook {
-        /// Bring messages although there is a messaging socket
-        #[arg(long)]
-        hooks: bool,
-        /// Wait for a message and wake the session
-        #[arg(long)]
-        wait: bool,
-    },
     /// Serve one connection of the git plugin
     GitServe {
         /// The broker's task, as JSON
@@ -27,18 +13,5 @@ pub enum GuestCommand {
     HttpForward {
         /// The broker's task, as JSON
         task: String,
-    },
-    /// Lead the sandbox's ports to plugins of kind http
-    Ports {
-        /// TOOL=DESCRIPTOR, of a socket that listens
-        ports: Vec<String>,
-    },
-    /// Tell of the git plugin's rules, as a hook of git's
-    GitHook {
-        /// Which
-        name: String,
-        /// The hook's arguments
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
     },
 }

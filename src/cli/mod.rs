@@ -9,6 +9,7 @@ mod errors;
 pub mod firewall;
 mod guest;
 mod init;
+mod kept;
 mod permit;
 mod plugin;
 mod ps;
@@ -59,8 +60,14 @@ enum Command {
     Shell(run::ShellArguments),
     /// Run a command in the sandbox of the current project
     Run(run::RunArguments),
+    /// Come back to a sandbox that was started with --detach
+    Attach(kept::AttachArguments),
+    /// Print what a sandbox that was started with --detach has shown
+    Logs(kept::LogsArguments),
     /// List your running sandboxes
     Ps(ps::PsArguments),
+    /// Show what your sandboxes use: processor, memory, processes, and what the network denied them
+    Stats(ps::StatsArguments),
     /// End running sandboxes
     Stop(ps::StopArguments),
     /// List what the network denied to your sandboxes
@@ -92,6 +99,9 @@ enum Command {
     /// What runs inside of a sandbox
     #[command(subcommand, hide = true)]
     Guest(guest::GuestCommand),
+    /// Keep a run that was started with --detach
+    #[command(hide = true)]
+    Keep(kept::KeepArguments),
     /// Become the sandbox of a plugin's tools; the broker starts it
     #[command(hide = true)]
     PluginChamber(plugin::ChamberArguments),
@@ -131,7 +141,11 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
         Command::Claude(arguments) => arguments.run(),
         Command::Shell(arguments) => arguments.run(),
         Command::Run(arguments) => arguments.run(),
+        Command::Attach(arguments) => arguments.run(),
+        Command::Logs(arguments) => arguments.run(),
+        Command::Keep(arguments) => arguments.run(),
         Command::Ps(arguments) => arguments.run(),
+        Command::Stats(arguments) => arguments.run(),
         Command::Stop(arguments) => arguments.run(),
         Command::Denials(arguments) => arguments.run(),
         Command::Firewall(command) => command.run(),

@@ -8,6 +8,20 @@ pub struct PsArguments {
     pub(super) json: bool,
 }
 
+/// Shows what the caller's sandboxes use.
+#[derive(Debug, clap::Args)]
+pub struct StatsArguments {
+    /// Only these, as `rcc ps` shows them
+    #[arg(value_name = "SESSION")]
+    pub(super) sessions: Vec<String>,
+    /// Look once, as always where the output is no terminal
+    #[arg(long)]
+    pub(super) once: bool,
+    /// Print JSON: a line for each look, which go on unless --once is given
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 /// Ends sandboxes.
 #[derive(Debug, clap::Args)]
 pub struct StopArguments {

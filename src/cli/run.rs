@@ -1,6 +1,7 @@
 //! What `rcc run`, `rcc shell` and `rcc claude` take.
 
 use crate::policy::ProfileName;
+use crate::relay::name::SessionName;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -10,6 +11,12 @@ pub struct Options {
     /// The network profile: `public`, `offline`, or one of /etc/rcc/config.toml
     #[arg(long, value_name = "PROFILE")]
     pub(super) profile: Option<ProfileName>,
+    /// Go on without this terminal, and print the sandbox's name: `rcc attach`, `rcc logs` and `rcc stop` take it
+    #[arg(long)]
+    pub(super) detach: bool,
+    /// The sandbox's name [default: the project's name and four digits]
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(super) name: Option<SessionName>,
     /// Print the plan as JSON and start nothing
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -58,4 +65,15 @@ pub struct ClaudeArguments {
     /// Claude Code's own arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     pub(super) arguments: Vec<OsString>,
+}
+
+/// The longest name that is given by hand: it is a part of paths and of the names of sockets.
+const NAME_MAX: usize = 48;
+
+/// A name by which a sandbox is found among files and in lists.
+fn name(text: &str) -> Result<SessionName, String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let named = || text.bytes().all(plain).then(|| text.parse().ok()).flatten();
+    let refused = || format!("a name has 1 to {NAME_MAX} characters out of a-z, 0-9 and '-', a letter or digit first");
+    named().filter(|_| text.len() <= NAME_MAX).ok_or_else(refused)
 }

@@ -15,6 +15,7 @@
 //! deceives itself and nobody else.
 
 pub mod bridge;
+pub mod command;
 pub mod git;
 pub mod hook;
 pub mod inbox;
@@ -23,6 +24,7 @@ pub mod mcp;
 pub mod ports;
 pub mod post;
 pub mod present;
+pub mod program;
 #[cfg(test)]
 mod tests;
 pub mod tool;

@@ -3,7 +3,6 @@
 use super::git::inside::CONFIGURATION_FILE;
 use super::place::{INSIDE, INSIDE_WRAPPERS};
 use super::port::Port;
-use crate::relay::seat::INSIDE_PROGRAM;
 use crate::view::{Access, Mount, What};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,20 +13,15 @@ use std::path::{Path, PathBuf};
 pub struct Kit {
     /// The host's directory of the session's sockets and wrappers, without symbolic links.
     pub directory: PathBuf,
-    /// rcc's program on the host, without symbolic links.
-    pub program: PathBuf,
     /// Ports of its loopback, each once.
     pub ports: Vec<Port>,
 }
 
 impl Kit {
-    /// What appears in the sandbox. Nothing of it can be written; what is not rcc's own cannot be executed.
+    /// What appears in the sandbox. Nothing of it can be written or executed.
     pub fn mounts(&self) -> Vec<Mount> {
-        let bind = |target: &str, source: &PathBuf, access| Mount {
-            target: target.into(),
-            what: What::Bind { source: source.clone(), access },
-        };
-        vec![bind(INSIDE, &self.directory, Access::Inert), bind(INSIDE_PROGRAM, &self.program, Access::ReadOnly)]
+        let what = What::Bind { source: self.directory.clone(), access: Access::Inert };
+        vec![Mount { target: INSIDE.into(), what }]
     }
 
     /// Puts the wrappers in front of everything else, and has git read its configuration.
@@ -48,11 +42,7 @@ mod tests {
     use super::*;
 
     fn kit() -> Kit {
-        Kit {
-            directory: "/run/user/7/rcc/plugins/sessions/api-1.00".into(),
-            program: "/usr/bin/rcc".into(),
-            ports: Vec::new(),
-        }
+        Kit { directory: "/run/user/7/rcc/plugins/sessions/api-1.00".into(), ports: Vec::new() }
     }
 
     #[test]

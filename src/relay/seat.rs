@@ -8,7 +8,7 @@ use crate::view::{Access, Mount, What};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// rcc's program inside: what the session's MCP server and hooks are.
+/// rcc's program inside: what the session's MCP server, its hooks and the wrappers of its tools are.
 pub const INSIDE_PROGRAM: &str = "/run/rcc/bin/rcc";
 /// Where the directories of a session's groups are inside.
 pub const INSIDE_WORKTABLES: &str = "/run/rcc/worktables";
@@ -24,8 +24,6 @@ pub struct Seat {
     pub directory: PathBuf,
     /// The directories of its groups, without symbolic links.
     pub worktables: Vec<Worktable>,
-    /// rcc's program on the host, without symbolic links.
-    pub program: PathBuf,
 }
 
 /// A session's place at the ends of its pairs.
@@ -35,20 +33,14 @@ pub struct Direct {
     pub session: SessionName,
     /// The host's directory of the session's own socket for this, without symbolic links.
     pub directory: PathBuf,
-    /// rcc's program on the host, without symbolic links.
-    pub program: PathBuf,
     /// What the pairs are called.
     pub pairs: Vec<PairName>,
 }
 
 impl Direct {
-    /// What appears in the sandbox, beside what a seat at a relay gives it.
-    pub fn mounts(&self, seat: Option<&Seat>) -> Vec<Mount> {
-        let mut mounts = vec![bind(pair::INSIDE.into(), &self.directory, Access::Inert)];
-        if seat.is_none() {
-            mounts.push(bind(INSIDE_PROGRAM.into(), &self.program, Access::ReadOnly));
-        }
-        mounts
+    /// What appears in the sandbox. Nothing of it can be written or executed.
+    pub fn mounts(&self) -> Vec<Mount> {
+        vec![bind(pair::INSIDE.into(), &self.directory, Access::Inert)]
     }
 }
 
@@ -57,12 +49,11 @@ fn bind(target: PathBuf, source: &Path, access: Access) -> Mount {
 }
 
 impl Seat {
-    /// What appears in the sandbox. Nothing of it can be written; what is not rcc's own cannot be executed.
+    /// What appears in the sandbox. Nothing of it can be written or executed.
     pub fn mounts(&self) -> Vec<Mount> {
         let mut mounts = vec![
             bind(INSIDE.into(), &self.directory, Access::Inert),
             Mount { target: INSIDE_SOCKET.into(), what: What::Symlink { to: Path::new(INSIDE).join(SESSION_SOCKET) } },
-            bind(INSIDE_PROGRAM.into(), &self.program, Access::ReadOnly),
         ];
         mounts.extend(self.worktables.iter().map(|table| {
             bind(Path::new(INSIDE_WORKTABLES).join(table.name.as_str()), &table.directory, Access::Inert)
@@ -85,16 +76,15 @@ mod tests {
         let direct = Direct {
             session: "api-1".parse().unwrap(),
             directory: "/run/rcc/7/direct/api-1.0".into(),
-            program: "/usr/bin/rcc".into(),
             pairs: vec!["api-web".parse().unwrap()],
         };
         let bound = |mount: &Mount| match &mount.what {
-            What::Bind { source, access: Access::Inert | Access::ReadOnly } => source.clone(),
+            What::Bind { source, access: Access::Inert } => source.clone(),
             other => panic!("{other:?}"),
         };
-        let mounts: Vec<PathBuf> = direct.mounts(None).iter().map(bound).collect();
-        assert_eq!(mounts, [Path::new("/run/rcc/7/direct/api-1.0"), Path::new("/usr/bin/rcc")]);
-        assert_eq!(direct.mounts(None)[0].target, Path::new("/run/rcc/pairs"));
+        let mounts: Vec<PathBuf> = direct.mounts().iter().map(bound).collect();
+        assert_eq!(mounts, [Path::new("/run/rcc/7/direct/api-1.0")]);
+        assert_eq!(direct.mounts()[0].target, Path::new("/run/rcc/pairs"));
     }
 
     #[test]
@@ -104,27 +94,19 @@ mod tests {
             socket: "/run/user/7/rcc/relay/relay.sock".into(),
             directory: "/run/user/7/rcc/relay/sessions/api-1".into(),
             worktables: vec![Worktable { name: "back-end".parse().unwrap(), directory: "/srv/tables/back-end".into() }],
-            program: "/usr/bin/rcc".into(),
         };
         let mounts = seat.mounts();
         let sources: Vec<&Path> = mounts
             .iter()
             .filter_map(|mount| match &mount.what {
                 What::Bind { source, access } => {
-                    assert_ne!(*access, Access::Writable, "{}", mount.target.display());
+                    assert_eq!(*access, Access::Inert, "{}", mount.target.display());
                     Some(source.as_path())
                 }
                 _ => None,
             })
             .collect();
-        assert_eq!(
-            sources,
-            [
-                Path::new("/run/user/7/rcc/relay/sessions/api-1"),
-                Path::new("/usr/bin/rcc"),
-                Path::new("/srv/tables/back-end"),
-            ]
-        );
+        assert_eq!(sources, [Path::new("/run/user/7/rcc/relay/sessions/api-1"), Path::new("/srv/tables/back-end")]);
         let link = mounts.iter().find(|mount| mount.target == Path::new(INSIDE_SOCKET)).unwrap();
         assert_eq!(link.what, What::Symlink { to: "/run/rcc/relay/sock".into() });
         assert!(mounts.iter().any(|mount| mount.target == Path::new("/run/rcc/worktables/back-end")));

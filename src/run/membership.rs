@@ -105,9 +105,14 @@ pub struct Membership {
 ///
 /// # Errors
 /// If the run must join and cannot.
-pub fn join(how: Joining, facts: &Facts, project: &Project) -> Result<Option<Membership>, JoinError> {
+pub fn join(
+    how: Joining,
+    facts: &Facts,
+    project: &Project,
+    session: &SessionName,
+) -> Result<Option<Membership>, JoinError> {
     attempt(how, || {
-        let request = request(facts, project);
+        let request = request(facts, project, session);
         let (mut client, socket) = connect(facts)?;
         let opened = client.ask(&Request::Open(request))?;
         Membership::take(opened, socket)
@@ -118,13 +123,13 @@ pub fn join(how: Joining, facts: &Facts, project: &Project) -> Result<Option<Mem
 ///
 /// # Errors
 /// If the run must join and cannot.
-pub fn foresee(how: Joining, facts: &Facts, project: &Project) -> Result<Option<Membership>, JoinError> {
+pub fn foresee(how: Joining, facts: &Facts, session: &SessionName) -> Result<Option<Membership>, JoinError> {
     attempt(how, || {
-        let session = request(facts, project).session;
+        let session = session.clone();
         let (_, socket) = connect(facts)?;
         let run = socket.parent().unwrap_or(Path::new("/")).to_owned();
         let directory = Place { state: run.clone(), run }.sessions().join(session.as_str());
-        let seat = Seat { session, socket, directory, worktables: Vec::new(), program: program()? };
+        let seat = Seat { session, socket, directory, worktables: Vec::new() };
         Ok(Membership { seat, _lease: None })
     })
 }
@@ -157,19 +162,14 @@ fn connect(facts: &Facts) -> Result<(Client, PathBuf), JoinError> {
     Ok((client, socket.to_owned()))
 }
 
-fn request(facts: &Facts, project: &Project) -> Open {
+fn request(facts: &Facts, project: &Project, session: &SessionName) -> Open {
     let valid = "letters, digits and '-' make a name";
     Open {
-        session: session::new_id(&project.root).parse().expect(valid),
+        session: session.clone(),
         project: session::project_name(&project.root).parse().expect(valid),
         root: project.root.clone(),
         home: facts.user.home.clone(),
     }
-}
-
-fn program() -> Result<PathBuf, JoinError> {
-    let own = Path::new("/proc/self/exe");
-    std::fs::canonicalize(own).map_err(JoinError::file("find the program at", own))
 }
 
 impl Membership {
@@ -185,7 +185,7 @@ impl Membership {
         };
         let worktables = groups.into_iter().map(|table| Ok(Worktable { directory: real(&table.directory)?, ..table }));
         let worktables = worktables.collect::<Result<_, JoinError>>()?;
-        let seat = Seat { session, socket, directory: real(&directory)?, worktables, program: program()? };
+        let seat = Seat { session, socket, directory: real(&directory)?, worktables };
         Ok(Self { seat, _lease: Some(lease) })
     }
 }
@@ -278,7 +278,7 @@ mod tests {
         }
 
         fn join(&self, how: Joining) -> Result<Option<Membership>, JoinError> {
-            join(how, &self.facts, &Project::find(&self.facts).unwrap())
+            join(how, &self.facts, &Project::find(&self.facts).unwrap(), &"api-1".parse().unwrap())
         }
 
         fn asked(&self) -> String {
@@ -334,12 +334,12 @@ mod tests {
     #[test]
     fn what_is_only_shown_opens_nothing() {
         let host = Host::new(OPENS);
-        let project = Project::find(&host.facts).unwrap();
-        let member = foresee(Joining::Required, &host.facts, &project).unwrap().unwrap();
-        assert!(member.seat.directory.starts_with(std::fs::canonicalize(host.dir.path()).unwrap().join("sessions")));
+        let session = "api-1".parse().unwrap();
+        let member = foresee(Joining::Required, &host.facts, &session).unwrap().unwrap();
+        assert!(member.seat.directory.ends_with("sessions/api-1"));
         drop(member);
         assert!(host.asked.try_recv().is_err());
-        assert!(foresee(Joining::No, &host.facts, &project).unwrap().is_none());
+        assert!(foresee(Joining::No, &host.facts, &session).unwrap().is_none());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::output;
 use crate::project::Project;
 use crate::relay::client;
 use crate::relay::name::PairName;
+use crate::relay::name::SessionName;
 use crate::relay::pair::{Held, LeftOut, Limits, Paired, Plan, SHARED, own_end, shared_end};
 use crate::relay::policy::Pair;
 use crate::relay::seat::{Direct, Seat};
@@ -56,13 +57,20 @@ pub struct Pairing {
 
 /// Takes the ends of a run of the project, if root paired it and the run joins the relay if one runs. What cannot be
 /// had is told, and the run does without.
-pub fn join(how: Joining, facts: &Facts, project: &Project, loaded: &Loaded, seat: Option<&Seat>) -> Option<Pairing> {
+pub fn join(
+    how: Joining,
+    facts: &Facts,
+    project: &Project,
+    loaded: &Loaded,
+    seat: Option<&Seat>,
+    session: &SessionName,
+) -> Option<Pairing> {
     let pairs = pairs_of(how, facts, project, loaded)?;
     if facts.user.uid == 0 {
         pairs.iter().for_each(|(pair, _)| left_out(&pair.name, "no process of root's listens to what an agent writes"));
         return None;
     }
-    let taken = attempt(&pairs, facts, project, loaded, seat);
+    let taken = attempt(&pairs, facts, project, loaded, seat, session);
     taken.unwrap_or_else(|error| {
         let error = shown::text(&error.to_string());
         output::tell_line(format_args!("rcc: this session starts without its pairs: {error}"));
@@ -76,14 +84,14 @@ pub fn foresee(
     facts: &Facts,
     project: &Project,
     loaded: &Loaded,
-    seat: Option<&Seat>,
+    session: &SessionName,
 ) -> Option<Pairing> {
     let pairs = pairs_of(how, facts, project, loaded)?;
     let run = session::runtime_path(facts.user.uid, facts.variable("XDG_RUNTIME_DIR").map(Path::new), &facts.data_dir);
-    let session = session_name(project, seat);
+    let session = session.clone();
     let directory = run.join("direct").join(session.as_str());
     let pairs = pairs.into_iter().map(|(pair, _)| pair.name.clone()).collect();
-    let direct = Direct { session, directory, program: program().ok()?, pairs };
+    let direct = Direct { session, directory, pairs };
     Some(Pairing { direct, _process: None })
 }
 
@@ -103,6 +111,7 @@ fn attempt(
     project: &Project,
     loaded: &Loaded,
     seat: Option<&Seat>,
+    session: &SessionName,
 ) -> Result<Option<Pairing>, PairingError> {
     let user = &facts.user;
     let run = session::runtime_dir(user.uid, facts.variable("XDG_RUNTIME_DIR").map(Path::new), &facts.data_dir)?;
@@ -115,7 +124,7 @@ fn attempt(
         }
     }
     let own = config::load_relay_user(&facts.config_dir, &user.home, user.uid)?;
-    let session = session_name(project, seat);
+    let session = session.clone();
     let directory = directory(&run, session.as_str())?;
     let plan = Plan {
         session: session.clone(),
@@ -137,9 +146,8 @@ fn attempt(
     if pairs.is_empty() {
         return Ok(None);
     }
-    let program = program().map_err(host("find rcc's own program"))?;
     let directory = std::fs::canonicalize(&directory).map_err(host("find the directory of a socket"))?;
-    Ok(Some(Pairing { direct: Direct { session, directory, program, pairs }, _process: Some(process) }))
+    Ok(Some(Pairing { direct: Direct { session, directory, pairs }, _process: Some(process) }))
 }
 
 fn left_out(pair: &PairName, why: &str) {
@@ -166,15 +174,6 @@ fn paired(pair: &Pair, end: usize, facts: &Facts, (run, audits): (&Path, &Path))
         peer_user: peer_user.clone(),
         peer_uid,
     })
-}
-
-fn session_name(project: &Project, seat: Option<&Seat>) -> crate::relay::name::SessionName {
-    let new = || session::new_id(&project.root).parse().expect("letters, digits and '-' make a name");
-    seat.map_or_else(new, |seat| seat.session.clone())
-}
-
-fn program() -> io::Result<PathBuf> {
-    std::fs::canonicalize("/proc/self/exe")
 }
 
 /// A new directory for the socket of this session alone.
@@ -278,7 +277,8 @@ mod tests {
         }
 
         fn foreseen(&self, how: Joining) -> Option<Direct> {
-            foresee(how, &self.facts, &self.project, &self.loaded, None).map(|pairing| pairing.direct)
+            foresee(how, &self.facts, &self.project, &self.loaded, &"web-1".parse().unwrap())
+                .map(|pairing| pairing.direct)
         }
     }
 
@@ -287,11 +287,11 @@ mod tests {
         let host = Host::new("web", PAIR);
         let direct = host.foreseen(Joining::IfRunning).unwrap();
         assert!(direct.session.as_str().starts_with("web-") && direct.pairs[0].as_str() == "api-web");
-        let bound: Vec<_> = direct.mounts(None).into_iter().map(|mount| mount.what).collect();
+        let bound: Vec<_> = direct.mounts().into_iter().map(|mount| mount.what).collect();
         assert!(
             matches!(&bound[0], What::Bind { source, .. } if source.ends_with(format!("direct/{}", direct.session)))
         );
-        assert_eq!(bound.len(), 2, "the other one is rcc's program");
+        assert_eq!(bound.len(), 1);
         assert!(!host.facts.data_dir.join("run").exists(), "nothing is made for what is only shown");
     }
 

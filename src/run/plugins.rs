@@ -38,13 +38,11 @@ pub enum PluginsError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     NotStarted(#[from] NotStarted),
-    /// What appears in the sandbox.
-    #[error("cannot find {what} for the plugins: {source}")]
-    File {
-        /// What.
-        what: &'static str,
+    /// The session's directory, which appears in the sandbox.
+    #[error("cannot find the session's directory for the plugins: {source}")]
+    Directory {
         /// Why not.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Another directory than the one that the sandbox has.
     #[error("the broker serves this session at {}, where its sandbox does not look", shown::terminal(path))]
@@ -189,10 +187,8 @@ fn attempt(
     for without in taken {
         output::tell_line(format_args!("rcc: {without}"));
     }
-    let real = |what, path: &Path| std::fs::canonicalize(path).map_err(|source| PluginsError::File { what, source });
-    let own = std::env::current_exe().map_err(|source| PluginsError::File { what: "rcc's program", source })?;
-    let kit =
-        Kit { directory: real("the session's directory", &directory)?, program: real("rcc's program", &own)?, ports };
+    let directory = std::fs::canonicalize(&directory).map_err(|source| PluginsError::Directory { source })?;
+    let kit = Kit { directory, ports };
     Ok(Some(Plugins { kit, place, session, client }))
 }
 

@@ -4,6 +4,7 @@ use crate::config::Loaded;
 use crate::enforcement::{self, EnforcementError};
 use crate::environment;
 use crate::facts::{self, Facts};
+use crate::guest::program::{self, GuestError};
 use crate::network::pasta;
 use crate::network::routes::Routes;
 use crate::plan::{self, Guarded, Network, Plan};
@@ -12,11 +13,12 @@ use crate::policy::Policy;
 use crate::project::handover::{self, Guard, Handover, HandoverError};
 use crate::project::scan::{self, Scan, ScanError};
 use crate::project::{Project, home};
-use crate::relay::seat::{Direct, Seat};
+use crate::relay::name::SessionName;
+use crate::relay::seat::{Direct, INSIDE_PROGRAM, Seat};
 use crate::session;
 use crate::settings::{Environment, Settings};
 use crate::statement;
-use crate::view::{self, Access, Mount, ViewError, ViewRequest, host};
+use crate::view::{self, Access, Mount, ViewError, ViewRequest, What, host};
 use miette::Diagnostic;
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -84,6 +86,10 @@ pub enum PrepareError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Enforcement(#[from] EnforcementError),
+    /// What of rcc runs in the sandbox.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Guest(#[from] GuestError),
     /// A program of the host is missing.
     #[error("pasta is not installed")]
     #[diagnostic(help("`rcc setup` installs it; `--profile offline` works without"))]
@@ -157,6 +163,11 @@ impl Prepared {
         })
     }
 
+    /// The same under this name.
+    pub fn named(self, session: &SessionName) -> Self {
+        Self { session: session.to_string(), ..self }
+    }
+
     /// The same with nothing between the sandbox and the firewall: to try the firewall itself.
     pub fn without_second_layer(mut self) -> Self {
         if let Network::Guarded(guarded) = &mut self.network {
@@ -223,15 +234,19 @@ impl Prepared {
         self.room.as_ref().map_or(Some(Access::Writable), |room| room.project)
     }
 
-    /// The plan, given the guards. Pure but for resolving the user's extra mounts.
+    /// The plan, given the guards. Pure but for resolving the user's extra mounts, and rcc's own program inside.
     pub fn plan(&self, guards: &[Guard], home: &Path) -> Result<Plan, PrepareError> {
         let profile = self.policy.as_ref().and_then(|policy| policy.profile(&self.settings.profile));
         let statement = statement::document(profile.map(|(_, profile)| profile));
-        let direct = self.direct.iter().flat_map(|direct| direct.mounts(self.seat.as_ref()));
+        let direct = self.direct.iter().flat_map(Direct::mounts);
         let mut own: Vec<Mount> = self.seat.iter().flat_map(Seat::mounts).chain(direct).collect();
-        // All of them bring rcc's program.
-        let more = self.kit.iter().flat_map(Kit::mounts).filter(|mount| !own.contains(mount)).collect::<Vec<_>>();
-        own.extend(more.into_iter().chain(self.task.files.iter().cloned()));
+        own.extend(self.kit.iter().flat_map(Kit::mounts));
+        // Each of them is used by it.
+        if !own.is_empty() {
+            let what = What::Bind { source: program::find()?, access: Access::ReadOnly };
+            own.push(Mount { target: INSIDE_PROGRAM.into(), what });
+        }
+        own.extend(self.task.files.iter().cloned());
         let mut view = view::plan(ViewRequest {
             facts: &self.facts,
             host: &self.host,

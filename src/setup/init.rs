@@ -5,7 +5,7 @@ use super::Failure;
 use super::durable::FileError;
 use super::gc_root;
 use super::identities::{self, IdentityError};
-use super::install::{self, CopyError};
+use super::install::{self, CopyError, Images};
 use super::layout::Layout;
 use super::program::{self, Program};
 use super::unit;
@@ -116,11 +116,11 @@ impl Plan {
     }
 }
 
-/// Does it. `image` is read for the copy.
+/// Does it. The images are read for the copies.
 ///
 /// # Errors
 /// The first failure. What was done before stays and is complete in itself.
-pub fn execute(plan: &Plan, layout: &Layout, image: &Path, hooks: Hooks) -> Result<(), InitError> {
+pub fn execute(plan: &Plan, layout: &Layout, images: Images, hooks: Hooks) -> Result<(), InitError> {
     if plan.write_config {
         install::write(&layout.config(), unit::CONFIG_TEMPLATE, hooks.say)?;
     }
@@ -130,7 +130,7 @@ pub fn execute(plan: &Plan, layout: &Layout, image: &Path, hooks: Hooks) -> Resu
         (hooks.say)(&format!("{verb} network identities of uid {}: from {}", range.uid, range.start));
     }
     if plan.copy {
-        install::copy(layout, image, hooks.say)?;
+        install::copies(layout, images, hooks.say)?;
     }
     if let Some(object) = &plan.store_object
         && gc_root::keep(layout, object)?

@@ -2,6 +2,7 @@
 
 use super::durable;
 use super::init::{self, Hooks, InitError, Plan};
+use super::install::Images;
 use super::layout::Layout;
 use super::undo::{self, Scope, UndoError};
 use super::{Failure, unit};
@@ -37,6 +38,7 @@ impl Host {
             running: Vec::new(),
         };
         host.write("home/alice/rcc", "the program");
+        host.write("home/alice/rcc-guest", "what runs inside");
         host.write("etc/subuid", "alice:100000:65536\n");
         host.write("etc/subgid", "alice:100000:65536\n");
         host
@@ -73,8 +75,9 @@ impl Host {
 
     fn init_from(&self, running: &Path, users: &[u32]) -> Result<(), InitError> {
         let plan = Plan::new(&self.layout, running, users)?;
-        let image = self.root.path().join("home/alice/rcc");
-        self.with_hooks(|hooks| init::execute(&plan, &self.layout, &image, hooks))
+        let home = self.root.path().join("home/alice");
+        let images = Images { program: &home.join("rcc"), guest: &home.join("rcc-guest") };
+        self.with_hooks(|hooks| init::execute(&plan, &self.layout, images, hooks))
     }
 
     fn undo(&self, scope: Scope) -> Result<(), UndoError> {
@@ -164,6 +167,7 @@ fn a_program_in_a_home_is_copied_and_the_unit_runs_the_copy() {
     host.write("home/alice/rcc", "a newer program");
     host.init(&[1000]).unwrap();
     assert_eq!(std::fs::read_to_string(host.layout.copy()).unwrap(), "a newer program");
+    assert_eq!(std::fs::read_to_string(host.layout.guest_copy()).unwrap(), "what runs inside");
     let unit = std::fs::read_to_string(host.layout.unit()).unwrap();
     assert!(unit.contains("ExecStart=/usr/local/libexec/rcc/rcc firewall"), "{unit}");
 }

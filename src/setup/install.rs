@@ -1,5 +1,5 @@
 //! The files that `init` puts on every host, and their removal: the configuration's template and
-//! the root-owned copy of rcc. Each step can be repeated.
+//! the root-owned copies of rcc. Each step can be repeated.
 
 use super::Failure;
 use super::durable::{self, Attributes, FileError};
@@ -38,19 +38,36 @@ pub fn write(path: &Path, text: &str, say: Say) -> Result<bool, FileError> {
     Ok(true)
 }
 
-/// Installs the root-owned copy and its link.
+/// What the root-owned copies are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Images<'a> {
+    /// rcc.
+    pub program: &'a Path,
+    /// What of it runs inside of sandboxes.
+    pub guest: &'a Path,
+}
+
+/// Installs the root-owned copies and the link, the one that needs the other last.
+///
+/// # Errors
+/// If others could change them, or one can't be written.
+pub fn copies(layout: &Layout, images: Images, say: Say) -> Result<(), CopyError> {
+    guarded(layout)?;
+    let guest = layout.guest_copy();
+    if program::install_copy(&guest, images.guest)? {
+        say(&format!("installed {}", guest.display()));
+    }
+    copy(layout, images.program, say)
+}
+
+/// Installs the root-owned copy of rcc and its link.
 ///
 /// # Errors
 /// If others could change it, or it can't be written.
 pub fn copy(layout: &Layout, image: &Path, say: Say) -> Result<(), CopyError> {
+    guarded(layout)?;
     let copy = layout.copy();
-    let directory = copy.parent().unwrap_or(Path::new("/"));
-    program::create_directory(directory)?;
-    let host = layout.on_host(directory);
-    if host == directory && !program::is_guarded(directory) {
-        return Err(CopyError::Unguarded(host));
-    }
-    if program::install_copy(layout, image)? {
+    if program::install_copy(&copy, image)? {
         say(&format!("installed {}", copy.display()));
     }
     let link = layout.link();
@@ -58,6 +75,18 @@ pub fn copy(layout: &Layout, image: &Path, say: Say) -> Result<(), CopyError> {
         say(&format!("linked {} to it", link.display()));
     } else if !program::is_linked(layout) {
         say(&format!("left {} alone, which is not ours", link.display()));
+    }
+    Ok(())
+}
+
+/// Makes the directory of the copies, which nobody but root can change.
+fn guarded(layout: &Layout) -> Result<(), CopyError> {
+    let copy = layout.copy();
+    let directory = copy.parent().unwrap_or(Path::new("/"));
+    program::create_directory(directory)?;
+    let host = layout.on_host(directory);
+    if host == directory && !program::is_guarded(directory) {
+        return Err(CopyError::Unguarded(host));
     }
     Ok(())
 }
@@ -73,7 +102,7 @@ pub fn remove(path: &Path, say: Say) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes the copy and the link to it.
+/// Removes the copies and the link to the one of rcc.
 ///
 /// # Errors
 /// If something can't be removed.
@@ -83,6 +112,7 @@ pub fn remove_copy(layout: &Layout, say: Say) -> Result<(), Failure> {
         remove(&layout.link(), say)?;
     }
     remove(&copy, say)?;
+    remove(&layout.guest_copy(), say)?;
     for directory in copy.ancestors().skip(1).take(2) {
         durable::remove_if_empty(directory)?;
     }

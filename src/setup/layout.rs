@@ -63,7 +63,12 @@ impl Layout {
         self.at("usr/local/libexec/rcc/rcc")
     }
 
-    /// The link to that copy which makes `rcc` and `sudo rcc` work: the directory is in every
+    /// The copy of what runs inside of sandboxes, beside that one, where it is looked for.
+    pub fn guest_copy(&self) -> PathBuf {
+        self.at("usr/local/libexec/rcc/rcc-guest")
+    }
+
+    /// The link to the first copy which makes `rcc` and `sudo rcc` work: the directory is in every
     /// user's path and in sudo's.
     pub fn link(&self) -> PathBuf {
         self.at("usr/local/bin/rcc")

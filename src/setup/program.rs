@@ -52,14 +52,13 @@ pub fn is_guarded(path: &Path) -> bool {
 }
 
 /// Makes the copy equal to the image; says whether it had to be written.
-pub fn install_copy(layout: &Layout, image: &Path) -> Result<bool, FileError> {
-    let copy = layout.copy();
-    if is_same(&copy, image) {
+pub fn install_copy(copy: &Path, image: &Path) -> Result<bool, FileError> {
+    if is_same(copy, image) {
         return Ok(false);
     }
     create_directory(copy.parent().unwrap_or(Path::new("/")))?;
     let mut image_file = File::open(image).map_err(FileError::doing("open", image))?;
-    durable::replace_from(&copy, &mut image_file, Attributes::mode(0o755))?;
+    durable::replace_from(copy, &mut image_file, Attributes::mode(0o755))?;
     Ok(true)
 }
 
@@ -156,7 +155,7 @@ mod tests {
         let image = root.path().join("image");
         for (content, written) in [("one", true), ("one", false), ("two", true)] {
             std::fs::write(&image, content).unwrap();
-            assert_eq!(install_copy(&layout, &image).unwrap(), written);
+            assert_eq!(install_copy(&layout.copy(), &image).unwrap(), written);
             assert_eq!(std::fs::read_to_string(layout.copy()).unwrap(), content);
         }
         assert_eq!(std::fs::metadata(layout.copy()).unwrap().mode() & 0o7777, 0o755);

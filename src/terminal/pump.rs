@@ -21,6 +21,8 @@ pub(crate) struct Endpoint {
     fd: OwnedFd,
     /// Most bytes to write at once.
     bound: usize,
+    /// Whether it is a pipe in non-blocking mode.
+    pipe: bool,
 }
 
 impl Endpoint {
@@ -34,7 +36,7 @@ impl Endpoint {
             let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
             let opened = rustix::fs::open(format!("/proc/self/fd/{}", fd.as_raw_fd()), flags, Mode::empty());
             if let Ok(fd) = opened {
-                return Ok(Self { fd, bound: READ });
+                return Ok(Self { fd, bound: READ, pipe: !tty });
             }
         }
         let bound = match FileType::from_raw_mode(status.st_mode) {
@@ -44,7 +46,12 @@ impl Endpoint {
             _ => BLOCKING,
         };
         let fd = rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(system("copy a descriptor"))?;
-        Ok(Self { fd, bound })
+        Ok(Self { fd, bound, pipe: false })
+    }
+
+    /// Whether bytes can be moved into it without being copied: it is a pipe, and never waits.
+    pub(crate) fn is_pipe(&self) -> bool {
+        self.pipe
     }
 
     /// Writes what can be written without waiting, once poll says that it is writable.
@@ -60,12 +67,12 @@ impl Endpoint {
     /// A description that is the launcher's own.
     pub(super) fn own(fd: OwnedFd) -> Result<Self, StdioError> {
         rustix::io::ioctl_fionbio(&fd, true).map_err(system("set a pipe to non-blocking"))?;
-        Ok(Self { fd, bound: READ })
+        Ok(Self { fd, bound: READ, pipe: true })
     }
 
     pub(super) fn try_clone(&self) -> Result<Self, StdioError> {
         let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 3).map_err(system("copy a descriptor"))?;
-        Ok(Self { fd, bound: self.bound })
+        Ok(Self { fd, ..*self })
     }
 }
 

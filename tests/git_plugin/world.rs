@@ -57,9 +57,9 @@ impl World {
         for hook in inside::HOOKS {
             script(&hooks.join(hook), &inside::hook(hook, &path("bin/rcc")));
         }
-        let program = env!("CARGO_BIN_EXE_rcc");
-        std::os::unix::fs::symlink(program, path("bin/rcc")).unwrap();
-        std::os::unix::fs::symlink(program, path("bin").join(inside::REMOTE_HELPER)).unwrap();
+        let (program, guest) = (env!("CARGO_BIN_EXE_rcc"), env!("CARGO_BIN_EXE_rcc-guest"));
+        std::os::unix::fs::symlink(guest, path("bin/rcc")).unwrap();
+        std::os::unix::fs::symlink(guest, path("bin").join(inside::REMOTE_HELPER)).unwrap();
         std::os::unix::fs::symlink(program, path("plugin/hooks").join(HOOK)).unwrap();
         let (known_hosts, key) = (sshd.known_hosts.clone(), sshd.key.clone());
         let settings = Settings { manifest, directory: path("plugin"), known_hosts, key };

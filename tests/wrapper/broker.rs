@@ -54,7 +54,7 @@ impl Stage {
 
     /// The program, started under this name.
     pub fn named<const N: usize>(&self, name: &str, arguments: [&str; N]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rcc"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rcc-guest"));
         command.arg0(name).args(arguments).env("RCC_PLUGINS", self.directory.path());
         command
     }
@@ -249,7 +249,7 @@ impl Broker {
 pub fn shell(stage: &Stage, script: &str) -> Command {
     let program = stage.directory.path().join("gh");
     // A link of its name, as in a sandbox.
-    let _ = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rcc"), &program);
+    let _ = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rcc-guest"), &program);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = [stage.directory.path().as_os_str(), &path].join(OsStr::new(":"));
     let mut command = Command::new("bash");

@@ -67,7 +67,7 @@ impl World {
 
     /// A tool, through its wrapper.
     pub fn wrapper(&self, tool: &str) -> Command {
-        let mut command = Command::new(rcc());
+        let mut command = Command::new(guest());
         command.arg0(tool).env("RCC_PLUGINS", &self.plugins).current_dir(&self.project).stdin(Stdio::null());
         command
     }
@@ -101,9 +101,14 @@ pub fn has_credentials() -> bool {
     geteuid().is_root()
 }
 
-/// What is measured: the program that was built with this one, or another.
+/// What is measured: the programs that were built with this one, or others.
 fn rcc() -> PathBuf {
     std::env::var_os("RCC").map_or_else(|| env!("CARGO_BIN_EXE_rcc").into(), PathBuf::from)
+}
+
+/// What is mounted into sandboxes: beside it.
+fn guest() -> PathBuf {
+    rcc().with_file_name("rcc-guest")
 }
 
 fn program(name: &str) -> PathBuf {

@@ -3,8 +3,10 @@
 use super::{record, wiring};
 use crate::cli::init::InitArgs;
 use crate::facts::Facts;
+use crate::guest::program;
 use crate::output;
 use crate::setup::init::{self, Hooks, Plan};
+use crate::setup::install::Images;
 use crate::setup::layout::Layout;
 use crate::setup::undo::{self, Scope};
 use crate::setup::{Failure, Wiring, account, mend, privilege, sandboxes, unit};
@@ -65,8 +67,11 @@ pub(super) fn execute(users: &[String], facts: &Facts, wiring: Wiring) -> Result
     let configured = (wiring.users)()?;
     let targets = account::targets(&named, &configured, account::acting_for(facts, &passwd).uid);
     let layout = Layout::host();
-    let plan = Plan::new(&layout, &privilege::running_program()?, &targets)?;
-    let init = || with_hooks(wiring, |hooks| init::execute(&plan, &layout, Path::new("/proc/self/exe"), hooks));
+    let running = privilege::running_program()?;
+    let guest = program::beside(&running)?;
+    let images = Images { program: Path::new("/proc/self/exe"), guest: &guest };
+    let plan = Plan::new(&layout, &running, &targets)?;
+    let init = || with_hooks(wiring, |hooks| init::execute(&plan, &layout, images, hooks));
     Ok(record::recorded_current("init", init)?)
 }
 

@@ -6,6 +6,7 @@ mod denials;
 mod deny;
 mod guest;
 mod init;
+mod kept;
 mod look;
 mod permit;
 mod plugin;
@@ -15,11 +16,10 @@ mod relay;
 pub mod relay_setup;
 mod run;
 mod setup;
+mod stats;
 mod verify;
 mod wiring;
 
-use crate::guest::{git, tool};
-use crate::plugin::git::inside::REMOTE_HELPER;
 use crate::plugin::git::serve;
 use miette::IntoDiagnostic;
 use std::process::ExitCode;
@@ -33,20 +33,10 @@ pub(super) fn watch() -> miette::Result<()> {
     crate::service::run().into_diagnostic()
 }
 
-/// Before anything else in this process. Under the name of a tool it is that tool's wrapper, under those of git's
-/// remote helper and of the git plugin's hook these, and nothing else.
+/// Before anything else in this process. Under the name of the git plugin's hook it is that, and nothing else.
 pub(super) fn start() -> Option<ExitCode> {
-    let mut arguments = std::env::args_os();
-    let name = arguments.next();
-    if serve::is_hook(name.as_ref()) {
+    if serve::is_hook(std::env::args_os().next().as_ref()) {
         return Some(serve::run_hook());
-    }
-    if let Some(tool) = tool::called(name.as_ref()) {
-        return Some(if tool.as_str() == REMOTE_HELPER {
-            git::remote::run(arguments)
-        } else {
-            tool::run(tool, arguments)
-        });
     }
     crate::runtime::embedded::process::notice_children();
     None

@@ -4,6 +4,7 @@ use super::clock::age;
 use crate::cli::ps::{PsArguments, StopArguments};
 use crate::cli::table;
 use crate::facts::Facts;
+use crate::kept::place::Place;
 use crate::output;
 use crate::runtime::embedded::{cgroup, memory};
 use crate::session::{self, Record};
@@ -13,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-fn runtime_dir(facts: &Facts) -> Result<PathBuf, session::SessionError> {
+/// Where the caller's sessions are.
+pub(super) fn runtime_dir(facts: &Facts) -> Result<PathBuf, session::SessionError> {
     let xdg = facts.variable("XDG_RUNTIME_DIR").map(Path::new);
     session::runtime_dir(facts.user.uid, xdg, &facts.data_dir)
 }
@@ -21,31 +23,38 @@ fn runtime_dir(facts: &Facts) -> Result<PathBuf, session::SessionError> {
 impl PsArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         let facts = Facts::gather().into_diagnostic()?;
-        let records = session::list(&runtime_dir(&facts).into_diagnostic()?).into_diagnostic()?;
+        let runtime_dir = runtime_dir(&facts).into_diagnostic()?;
+        let records = session::list(&runtime_dir).into_diagnostic()?;
+        let is_kept = |record: &Record| Place::new(&runtime_dir, &facts.data_dir, &record.id).socket().exists();
         if self.json {
-            let rows: Vec<_> = records.iter().map(as_json).collect();
+            let rows: Vec<_> = records.iter().map(|record| as_json(record, is_kept(record))).collect();
             output::print_json(&rows)?;
         } else {
-            let rows: Vec<Vec<String>> = records.iter().map(as_row).collect();
-            output::print(table::render(&["SESSION", "PROFILE", "AGE", "MEMORY", "PROJECT", "COMMAND"], &rows))?;
+            let rows: Vec<_> = records.iter().map(|record| as_row(record, is_kept(record))).collect();
+            output::print(table::render(
+                &["SESSION", "PROFILE", "AGE", "MEMORY", "TERMINAL", "PROJECT", "COMMAND"],
+                &rows,
+            ))?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn as_json(record: &Record) -> serde_json::Value {
+fn as_json(record: &Record, kept: bool) -> serde_json::Value {
     let mut value = json!(record);
     value["memory_bytes"] = json!(memory(record));
+    value["detached"] = json!(kept);
     value
 }
 
-fn as_row(record: &Record) -> Vec<String> {
+fn as_row(record: &Record, kept: bool) -> Vec<String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
     vec![
         record.id.clone(),
         record.profile.clone(),
         age(now.saturating_sub(record.started)),
         memory(record).map_or_else(|| "?".to_owned(), bytes),
+        if kept { "detached" } else { "its own" }.to_owned(),
         record.project.clone(),
         record.command.join(" "),
     ]
@@ -55,10 +64,11 @@ fn as_row(record: &Record) -> Vec<String> {
 fn memory(record: &Record) -> Option<u64> {
     let supervisor = u32::try_from(record.supervisor).ok()?;
     let processes = || memory::of_tree(Path::new("/proc"), supervisor).ok().map(|usage| usage.bytes);
-    cgroup::memory_of(supervisor).or_else(processes)
+    cgroup::counted(supervisor).memory.or_else(processes)
 }
 
-fn bytes(bytes: u64) -> String {
+/// Bytes, for people.
+pub(super) fn bytes(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
     if bytes < 1024 * MIB {
         format!("{} MiB", bytes.div_ceil(MIB))

@@ -3,8 +3,10 @@
 use crate::cli::relay_setup::{InstallArguments, Printed, ReloadArguments, UninstallArguments};
 use crate::config;
 use crate::facts::Facts;
+use crate::guest::program;
 use crate::output;
 use crate::relay::place::Place;
+use crate::setup::install::Images;
 use crate::setup::layout::Layout;
 use crate::setup::relay::{self, Hooks, system, user};
 use crate::setup::relay_unit::Form;
@@ -45,7 +47,9 @@ impl InstallArguments {
                 let relay = config::load_relay_admin(Path::new(config::ADMIN_FILE), 0)?;
                 let bridged = relay.policy.cluster.is_some();
                 let plan = system::Plan::new(&layout, &running, (&accounts.0, &accounts.1), &members, bridged)?;
-                Ok(system::install(&plan, &layout, Path::new("/proc/self/exe"), hooks())?)
+                let guest = program::beside(&running)?;
+                let images = Images { program: Path::new("/proc/self/exe"), guest: &guest };
+                Ok(system::install(&plan, &layout, images, hooks())?)
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `rcc run`, `rcc shell` and `rcc claude`.
 
-use super::denials;
+use super::{denials, kept};
 use crate::cli::run::{ClaudeArguments, Options, RunArguments, ShellArguments};
 use crate::cli::setup::{AgentName, SetupArgs};
 use crate::config::{self, Loaded, Sources};
@@ -9,10 +9,12 @@ use crate::facts::Facts;
 use crate::output;
 use crate::plugin::manifest::places::Places;
 use crate::project::{Project, report};
+use crate::relay::name::SessionName;
 use crate::run::membership::{self, Joining};
 use crate::run::pairing;
 use crate::run::plugins::{self, Plugins};
 use crate::run::{self, Body, Ended, Prepared, Task};
+use crate::session;
 use crate::setup::agent;
 use crate::shown;
 use crate::statement;
@@ -112,6 +114,9 @@ impl Options {
         task: impl FnOnce(&Facts, &Project, &Loaded, bool) -> miette::Result<Task>,
     ) -> miette::Result<ExitCode> {
         let mut facts = Facts::gather().into_diagnostic()?;
+        if self.detach && !self.dry_run {
+            return kept::start(&facts, self.name);
+        }
         // Before anything is made of the caller's environment.
         let manifests = Places::new(&facts).admin;
         let without_key = agent && !self.no_plugins && agent::keep_key_outside(&mut facts, &manifests);
@@ -120,23 +125,25 @@ impl Options {
         for warning in &loaded.warnings {
             output::tell_line(format_args!("{:?}", miette::Report::new(warning.clone())));
         }
+        let session = self.name.unwrap_or_else(|| new_name(&project));
         let typed = (self.relay || self.no_relay).then_some(self.relay);
         let how = Joining::of(typed, loaded.settings.relay, agent)?;
         let member = if self.dry_run {
-            membership::foresee(how, &facts, &project)?
+            membership::foresee(how, &facts, &session)?
         } else {
-            membership::join(how, &facts, &project)?
+            membership::join(how, &facts, &project, &session)?
         };
         let seat = member.as_ref().map(|member| member.seat.clone());
+        let session = seat.as_ref().map_or(session, |seat| seat.session.clone());
         let pairing = if self.dry_run {
-            pairing::foresee(how, &facts, &project, &loaded, seat.as_ref())
+            pairing::foresee(how, &facts, &project, &loaded, &session)
         } else {
-            pairing::join(how, &facts, &project, &loaded, seat.as_ref())
+            pairing::join(how, &facts, &project, &loaded, seat.as_ref(), &session)
         };
         let direct = pairing.as_ref().map(|pairing| pairing.direct.clone());
         let tools = loaded.settings.plugins.clone();
         let task = task(&facts, &project, &loaded, seat.is_some() || direct.is_some())?;
-        let prepared = Prepared::new(facts, project, loaded, task)?.with_seat(seat).with_direct(direct);
+        let prepared = Prepared::new(facts, project, loaded, task)?.named(&session).with_seat(seat).with_direct(direct);
         // Only a run opens a session there, and a plan that is shown has none to show.
         let plugins = (!self.dry_run && !self.no_plugins)
             .then(|| plugins::open(&prepared.facts, &prepared.project, prepared.session(), tools.as_ref()))
@@ -168,6 +175,11 @@ impl Options {
         denials::at_the_end(prepared.policy.as_ref(), prepared.facts.user.uid, &ended.session);
         Ok(ExitCode::from(ended.outcome.status()))
     }
+}
+
+/// The name of a session that was not given one.
+pub(super) fn new_name(project: &Project) -> SessionName {
+    session::new_id(&project.root).parse().expect("letters, digits and '-' make a name")
 }
 
 /// What the agent changed among the things that the host executes or loads by itself.

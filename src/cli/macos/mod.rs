@@ -7,9 +7,10 @@ mod setup;
 use super::denials::DenialsArguments;
 use super::firewall::VerifyArguments;
 use super::guest::GuestCommand;
+use super::kept::{AttachArguments, KeepArguments, LogsArguments};
 use super::permit::{AllowArguments, AllowedArguments, DenyArguments};
 use super::plugin::{BrokerCommand, ChamberArguments};
-use super::ps::{PsArguments, StopArguments};
+use super::ps::{PsArguments, StatsArguments, StopArguments};
 use super::relay::RelayArguments;
 use super::run::{ClaudeArguments, RunArguments, ShellArguments};
 use crate::enforcement;
@@ -123,7 +124,31 @@ impl ChamberArguments {
     }
 }
 
+impl AttachArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl LogsArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl KeepArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
 impl PsArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl StatsArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         Err(NoRuntime.into())
     }

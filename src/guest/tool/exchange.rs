@@ -2,11 +2,11 @@
 
 use super::input::Input;
 use super::outgoing::Outgoing;
-use super::output::{Output, Waiting, Written};
+use super::output::{Moved, Output, Passing, Waiting, Written};
 use super::tty::Tty;
 use crate::plugin::wire::client::{ClientError, Heard, Streaming};
 use crate::plugin::wire::frames::{BadFrame, Decoder};
-use crate::plugin::wire::{Control, Event, Signal, Stream, Terminal};
+use crate::plugin::wire::{Control, Event, Signal, Stream, Tag, Terminal};
 use crate::terminal::signals::SignalFd;
 use crate::terminal::stdio::{StdioError, system};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,6 +19,9 @@ use std::os::unix::net::UnixStream;
 
 /// How often to see whether a terminal that others use is ours again.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
+/// Bytes that are read at once where the rest of a long piece of output goes into a pipe without being read at all.
+const READ: usize = 4 << 10;
 
 /// Signals that the tool gets. The terminal's size goes another way.
 const PASSED: [Raw; 9] =
@@ -70,6 +73,7 @@ pub struct Exchange {
     outputs: [Output; 2],
     outgoing: Outgoing,
     waiting: Option<Waiting>,
+    passing: Option<Passing>,
     signals: SignalFd,
 }
 
@@ -96,6 +100,7 @@ impl Exchange {
             outputs: [Output::new(1)?, Output::new(2)?],
             outgoing: Outgoing::default(),
             waiting: None,
+            passing: None,
             signals,
         })
     }
@@ -116,11 +121,13 @@ impl Exchange {
         loop {
             // What has come goes before what may come.
             while self.waiting.is_none()
-                && let Some((tag, range)) = decoder.find_frame()?
+                && self.passing.is_none()
+                && let Some(((tag, range), left)) = decoder.split_frame(|tag| self.moves(tag))?
             {
+                let stream = if tag == Tag::Output { Stream::Stdout } else { Stream::Stderr };
+                self.passing = (left > 0).then_some(Passing { stream, left, full: false });
                 match Heard::of(decoder.framed((tag, range.clone())))? {
-                    Heard::Output(bytes) => self.write(Stream::Stdout, bytes, range)?,
-                    Heard::Error(bytes) => self.write(Stream::Stderr, bytes, range)?,
+                    Heard::Output(bytes) | Heard::Error(bytes) => self.write(stream, bytes, range)?,
                     Heard::Event(event) => {
                         if let Some(ended) = self.take(event, &socket)? {
                             return Ok(ended);
@@ -131,6 +138,15 @@ impl Exchange {
             if let Some(ended) = self.step(&socket, &mut decoder)? {
                 return Ok(ended);
             }
+        }
+    }
+
+    /// Whether a piece of output can be moved from the socket without being read.
+    fn moves(&self, tag: Tag) -> bool {
+        match tag {
+            Tag::Output => self.outputs[0].is_pipe(),
+            Tag::Error => self.outputs[1].is_pipe(),
+            Tag::Control | Tag::Input => false,
         }
     }
 
@@ -147,11 +163,13 @@ impl Exchange {
                         return Ok(Some(ended));
                     }
                 }
-                Token::Output => self.resume(decoder)?,
+                Token::Output if self.waiting.is_some() => self.resume(decoder)?,
+                Token::Output => self.pass(socket)?,
                 Token::Input => self.read_input(),
                 // While output waits, what was read must stay where it is.
-                Token::Socket if self.waiting.is_none() && events != PollFlags::OUT => receive(socket, decoder)?,
-                Token::Socket => {}
+                Token::Socket if self.waiting.is_some() || events == PollFlags::OUT => {}
+                Token::Socket if self.passing.is_some() => self.pass(socket)?,
+                Token::Socket => self.receive(socket, decoder)?,
             }
         }
         Ok(None)
@@ -160,15 +178,15 @@ impl Exchange {
     fn wait(&self, socket: &UnixStream) -> Result<Vec<(Token, PollFlags)>, ExchangeError> {
         let mut interests = vec![(Token::Signals, self.signals.as_fd(), PollFlags::IN)];
         let (mut events, mut tick) = (PollFlags::empty(), None);
-        events.set(PollFlags::IN, self.waiting.is_none());
+        let full = self.passing.filter(|passing| self.waiting.is_none() && passing.full);
+        events.set(PollFlags::IN, self.waiting.is_none() && full.is_none());
         events.set(PollFlags::OUT, !self.outgoing.is_empty());
         // Without events poll would tell of nothing but the end, again and again.
         if !events.is_empty() {
             interests.push((Token::Socket, socket.as_fd(), events));
         }
-        if let Some(output) =
-            self.waiting.as_ref().and_then(|waiting| self.outputs[waiting.stream as usize].waits_for())
-        {
+        let waiting = self.waiting.as_ref().map(|waiting| waiting.stream).or(full.map(|passing| passing.stream));
+        if let Some(output) = waiting.and_then(|stream| self.outputs[stream as usize].waits_for()) {
             interests.push((Token::Output, output, PollFlags::OUT));
         }
         if self.tty.as_ref().is_some_and(Tty::is_others) {
@@ -265,16 +283,38 @@ impl Exchange {
         let Some(Waiting { stream, range }) = self.waiting.take() else { return Ok(()) };
         self.write(stream, decoder.at(range.clone()), range)
     }
-}
 
-fn receive(mut socket: &UnixStream, decoder: &mut Decoder) -> Result<(), ExchangeError> {
-    match socket.read(decoder.space()?) {
-        Ok(0) => Err(ClientError::Closed.into()),
-        Ok(count) => {
-            decoder.filled(count);
-            Ok(())
+    /// Moves what has come of a piece of output.
+    fn pass(&mut self, socket: &UnixStream) -> Result<(), ExchangeError> {
+        let Some(Passing { stream, mut left, mut full }) = self.passing.take() else { return Ok(()) };
+        while left > 0 {
+            let output = &mut self.outputs[stream as usize];
+            match output.move_from(socket.as_fd(), left).map_err(system("pass on what the tool has written"))? {
+                Moved::Some(0) => return Err(ClientError::Closed.into()),
+                Moved::Some(count) => left = left.saturating_sub(count),
+                Moved::Broken => self.outgoing.say(&Control::Close { stream })?,
+                blocked @ (Moved::Nothing | Moved::Full) => {
+                    full = blocked == Moved::Full;
+                    break;
+                }
+            }
         }
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
-        Err(error) => Err(ClientError::Io(error).into()),
+        self.passing = (left > 0).then_some(Passing { stream, left, full });
+        Ok(())
+    }
+
+    fn receive(&self, mut socket: &UnixStream, decoder: &mut Decoder) -> Result<(), ExchangeError> {
+        let most = if self.outputs.iter().any(Output::is_pipe) && !decoder.is_unfinished() { READ } else { usize::MAX };
+        let space = decoder.space()?;
+        let most = most.min(space.len());
+        match socket.read(&mut space[..most]) {
+            Ok(0) => Err(ClientError::Closed.into()),
+            Ok(count) => {
+                decoder.filled(count);
+                Ok(())
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
+            Err(error) => Err(ClientError::Io(error).into()),
+        }
     }
 }

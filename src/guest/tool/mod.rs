@@ -20,6 +20,7 @@ mod tty;
 pub use exchange::{Ended, Exchange, ExchangeError};
 pub use request::RequestError;
 
+use super::program;
 use crate::output::tell_line;
 use crate::plugin::name::ToolName;
 use crate::plugin::place::INSIDE_WRAPPERS;
@@ -40,8 +41,8 @@ use std::time::Duration;
 pub const PLUGINS: &str = "/run/rcc/plugins";
 /// Another directory of sockets, and whatever name this program has, it is a wrapper then.
 pub const PLUGINS_VARIABLE: &str = "RCC_PLUGINS";
-/// The program's own name.
-const OWN_NAME: &str = "rcc";
+/// The program's own names: inside of a sandbox, and on the host.
+const OWN_NAMES: [&str; 2] = ["rcc", program::NAME];
 /// The broker answers at once, or not at all.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -108,14 +109,14 @@ impl ToolError {
 }
 
 /// The tool that this process stands for: the name that it was started under, where rcc put a wrapper of that name,
-/// or where other sockets are named. Under its own name the program is never one.
+/// or where other sockets are named. Under its own names the program is never one.
 pub fn called(started_as: Option<&OsString>) -> Option<ToolName> {
     let tool: ToolName = Path::new(started_as?).file_name()?.to_str()?.parse().ok()?;
     let is_wrapper = || {
         std::env::var_os(PLUGINS_VARIABLE).is_some()
             || std::fs::symlink_metadata(Path::new(INSIDE_WRAPPERS).join(tool.as_str())).is_ok()
     };
-    (tool.as_str() != OWN_NAME && is_wrapper()).then_some(tool)
+    (!OWN_NAMES.contains(&tool.as_str()) && is_wrapper()).then_some(tool)
 }
 
 /// Runs the tool, and ends as it ended: by the same signal, or with the status to exit with.

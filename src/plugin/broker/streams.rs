@@ -13,9 +13,11 @@ use std::sync::Arc;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// What the kernel is asked to hold of an output on its way, in bytes: what an ordinary user's pipe may have at most
-/// (`/proc/sys/fs/pipe-max-size`). It gives less where many pipes are open.
-const PIPE: usize = 1 << 20;
+/// What the kernel is asked to hold of a lot of output on its way, in bytes: what an ordinary user's pipe may have at
+/// most (`/proc/sys/fs/pipe-max-size`).
+const WIDE: usize = 1 << 20;
+/// Bytes of one read that show that there is a lot: all that a pipe holds at first (pipe(7)).
+pub(super) const FULL: usize = 64 << 10;
 
 /// The broker's end of a stream.
 pub(super) type End = Arc<AsyncFd<OwnedFd>>;
@@ -87,10 +89,14 @@ pub(super) fn open(terminal: Option<(&Terminal, OwnedFd)>) -> io::Result<(Ours, 
 }
 
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
-    // A smaller pipe is slower and does as well.
-    let _ = fcntl_setpipe_size(&write, PIPE);
-    Ok((read, write))
+    Ok(pipe_with(PipeFlags::CLOEXEC)?)
+}
+
+/// Has more fit into the pipe of an output. Not from the beginning: what all of a user's pipes may hold is limited
+/// (`/proc/sys/fs/pipe-user-pages-soft`), and who is above it gets pipes of two pages.
+pub(super) fn widen(from: &End) {
+    // A smaller pipe is slower and does as well; a terminal is none.
+    let _ = fcntl_setpipe_size(from.get_ref(), WIDE);
 }
 
 /// Tells a terminal its size; who runs in it gets SIGWINCH.

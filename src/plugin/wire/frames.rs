@@ -203,6 +203,25 @@ impl Decoder {
         Ok(self.take(HEADER, length - 1).map(|range| (tag, range)))
     }
 
+    /// What has come of a frame that has begun and not come whole, where its payload may be taken in pieces; and how
+    /// many bytes of it are missing. They are for who asks: what is read into this after them is the next frame.
+    ///
+    /// # Errors
+    /// If what has begun is no frame.
+    pub(crate) fn split_frame(&mut self, takes: impl FnOnce(Tag) -> bool) -> Result<Option<(Found, usize)>, BadFrame> {
+        if let Some(whole) = self.find_frame()? {
+            return Ok(Some((whole, 0)));
+        }
+        let held = &self.held[self.begin..self.end];
+        let (Some(bytes), Some(&byte)) = (held.first_chunk::<LENGTH>(), held.get(LENGTH)) else { return Ok(None) };
+        let Some(tag) = self.sender.tag(byte).filter(|tag| takes(*tag)) else { return Ok(None) };
+        let range = self.begin + HEADER..self.end;
+        // What has come is less than all of it.
+        let missing = u32::from_be_bytes(*bytes) as usize - 1 - range.len();
+        (self.begin, self.wanted) = (self.end, LENGTH);
+        Ok(Some(((tag, range), missing)))
+    }
+
     fn length(&mut self, limit: usize) -> Result<Option<usize>, BadFrame> {
         let Some(bytes) = self.held[self.begin..self.end].first_chunk::<LENGTH>() else {
             self.wanted = LENGTH;

@@ -1,8 +1,9 @@
-//! How much memory a sandbox occupies, without cgroups.
+//! What a sandbox uses, without cgroups.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::time::Duration;
 
 /// What the processes of one sandbox occupy together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Usage {
     pub bytes: u64,
     /// Processes, init included.
     pub processes: usize,
+    /// Processor time of these and of those whose end one of them has noticed.
+    pub processor: Duration,
 }
 
 /// Adds up the process `init`, the PID 1 of a pid namespace, and all its descendants: whatever
@@ -23,7 +26,7 @@ pub struct Usage {
 /// `NotFound` where there is no process `init`.
 pub fn of_tree(proc: &Path, init: u32) -> io::Result<Usage> {
     let children = children(proc)?;
-    let mut usage = Usage { bytes: resident(proc, init)?, processes: 1 };
+    let mut usage = Usage { bytes: resident(proc, init)?, processes: 1, processor: processor(proc, init) };
     let mut pending = vec![init];
     while let Some(parent) = pending.pop() {
         for &child in children.get(&parent).into_iter().flatten() {
@@ -32,6 +35,7 @@ pub fn of_tree(proc: &Path, init: u32) -> io::Result<Usage> {
                 Ok(bytes) => {
                     usage.bytes += bytes;
                     usage.processes += 1;
+                    usage.processor += processor(proc, child);
                 }
                 Err(error) if gone(&error) => {}
                 Err(error) => return Err(error),
@@ -63,6 +67,18 @@ fn children(proc: &Path) -> io::Result<BTreeMap<u32, Vec<u32>>> {
 fn parent(stat: &str) -> Option<u32> {
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// proc_pid_stat(5): `utime`, `stime`, `cutime` and `cstime`, the 14th to the 17th, in ticks. Zero for who is gone.
+fn processor(proc: &Path, pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(proc.join(pid.to_string()).join("stat")).unwrap_or_default();
+    Duration::from_millis(ticks(&stat).saturating_mul(1000) / rustix::param::clock_ticks_per_second().max(1))
+}
+
+fn ticks(stat: &str) -> u64 {
+    let after_name = stat.rsplit_once(')').map_or("", |(_, after)| after);
+    let times = after_name.split_ascii_whitespace().skip(11).take(4);
+    times.filter_map(|field| field.parse::<u64>().ok()).fold(0, u64::saturating_add)
 }
 
 fn resident(proc: &Path, pid: u32) -> io::Result<u64> {
@@ -103,6 +119,12 @@ mod tests {
     fn a_hostile_process_name_does_not_choose_its_parent() {
         assert_eq!(parent("7 (a) S 1 7) S 42 7 7 0"), Some(42));
         assert_eq!(parent("7 (x"), None);
+    }
+
+    #[test]
+    fn processor_time_is_that_of_children_as_well() {
+        assert_eq!(ticks("7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 1 20 300 4000 20 0"), 4321);
+        assert_eq!(ticks(""), 0);
     }
 
     #[test]

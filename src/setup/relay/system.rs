@@ -1,5 +1,6 @@
 //! The system's relay: an account of its own, a group of those who may use it, and two units.
 
+use super::super::install::Images;
 use super::super::layout::Layout;
 use super::super::program::{self, Program};
 use super::super::relay_unit::{Form, SERVICE, SOCKET};
@@ -85,14 +86,14 @@ fn is_login_name(name: &str) -> bool {
     plain && (1..=64).contains(&name.len()) && !name.starts_with('-')
 }
 
-/// Does it. `image` is read for the copy.
+/// Does it. The images are read for the copies.
 ///
 /// # Errors
 /// The first failure. What was done before stays and is complete in itself.
-pub fn install(plan: &Plan, layout: &Layout, image: &Path, hooks: Hooks<'_>) -> Result<(), RelayError> {
+pub fn install(plan: &Plan, layout: &Layout, images: Images<'_>, hooks: Hooks<'_>) -> Result<(), RelayError> {
     accounts(plan, hooks)?;
     if plan.copy {
-        install::copy(layout, image, hooks.say)?;
+        install::copies(layout, images, hooks.say)?;
     }
     if let Some(object) = &plan.store_object
         && gc_root::keep(layout, object)?

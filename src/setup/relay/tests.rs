@@ -30,7 +30,12 @@ impl Host {
         for directory in ["etc", "run/systemd/system", "home/alice/.config/rcc", "usr/local/bin"] {
             std::fs::create_dir_all(root.path().join(directory)).unwrap();
         }
-        for (path, text) in [("etc/passwd", PASSWD), ("etc/group", GROUP), ("home/alice/rcc", "the program")] {
+        for (path, text) in [
+            ("etc/passwd", PASSWD),
+            ("etc/group", GROUP),
+            ("home/alice/rcc", "the program"),
+            ("home/alice/rcc-guest", ""),
+        ] {
             std::fs::write(root.path().join(path), text).unwrap();
         }
         Self { root, layout, calls: RefCell::default(), said: RefCell::default(), broken: "nothing", bridged: false }
@@ -67,7 +72,9 @@ impl Host {
         let running = Path::new("/home/alice/rcc");
         let accounts = (self.text("etc/passwd"), self.text("etc/group"));
         let plan = system::Plan::new(&self.layout, running, (&accounts.0, &accounts.1), &members, self.bridged)?;
-        self.with_hooks(|hooks| system::install(&plan, &self.layout, &self.at("home/alice/rcc"), hooks))
+        let (program, guest) = (&self.at("home/alice/rcc"), &self.at("home/alice/rcc-guest"));
+        let images = files::Images { program, guest };
+        self.with_hooks(|hooks| system::install(&plan, &self.layout, images, hooks))
     }
 
     fn uninstall_system(&self, purge: bool) -> Result<(), super::UninstallError> {

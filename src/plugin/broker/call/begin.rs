@@ -80,17 +80,23 @@ async fn attempt(desk: &Rc<Desk>, station: &Station, wanted: &Wanted, call: &Cal
     let (room, place) = enter(desk, station, &manifest).await?;
     let credentials = desk.vault().of(&manifest).await.map_err(Refusal::new)?;
     let redactor = desk.vault().redactor().map_err(|error| Refusal::new(error.to_string()))?;
-    let recorded = desk.audit.record(Event::Called(call.clone())).await;
-    recorded.map_err(|error| Refusal::new(error.to_string()))?;
-    let chamber = room.chamber(|| spec::chamber(desk, station, &project, &manifest, &credentials)).await;
-    let chamber = chamber.map_err(refused)?;
-    let terminal = match wanted.terminal() {
-        Some(terminal) => Some((terminal, chamber.terminal().await.map_err(refused)?)),
-        None => None,
+    // While the disk is waited for, everything is made ready; nothing runs before it is on record.
+    let ready = async {
+        let chamber = room.chamber(|| spec::chamber(desk, station, &project, &manifest, &credentials)).await;
+        let chamber = chamber.map_err(refused)?;
+        let terminal = match wanted.terminal() {
+            Some(terminal) => Some((terminal, chamber.terminal().await.map_err(refused)?)),
+            None => None,
+        };
+        let made = streams::open(terminal);
+        let (ours, theirs) =
+            made.map_err(|error| Refusal::new(format!("cannot make the streams of a call: {error}")))?;
+        let prepared = spec::command(desk, &manifest, wanted, call, theirs).map_err(Refusal::new)?;
+        Ok::<_, Refusal>((chamber, ours, prepared))
     };
-    let (ours, theirs) =
-        streams::open(terminal).map_err(|error| Refusal::new(format!("cannot make the streams of a call: {error}")))?;
-    let prepared = spec::command(desk, &manifest, wanted, call, theirs).map_err(Refusal::new)?;
+    let (recorded, ready) = tokio::join!(desk.audit.record(Event::Called(call.clone())), ready);
+    recorded.map_err(|error| Refusal::new(error.to_string()))?;
+    let (chamber, ours, prepared) = ready?;
     let running = chamber.run(prepared.command).await.map_err(refused)?;
     let standard = speaks(&manifest).then(|| redactor.another());
     Ok(Begun::Running(Box::new(Underway {

@@ -87,6 +87,7 @@ impl Underway {
         // Taken, so that a tool whose output is closed learns of it.
         let mut open = [self.ours.stdout.take(), self.ours.stderr.take()];
         let mut clean = Vec::new();
+        let mut wide = [false; 2];
         let ended = loop {
             let [first, second] = &mut buffers;
             let event = tokio::select! {
@@ -98,7 +99,11 @@ impl Underway {
             };
             match event {
                 Happened::Read(which, Ok(0)) | Happened::Due(Due::Close(which)) => open[which] = None,
-                Happened::Read(which, Ok(_)) => {
+                Happened::Read(which, Ok(count)) => {
+                    if let Some(end) = open[which].as_ref().filter(|_| count >= streams::FULL && !wide[which]) {
+                        streams::widen(end);
+                        wide[which] = true;
+                    }
                     match timeout_at(deadline, self.pass_on(which, &buffers[which], &mut clean, sink)).await {
                         Ok(Ok(())) => {}
                         Ok(Err(refusal)) => return Outcome::BrokenOff(refusal),

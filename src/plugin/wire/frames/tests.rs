@@ -160,3 +160,23 @@ fn what_is_too_long_is_not_written_either() {
     let refused = control(Sender::Broker, &Event::Refused { exit_code: 126, error });
     assert!(matches!(refused, Err(BadFrame::TooLong { .. })));
 }
+
+#[test]
+fn the_rest_of_a_piece_of_output_may_be_read_by_other_means() {
+    let bytes = [framed(Tag::Output, b"0123456789"), framed(Tag::Error, b"x")].concat();
+    for come in 0..HEADER + 10 {
+        let mut decoder = decoder(Sender::Broker);
+        feed(&mut decoder, &bytes[..come], usize::MAX, &mut |_| {});
+        assert_eq!(decoder.split_frame(|_| false).unwrap(), None, "after {come} bytes");
+        let Some(((tag, range), missing)) = decoder.split_frame(|tag| tag == Tag::Output).unwrap() else {
+            assert!(come < HEADER, "after {come} bytes");
+            continue;
+        };
+        let has = come - HEADER;
+        assert_eq!((tag, decoder.at(range), missing), (Tag::Output, &b"0123456789"[..has], 10 - has));
+        assert!(!decoder.is_unfinished());
+        feed(&mut decoder, &bytes[HEADER + 10..], usize::MAX, &mut |_| {});
+        let ((tag, range), missing) = decoder.split_frame(|_| true).unwrap().unwrap();
+        assert_eq!((tag, decoder.at(range), missing), (Tag::Error, &b"x"[..], 0));
+    }
+}

@@ -342,14 +342,36 @@ impl Drop for Cgroup {
     }
 }
 
-/// Bytes in use by the sandbox that process `pid` is in (`memory.current`: page cache and private
-/// `/tmp` included); `None` where it has no cgroup of ours.
-pub fn memory_of(pid: u32) -> Option<u64> {
-    let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    let dir = directory(&fs::read_to_string("/proc/self/mountinfo").ok()?, &cgroup)?;
-    let ours = dir.file_name()?.to_str()?.starts_with(PREFIX);
-    let current = fs::read_to_string(dir.join("memory.current")).ok()?;
-    ours.then(|| current.trim().parse().ok()).flatten()
+/// What a sandbox's cgroup says of it; `None` for what its controllers do not count (kernel's cgroup-v2.rst).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// `memory.current`, in bytes: page cache and private `/tmp` included.
+    pub memory: Option<u64>,
+    /// `memory.max`, in bytes.
+    pub memory_max: Option<u64>,
+    /// `pids.current`.
+    pub processes: Option<u64>,
+    /// `usage_usec` of `cpu.stat`.
+    pub processor: Option<Duration>,
+}
+
+/// What the cgroup counts of the sandbox that process `pid` is in; nothing where it has no cgroup of ours.
+pub fn counted(pid: u32) -> Counted {
+    let dir = || {
+        let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        let dir = directory(&fs::read_to_string("/proc/self/mountinfo").ok()?, &cgroup)?;
+        dir.file_name()?.to_str()?.starts_with(PREFIX).then_some(dir)
+    };
+    let Some(dir) = dir() else { return Counted::default() };
+    let number = |file: &str| fs::read_to_string(dir.join(file)).ok()?.trim().parse().ok();
+    let usage = |text: String| text.lines().find_map(|line| line.strip_prefix("usage_usec ")?.trim().parse().ok());
+    let processor = fs::read_to_string(dir.join("cpu.stat")).ok().and_then(usage).map(Duration::from_micros);
+    Counted {
+        memory: number("memory.current"),
+        memory_max: number("memory.max"),
+        processes: number("pids.current"),
+        processor,
+    }
 }
 
 /// Whether RLIMIT_NPROC, set inside the sandbox, counts the sandbox's processes alone: so from
