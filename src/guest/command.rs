@@ -118,7 +118,15 @@ mod tests {
 
     #[test]
     fn what_is_done_on_the_host_is_not_done_here() {
-        for words in [&[][..], &["run"], &["guest"], &["guest", "mcp", WAIT], &["guest", "git-hook"], &["guest", "x"]] {
+        for words in [
+            &[][..],
+            &["run"],
+            &["guest"],
+            &["guest", "mcp", WAIT],
+            &["guest", "git-hook"],
+            &["guest", "ports"],
+            &["guest", "x"],
+        ] {
             assert_eq!(parsed(words), None, "{words:?}");
         }
     }
