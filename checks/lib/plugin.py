@@ -3,7 +3,7 @@
 exec TOOL CWD ARGUMENT...      one call; its output, error and exit status are this program's
 raw TOOL HEX                   sends bytes, and prints what comes until the plugin closes, or for two seconds
 silent TOOL COUNT SECONDS      so many connections that say nothing, for so long
-signals TOOL SECONDS           one call in the streaming form, and signals to it as fast as they are taken
+signals TOOL SECONDS           one call in the streaming form, and bytes of signals to it as fast as they are taken
 many TOOL COUNT                so many calls at once: prints how many were answered as they must be
 """
 
@@ -80,7 +80,7 @@ def silent(tool, count, seconds):
 def signals(tool, seconds):
     plugin = connect(tool)
     frame = lambda said: struct.pack(">I", len(said)) + said
-    request = {"action": "exec", "args": ["sleep", seconds], "cwd": os.getcwd()}
+    request = {"action": "exec", "args": ["sleep", "100"], "cwd": os.getcwd()}
     plugin.sendall(frame(b'{"action":"stream","version":1}') + frame(b"c" + json.dumps(request).encode()))
     flood = frame(b'c{"action":"signal","signal":"CONT"}') * 1000
     end = time.monotonic() + float(seconds)

@@ -149,15 +149,12 @@ check "when it is over, calls are taken again" within 15 inside a 'any true'
 
 size() { sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status"; }
 before=$(size)
-check "signals are taken no faster than they are passed on" says 'sent [0-9]{6}' -- inside a 'plugin signals any 6'
+check "signals are taken no faster than they are passed on" says '^sent [0-9]{5,6}$' -- inside a 'plugin signals any 6'
 check "so they are held nowhere" [ $(($(size) - before)) -lt 8000 ]
-chambers() { pgrep -fc "plugin-chamber $pid\$"; }
-before=$(chambers)
-inside a 'any sh -c "kill -STOP \$PPID"' >/dev/null 2>&1 &
-stopped=$!
-check "a tool that stops what runs it has its sandbox given up" within 60 inside a 'any true'
-check "and the call with it" within 10 eval "! kill -0 $stopped 2>/dev/null"
-check "and nothing of it is left" within 10 eval '(($(chambers) <= before))'
+check "a tool that stops what runs it, again and again, holds up nobody" says '^again$' '^stopped$' -- inside a '
+    any sh -c "while kill -STOP \$PPID; do echo stopped; sleep 0.02; done" >/tmp/stops 2>&1 & stops=$!
+    sleep 1; any echo again; kill -9 $stops; head -1 /tmp/stops'
+check "and its sandbox goes on" inside a 'any true'
 
 # A disk that is full: what cannot be put on record is not done.
 fill() { dd if=/dev/zero of=$state/filler bs=64k >/dev/null 2>&1 || true; while printf x >>$state/filler; do :; done 2>/dev/null; }
