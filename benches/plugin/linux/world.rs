@@ -61,7 +61,7 @@ impl World {
         let place = Place::new(&short.path().join("rcc"), &home.join("data/rcc"));
         let mut session = connect(&place, &mut broker);
         let ask = Ask::Open { session: "b".to_owned(), project: project.clone(), directory: None, tools: None };
-        let Opened { directory } = session.ask(&ask).expect("a session");
+        let Opened { directory, .. } = session.ask(&ask).expect("a session");
         Self { disk, short, project, plugins: directory, git, cat, broker, _session: session }
     }
 
