@@ -4,6 +4,7 @@
 use super::greeting::{self, Received};
 use super::strangers;
 use crate::network::inside::{self, InsideError};
+use crate::output;
 use crate::runtime::embedded::init::{self, Agent, Body};
 use crate::runtime::embedded::lockdown::{self, Confinement};
 use crate::runtime::embedded::report::Report;
@@ -50,13 +51,13 @@ enum FirstError {
 /// The main function. Only a container's PID 1 has a launcher that waits at the socket.
 pub fn run() -> u8 {
     if std::process::id() != 1 {
-        eprintln!("rcc: this is what the first process of a container does, and there is no other use for it");
+        output::tell_line("rcc: this is what the first process of a container does, and there is no other use for it");
         return Outcome::FAILED;
     }
     let received = match connect_launcher().map_err(std::io::Error::from).and_then(greeting::receive) {
         Ok(received) => received,
         Err(error) => {
-            eprintln!("rcc: cannot hear the launcher: {error}");
+            output::tell_line(format_args!("rcc: cannot hear the launcher: {error}"));
             return Outcome::FAILED;
         }
     };
