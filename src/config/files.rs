@@ -1,5 +1,6 @@
 //! Opens configuration files, and refuses what the agent or another user could have put there.
 
+use super::private_group;
 use super::problem::{Document, printable};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -241,13 +242,14 @@ fn read(path: &Path, file: File, limit: u64) -> Result<Document, FileError> {
     }
 }
 
-/// Owned by `owner` or root, and writable by nobody else. A sticky directory (`/tmp`, the Nix
-/// store) may be: there only the owner of a file can replace it.
+/// Owned by `owner` or root, and writable by nobody else, but for a group that is the owner alone. A sticky directory
+/// (`/tmp`, the Nix store) may be: there only the owner of a file can replace it.
 fn trusted(path: &Path, found: &Metadata, owner: u32) -> Result<(), FileError> {
     owned(path, found, owner)?;
     let mode = found.mode();
     let sticky = found.is_dir() && mode & 0o1000 != 0;
-    if mode & 0o022 != 0 && !sticky {
+    let by_group = || mode & 0o020 != 0 && !private_group::is_private(found.gid(), found.uid());
+    if !sticky && (mode & 0o002 != 0 || by_group()) {
         return Err(FileError::Writable { path: path.to_owned(), mode: mode & 0o7777 });
     }
     Ok(())

@@ -16,6 +16,7 @@ mod groups;
 mod listed;
 mod merge;
 mod plugin;
+mod private_group;
 mod problem;
 mod profiles;
 mod project;

@@ -62,7 +62,8 @@ ExecStart={rcc} firewall apply --watch
 ExecReload={rcc} firewall reload
 Restart=always
 RestartSec=1s
-TimeoutStartSec=30s
+# What comes after at the boot waits for the first start alone, so a slow machine gets time for it.
+TimeoutStartSec=180s
 RuntimeDirectory=rcc
 RuntimeDirectoryMode=0755
 RuntimeDirectoryPreserve=yes

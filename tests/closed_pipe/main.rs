@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 /// Every command with arguments that make it print, and its subcommand's name. What needs root
 /// or a sandbox prints its refusal.
-const COMMANDS: [(&str, &[&str]); 56] = [
+const COMMANDS: [(&str, &[&str]); 60] = [
     ("", &["--help"]),
     ("", &["--version"]),
     ("setup", &["setup"]),
@@ -18,8 +18,12 @@ const COMMANDS: [(&str, &[&str]); 56] = [
     ("claude", &["claude", "--dry-run", "--profile", "offline"]),
     ("shell", &["shell", "--dry-run", "--profile", "offline"]),
     ("run", &["run", "--dry-run", "--profile", "offline", "--", "true"]),
+    ("attach", &["attach", "no-such-session"]),
+    ("logs", &["logs", "no-such-session"]),
     ("ps", &["ps"]),
     ("ps", &["ps", "--json"]),
+    ("stats", &["stats"]),
+    ("stats", &["stats", "--json", "--once"]),
     ("stop", &["stop", "no-such-session", "--json"]),
     ("stop", &["stop", "no-such-session"]),
     ("denials", &["denials"]),

@@ -139,7 +139,7 @@ fn a_chamber_that_dies_is_noticed(world: &World) {
         let (mut running, _output) = start(&chamber, shell("sleep 1000", None)).await;
         assert!(chamber.is_alive());
         // The executor is the parent of every tool.
-        let (mut killer, _said) = start(&chamber, shell("kill -9 $PPID; sleep 1000", None)).await;
+        let (mut killer, _said) = start(&chamber, shell("sleep 0.3; kill -9 $PPID; sleep 1000", None)).await;
         assert!(matches!(running.ended().await, Err(ChamberError::Ended { .. })));
         assert!(matches!(killer.ended().await, Err(ChamberError::Ended { .. })));
         assert!(!chamber.is_alive());
