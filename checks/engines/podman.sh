@@ -1,6 +1,10 @@
 # By Podman without root a sandbox is as it is without an engine: what it sees, what it reaches, how it ends.
 #
 # It needs podman and crun, and an image at /run/checks/../target/checks/image/bookworm.tar (checks/engines/run).
+# shellcheck source=/dev/null
+. "$lib/relay"
+# shellcheck source=/dev/null
+. "$lib/plugins"
 ready
 export PYTHONPATH=$lib PYTHONDONTWRITEBYTECODE=1
 umount -l /sys/fs/cgroup 2>/dev/null
@@ -85,7 +89,16 @@ check "control: outside of a sandbox every place is reached" reach --all -- as-u
 check "profile public reaches the public places alone" reach -- as-user dev rcc run "${in_image[@]}" --
 check "profile offline reaches nothing" reach --none -- as-user dev rcc run "${in_image[@]}" --profile offline --
 
-# in_container USER TOKEN: a sandbox that keeps sending; $! is its launcher.
+credential canary canary-7f3a90c1d2e4b586
+anything canary
+check "a relay runs" as-user dev rcc relay start --detach
+sandbox_with a dev project "${in_image[@]}" --relay
+check "a tool of a plugin runs outside, where it was called" says '^/home/dev/project/src$' -- inside a 'cd src && any pwd'
+check "with its exit status" exits 7 inside a 'any sh -c "exit 7"'
+check "the sandbox is at the relay" says 'project-' -- inside a '/run/rcc/bin/rcc relay session list'
+leave a
+
+# in_container TOKEN: a sandbox that keeps sending; $! is its launcher.
 in_container() { beat dev "$1" 203.0.113.10 443 "${in_image[@]}"; }
 token=$(token)
 in_container "$token"

@@ -33,7 +33,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_s
 use std::io::{self, PipeWriter, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Why a container did not come about.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -74,12 +74,15 @@ pub enum EngineError {
     },
 }
 
+/// Where the files of runs are, in the user's runtime directory.
+const DIRECTORY: &str = "engine";
+
 /// The files of one run, in the user's runtime directory: gone when it ends.
 struct Files(PathBuf);
 
 impl Files {
     fn make(runtime_dir: &Path, session: &str) -> Result<Self, RunError> {
-        let dir = runtime_dir.join("engine").join(session);
+        let dir = runtime_dir.join(DIRECTORY).join(session);
         let made = std::fs::DirBuilder::new().recursive(true).create(&dir);
         made.map_err(host("make a directory for the container"))?;
         Ok(Self(dir))
@@ -262,17 +265,25 @@ fn look(podman: &Podman, image: &Image, limits: &Limits, slot: Option<&Slot>) ->
     Ok(Ceilings { of_cgroup: Limits { pids, ..*limits }, processes })
 }
 
-/// Removes the containers of launchers that are gone.
+/// A directory without a session is given up when it is older than this: a younger one may be about to have one.
+const ABANDONED: Duration = Duration::from_secs(120);
+
+/// Removes the containers and directories of launchers that are gone.
 fn sweep(podman: &Podman, runtime_dir: &Path) -> Result<(), RunError> {
     let ours = podman.ours().map_err(EngineError::from)?;
-    if ours.is_empty() {
-        return Ok(());
-    }
     let running = session::list(runtime_dir)?;
     let lives = |session: &str| running.iter().any(|record| record.id == session);
     for orphan in ours.iter().filter(|ours| !lives(&ours.session)) {
         if let Err(error) = podman.remove(&orphan.id) {
             tracing::warn!("a container of a sandbox that is gone, {}, cannot be removed: {error}", orphan.session);
+        }
+    }
+    for entry in std::fs::read_dir(runtime_dir.join(DIRECTORY)).into_iter().flatten().flatten() {
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = modified.map(|modified| SystemTime::now().duration_since(modified).unwrap_or_default());
+        if age.is_ok_and(|age| age > ABANDONED) && !entry.file_name().to_str().is_some_and(lives) {
+            // The next start tries again.
+            let _ = std::fs::remove_dir_all(entry.path());
         }
     }
     Ok(())
