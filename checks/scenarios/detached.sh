@@ -75,6 +75,46 @@ END
     kill -9 "$(pgrep -f '^rcc keep orphan ')"
     check "$user: when its keeper is killed the sandbox ends" within 5 gone orphan
     check "$user: and its name is free again" detach orphan -- true
+    check "$user: of two with one name at once, one is there and whole, and the other is told" at_terminal <<'END'
+words = rcc("run", "--profile", "offline", "--detach", "--name", "twin", "--", "sh", "-c", "echo whole; sleep 1000")
+both = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+said_by = [process.communicate(timeout=30)[0] for process in both]
+assert sorted(process.returncode for process in both) == [0, 125], said_by
+assert any("already" in text or "is running" in text for text in said_by), said_by
+assert "whole" in said("logs", "twin").stdout
+t = Terminal(*rcc("attach", "twin")); t.expect("whole"); t.type("\x10\x11"); assert t.status() == 0
+assert said("stop", "twin").returncode == 0
+END
+    check "$user: questions to a terminal are not asked again, and its modes are put back" at_terminal <<'END'
+said("run", "--profile", "offline", "--detach", "--name", "asks", "--", "sh", "-c",
+    r"printf '\033[c\033[6n\033]11;?\007\033[?1049h\033[?25lready'; sleep 1000")
+time.sleep(0.5)
+t = Terminal(*rcc("logs", "asks")); t.expect("ready"); t.status(); shown = t.seen
+t = Terminal(*rcc("attach", "asks")); t.expect("ready"); t.type("\x10\x11"); t.expect("goes on"); t.status()
+assert b"\x1b[c" in subprocess.run(rcc("logs", "asks"), capture_output=True).stdout
+assert "\x1b[?1049l" in shown and "\x1b[?25h" in shown and "\x1b[r" not in shown, repr(shown)
+said("stop", "asks")
+END
+    check "$user: one that reads nothing can be left, and others come to it" at_terminal <<'END'
+said("run", "--profile", "offline", "--detach", "--name", "deaf", "--", "sh", "-c", "stty raw -echo; echo up; sleep 1000")
+t = Terminal(*rcc("attach", "deaf")); t.expect("up")
+for _ in range(300): t.type("x" * 4000)
+t.type("\x10\x11"); t.expect("goes on"); assert t.status() == 0
+t = Terminal(*rcc("attach", "deaf")); t.expect("up"); t.type("\x10\x11"); t.expect("goes on"); assert t.status() == 0
+said("stop", "deaf")
+END
+    check "$user: a lock of the caller's is not kept" bash -c "
+        touch /run/lock-$user; chmod 666 /run/lock-$user; exec 9>/run/lock-$user; flock 9
+        as-user $user rcc run --profile offline --detach --name holds -- sleep 1000
+        exec 9>&-; flock -n /run/lock-$user true && as-user $user rcc stop holds"
+    check "$user: who interrupts the start has no sandbox" at_terminal <<'END'
+starter = subprocess.Popen(rcc("run", "--profile", "offline", "--detach", "--name", "never", "--", "sleep", "1000"), stdout=subprocess.PIPE)
+time.sleep(0.02); starter.kill(); starter.wait(); starter.stdout.close()
+for _ in range(100):
+    if '"never"' not in said("ps", "--json").stdout: break
+    time.sleep(0.1)
+else: sys.exit("it runs")
+END
     check "$user: a name cannot lead elsewhere" fails detach ../x -- true
 done
 check "nobody else's sandbox can be seen, entered or read" bash -c '
@@ -82,7 +122,7 @@ check "nobody else's sandbox can be seen, entered or read" bash -c '
     ! as-user root rcc attach secret && ! as-user root rcc logs secret &&
     [[ $(stat -c %a /home/dev/.local/share/rcc/logs/secret.log) == 600 ]]'
 check "inside there is no way to the keeper" bash -c '
-    ! as-user dev rcc run --profile offline -- sh -c "ls /run/rcc/kept /run/rcc/*/kept /run/user/*/rcc /home/dev/.local/share/rcc/logs 2>/dev/null | grep ."'
+    as-user dev rcc run --profile offline -- true && ! as-user dev rcc run --profile offline -- sh -c "ls /run/rcc/kept /run/rcc/*/kept /run/user/*/rcc /home/dev/.local/share/rcc/logs 2>/dev/null | grep ."'
 as-user dev rcc stop secret >/dev/null
 check "with a network it goes the same way" as-user dev rcc run --detach --name net -- sleep 1000
 kill -9 "$(processes "pas[st]*" | head -1)"

@@ -14,10 +14,10 @@ pub struct StatsArguments {
     /// Only these, as `rcc ps` shows them
     #[arg(value_name = "SESSION")]
     pub(super) sessions: Vec<String>,
-    /// Look once, as always where the output is no terminal
+    /// Look once; without --json always where the output is no terminal
     #[arg(long)]
     pub(super) once: bool,
-    /// Print JSON: a line for each look, which go on unless --once is given
+    /// Print JSON: a line for each look, again and again unless --once is given
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -1,16 +1,17 @@
 //! Looking at a kept session, and typing into it.
 
-use super::RESTORE;
 use super::frame::Frame;
 use super::place::Place;
+use super::replay::Replay;
 use crate::output;
 use crate::terminal::pump::Endpoint;
 use crate::terminal::signals::SignalFd;
 use crate::terminal::stdio::{StdioError, standard};
 use crate::terminal::tty::UserTerminal;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 use rustix::process::Signal;
 use rustix::termios::isatty;
 use std::io;
@@ -21,6 +22,10 @@ use std::path::PathBuf;
 const LEAVE: [u8; 2] = [0x10, 0x11];
 /// Bytes that are read of the keys at once.
 const READ: usize = 4096;
+/// Bytes for the session that it has not taken; what is typed beyond that is lost, so that leaving is always possible.
+const PENDING_MAX: usize = 1 << 20;
+/// How long the first of the two keys is held back.
+const HALF: Timespec = Timespec { tv_sec: 0, tv_nsec: 300_000_000 };
 
 /// Why nobody is attached, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +50,9 @@ pub enum AttachError {
     /// It went too fast.
     #[error("this terminal did not take the output as fast as it came; attach again to go on")]
     Lagged,
+    /// No more may look.
+    #[error("sixteen are attached to this sandbox, and there is no room for more")]
+    Full,
     /// The user's terminal.
     #[error(transparent)]
     Stdio(#[from] StdioError),
@@ -88,6 +96,16 @@ pub fn attach(place: &Place, name: &str, watch: bool) -> Result<Left, AttachErro
     left
 }
 
+/// What poll said.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ready {
+    screen: bool,
+    room: bool,
+    keys: bool,
+    signal: bool,
+    patience_ended: bool,
+}
+
 struct Attached {
     stream: UnixStream,
     /// Where keys come from, until their end.
@@ -96,6 +114,10 @@ struct Attached {
     terminal: Option<UserTerminal>,
     signals: SignalFd,
     typed: Typed,
+    /// For the session.
+    pending: Vec<u8>,
+    /// What the session showed here.
+    replay: Replay,
     restores: bool,
 }
 
@@ -106,7 +128,16 @@ impl Attached {
         let keys = if watch { None } else { Some(Endpoint::like(standard(0), OFlags::RDONLY)?) };
         let number = [0, 1].into_iter().find(|number| isatty(standard(*number)) && (*number == 1 || !watch));
         let terminal = number.map(|number| UserTerminal::open(number, false)).transpose()?;
-        Ok(Self { stream, keys, terminal, signals, typed: Typed::default(), restores: isatty(standard(1)) })
+        Ok(Self {
+            stream,
+            keys,
+            terminal,
+            signals,
+            typed: Typed::default(),
+            pending: Vec::new(),
+            replay: Replay::default(),
+            restores: isatty(standard(1)),
+        })
     }
 
     fn run(&mut self) -> Result<Left, AttachError> {
@@ -116,7 +147,14 @@ impl Attached {
             if let (Some(terminal), Some(_)) = (&mut self.terminal, &self.keys) {
                 terminal.keep_raw()?;
             }
-            let (screen, keys, signal) = self.wait()?;
+            let Ready { screen, room, keys, signal, patience_ended } = self.wait()?;
+            if patience_ended && self.typed.half {
+                self.typed.release();
+                self.pass_typed();
+            }
+            if room {
+                self.flush()?;
+            }
             if signal && let Some(left) = self.heed()? {
                 return Ok(left);
             }
@@ -129,17 +167,25 @@ impl Attached {
         }
     }
 
-    /// What is there to be read: of the session, of the keys, of the signals.
-    fn wait(&self) -> Result<(bool, bool, bool), AttachError> {
-        let mut fds = vec![PollFd::new(&self.stream, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
+    /// Waits for whatever comes first.
+    fn wait(&self) -> Result<Ready, AttachError> {
+        let out = if self.pending.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+        let mut fds = vec![PollFd::new(&self.stream, PollFlags::IN | out), PollFd::new(&self.signals, PollFlags::IN)];
         let may_read = self.terminal.as_ref().is_none_or(|terminal| terminal.in_foreground());
         fds.extend(self.keys.as_ref().filter(|_| may_read).map(|keys| PollFd::new(keys, PollFlags::IN)));
-        match poll(&mut fds, None) {
-            Err(Errno::INTR) => Ok((false, false, false)),
+        match poll(&mut fds, self.typed.half.then_some(&HALF)) {
+            Err(Errno::INTR) => Ok(Ready::default()),
             Err(errno) => Err(host("wait for the session")(errno.into())),
-            Ok(_) => {
+            Ok(count) => {
                 let ready = |position: usize| fds.get(position).is_some_and(|fd| !fd.revents().is_empty());
-                Ok((ready(0), ready(2), ready(1)))
+                let stream = fds[0].revents();
+                Ok(Ready {
+                    screen: !stream.difference(PollFlags::OUT).is_empty(),
+                    room: stream.contains(PollFlags::OUT),
+                    keys: ready(2),
+                    signal: ready(1),
+                    patience_ended: count == 0,
+                })
             }
         }
     }
@@ -163,7 +209,8 @@ impl Attached {
 
     fn tell_size(&mut self) -> Result<(), AttachError> {
         let Some(size) = self.terminal.as_ref().and_then(|terminal| terminal.size().ok()) else { return Ok(()) };
-        self.send(&Frame::Size(size.ws_row, size.ws_col))
+        self.pending.extend(Frame::Size(size.ws_row, size.ws_col).bytes());
+        self.flush()
     }
 
     fn pass_keys(&mut self) -> Result<Option<Left>, AttachError> {
@@ -180,31 +227,50 @@ impl Attached {
             Err(errno) => Err(host("read what is typed")(errno.into())),
             Ok(length) => {
                 let left = self.typed.add(&buffer[..length]);
-                let keys = std::mem::take(&mut self.typed.ready);
-                if !keys.is_empty() {
-                    self.send(&Frame::Keys(keys))?;
-                }
+                self.pass_typed();
+                self.flush()?;
                 Ok(left.then_some(Left::Detached))
             }
         }
     }
 
-    fn send(&mut self, frame: &Frame) -> Result<(), AttachError> {
-        match frame.write(&mut self.stream) {
-            // What it said last is still to be read.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written.map_err(host("write to the session")),
+    fn pass_typed(&mut self) {
+        let keys = std::mem::take(&mut self.typed.ready);
+        if !keys.is_empty() && self.pending.len() < PENDING_MAX {
+            self.pending.extend(Frame::Keys(keys).bytes());
         }
+    }
+
+    /// Writes what the session takes now.
+    fn flush(&mut self) -> Result<(), AttachError> {
+        while !self.pending.is_empty() {
+            match send(&self.stream, &self.pending, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(length) => drop(self.pending.drain(..length)),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(()),
+                // What it said last is still to be read.
+                Err(Errno::PIPE | Errno::CONNRESET) => self.pending.clear(),
+                Err(errno) => return Err(host("write to the session")(errno.into())),
+            }
+        }
+        Ok(())
     }
 
     fn show(&mut self) -> Result<Option<Left>, AttachError> {
         match Frame::read(&mut self.stream) {
-            Ok(Some(Frame::Screen(bytes))) => match output::print(&bytes) {
-                Ok(()) => Ok(None),
-                Err(_) => Ok(Some(Left::Detached)),
-            },
+            Ok(Some(frame @ (Frame::Screen(_) | Frame::Past(_)))) => {
+                // The answers to questions of now are typed into the session, if anything is.
+                let (bytes, live) = match frame {
+                    Frame::Screen(bytes) => (bytes, self.keys.is_some()),
+                    Frame::Past(bytes) => (bytes, false),
+                    _ => return Ok(None),
+                };
+                let shown = if self.restores { self.replay.feed(&bytes, live) } else { bytes };
+                Ok(output::print(&shown).is_err().then_some(Left::Detached))
+            }
             Ok(Some(Frame::Ended(status))) => Ok(Some(Left::Ended(status))),
             Ok(Some(Frame::Lagged)) => Err(AttachError::Lagged),
+            Ok(Some(Frame::Full)) => Err(AttachError::Full),
             Ok(Some(_)) => Err(host("understand the session")(io::ErrorKind::InvalidData.into())),
             Ok(None) => Err(AttachError::Lost),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(AttachError::Lost),
@@ -215,7 +281,7 @@ impl Attached {
     /// Leaves the terminal as a shell wants it.
     fn restore(&mut self) {
         if self.restores {
-            let _ = output::print(RESTORE);
+            let _ = output::print(self.replay.restore());
         }
         self.terminal = None;
     }
@@ -230,6 +296,13 @@ struct Typed {
 }
 
 impl Typed {
+    /// The other does not come.
+    fn release(&mut self) {
+        if std::mem::replace(&mut self.half, false) {
+            self.ready.push(LEAVE[0]);
+        }
+    }
+
     /// Adds some; true once the user leaves.
     fn add(&mut self, keys: &[u8]) -> bool {
         for &key in keys {
@@ -258,5 +331,9 @@ mod tests {
         assert_eq!(typed.ready, b"a\x10b\x10");
         assert!(typed.add(b"\x11never"));
         assert_eq!(typed.ready, b"a\x10b\x10");
+        assert!(!typed.add(b"\x10"));
+        typed.release();
+        assert!(!typed.add(b"\x11"));
+        assert_eq!(typed.ready, b"a\x10b\x10\x10\x11");
     }
 }

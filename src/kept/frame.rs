@@ -3,7 +3,7 @@
 //! A frame is a tag byte, the payload's length as four bytes big-endian, and the payload. Both sides are rcc of the
 //! same user; the limits are there all the same.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// The longest payload, in bytes.
@@ -12,8 +12,10 @@ pub const PAYLOAD_MAX: usize = 64 << 10;
 const KEYS: u8 = b'k';
 const SIZE: u8 = b's';
 const SCREEN: u8 = b'o';
+const PAST: u8 = b'p';
 const ENDED: u8 = b'e';
 const LAGGED: u8 = b'l';
+const FULL: u8 = b'f';
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +26,14 @@ pub enum Frame {
     Size(u16, u16),
     /// From the keeper: what is to be shown.
     Screen(Vec<u8>),
+    /// From the keeper: what was shown before.
+    Past(Vec<u8>),
     /// From the keeper, as the last one: the run has ended with this status.
     Ended(u8),
     /// From the keeper, as the last one: the other side did not read fast enough.
     Lagged,
+    /// From the keeper, as the only one: as many are attached as may be.
+    Full,
 }
 
 impl Frame {
@@ -42,22 +48,16 @@ impl Frame {
                 (SIZE, &size)
             }
             Self::Screen(bytes) => (SCREEN, bytes),
+            Self::Past(bytes) => (PAST, bytes),
             Self::Ended(status) => (ENDED, std::slice::from_ref(status)),
             Self::Lagged => (LAGGED, &[]),
+            Self::Full => (FULL, &[]),
         };
         let mut bytes = Vec::with_capacity(5 + payload.len());
         bytes.push(tag);
         bytes.extend((payload.len() as u32).to_be_bytes());
         bytes.extend(payload);
         bytes
-    }
-
-    /// Writes it.
-    ///
-    /// # Errors
-    /// The stream's.
-    pub fn write(&self, stream: &mut impl Write) -> io::Result<()> {
-        stream.write_all(&self.bytes())
     }
 
     /// Reads one; `None` at the end of the stream.
@@ -95,8 +95,10 @@ impl Frame {
             (KEYS, _) => Ok(Self::Keys(payload)),
             (SIZE, [a, b, c, d]) => Ok(Self::Size(u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]))),
             (SCREEN, _) => Ok(Self::Screen(payload)),
+            (PAST, _) => Ok(Self::Past(payload)),
             (ENDED, [status]) => Ok(Self::Ended(*status)),
             (LAGGED, []) => Ok(Self::Lagged),
+            (FULL, []) => Ok(Self::Full),
             _ => Err(no_frame()),
         }
     }
@@ -121,7 +123,9 @@ mod tests {
             Frame::Size(24, 300),
             Frame::Screen(vec![0; PAYLOAD_MAX]),
             Frame::Ended(255),
+            Frame::Past(b"then".to_vec()),
             Frame::Lagged,
+            Frame::Full,
         ];
         let bytes: Vec<u8> = frames.iter().flat_map(Frame::bytes).collect();
         let mut stream = bytes.as_slice();

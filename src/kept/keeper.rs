@@ -4,6 +4,7 @@ use super::frame::Frame;
 use super::log::{self, Log};
 use super::place::Place;
 use super::screen::Screen;
+use crate::output;
 use crate::peer;
 use crate::sockets::{self, SocketError};
 use rustix::fs::OFlags;
@@ -12,17 +13,20 @@ use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::io::AsyncWriteExt;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, interval, sleep, timeout};
 
 /// Bytes of one read of the terminal.
@@ -57,6 +61,12 @@ pub enum KeeperError {
     /// A directory or the socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// Another process does.
+    #[error("a detached sandbox of the name '{name}' is there already, or ends at this moment")]
+    Twice {
+        /// The name.
+        name: String,
+    },
     /// The log.
     #[error("cannot begin the log {}: {source}", place.log().display())]
     Log {
@@ -89,7 +99,8 @@ pub const RUNS: &str = "runs";
 /// If nothing was started.
 pub fn keep(keep: Keep) -> Result<u8, KeeperError> {
     sockets::directory(keep.place.sockets(), 0o700)?;
-    log::sweep(keep.place.logs(), SystemTime::now());
+    let _lock = lock(&keep.place)?;
+    log::sweep(&keep.place, SystemTime::now());
     let log = Log::begin(&keep.place);
     let log = log.map_err(|source| KeeperError::Log { place: keep.place.clone(), source })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -97,9 +108,24 @@ pub fn keep(keep: Keep) -> Result<u8, KeeperError> {
         let listener = sockets::listen(&keep.place.socket(), 0o600)?;
         let (master, child) = launch(&keep)?;
         let kept = Kept::new(master, child, log)?.run(listener).await;
+        // Still under the lock: a next keeper's are not removed.
         let _ = std::fs::remove_file(keep.place.socket());
+        let _ = std::fs::remove_file(keep.place.lock());
         kept
     })
+}
+
+/// Locks the name for this process. A file that another keeper has removed meanwhile is no lock any more.
+fn lock(place: &Place) -> Result<File, KeeperError> {
+    let twice = || KeeperError::Twice { name: place.name().to_owned() };
+    loop {
+        let file = sockets::lock(&place.lock())?.ok_or_else(twice)?;
+        let locked = file.metadata().map_err(host("look at the lock of the name"))?;
+        if std::fs::metadata(place.lock()).is_ok_and(|there| (there.dev(), there.ino()) == (locked.dev(), locked.ino()))
+        {
+            return Ok(file);
+        }
+    }
 }
 
 /// Starts the launcher at a terminal of its own.
@@ -150,6 +176,8 @@ struct Kept {
     attached: BTreeMap<u64, mpsc::Sender<Frame>>,
     writers: tokio::task::JoinSet<()>,
     typed: VecDeque<u8>,
+    /// Bytes that may still be typed: who types more waits, alone.
+    room: Arc<Semaphore>,
     /// The size that the terminal is to have in a moment, so that what is there is drawn anew.
     redraw: Option<((u16, u16), Instant)>,
     /// Nobody has the other side of the terminal open any more.
@@ -170,6 +198,7 @@ impl Kept {
             attached: BTreeMap::new(),
             writers: tokio::task::JoinSet::new(),
             typed: VecDeque::new(),
+            room: Arc::new(Semaphore::new(TYPED_MAX)),
             redraw: None,
             silent: false,
             waited_for: true,
@@ -193,8 +222,8 @@ impl Kept {
                     drop(ready);
                     self.write();
                 }
-                Some((who, what)) = said.recv(), if self.typed.len() < TYPED_MAX => self.hear(who, what),
-                Ok((stream, _)) = listener.accept(), if self.attached.len() < ATTACHED_MAX => {
+                Some((who, what)) = said.recv() => self.hear(who, what),
+                Ok((stream, _)) = listener.accept() => {
                     number += 1;
                     self.welcome(number, stream, &speak);
                 }
@@ -249,10 +278,15 @@ impl Kept {
         let (bytes, _) = self.typed.as_slices();
         let written = self.master.try_io(tokio::io::Interest::WRITABLE, |master| Ok(rustix::io::write(master, bytes)?));
         match written {
-            Ok(length) => drop(self.typed.drain(..length)),
+            Ok(length) => self.typed_is_read(length),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => self.typed.clear(),
+            Err(_) => self.typed_is_read(self.typed.len()),
         }
+    }
+
+    fn typed_is_read(&mut self, length: usize) {
+        self.typed.drain(..length);
+        self.room.add_permits(length);
     }
 
     fn hear(&mut self, who: u64, what: Said) {
@@ -286,18 +320,27 @@ impl Kept {
         }
         let (from, to) = stream.into_split();
         let (frames, waiting) = mpsc::channel(WAITING_MAX);
+        if self.attached.len() >= ATTACHED_MAX {
+            let _ = frames.try_send(Frame::Full);
+            self.writers.spawn(tell(to, waiting));
+            return;
+        }
         for frame in self.screen.frames() {
             let _ = frames.try_send(frame);
         }
         self.attached.insert(number, frames);
         self.writers.spawn(tell(to, waiting));
-        tokio::spawn(listen(number, from, speak.clone()));
+        tokio::spawn(listen(number, from, speak.clone(), self.room.clone()));
     }
 
     /// The launcher gives its terminal the raw mode when the agent has one.
     fn tell_if_it_runs(&mut self) {
         let raw = tcgetattr(self.master.get_ref()).is_ok_and(|modes| !modes.local_modes.contains(LocalModes::ICANON));
-        if raw {
+        if output::reader_has_gone(Duration::ZERO) {
+            // Whoever started this does not know the name, and wants no sandbox any more.
+            self.waited_for = false;
+            let _ = pidfd_send_signal(self.ended.get_ref(), Signal::TERM);
+        } else if raw {
             self.tell_starter(format!("{RUNS}\n").as_bytes());
         }
     }
@@ -341,8 +384,15 @@ async fn tell(mut stream: OwnedWriteHalf, mut frames: mpsc::Receiver<Frame>) {
     }
 }
 
-async fn listen(number: u64, mut stream: OwnedReadHalf, speak: mpsc::Sender<(u64, Said)>) {
+async fn listen(number: u64, mut stream: OwnedReadHalf, speak: mpsc::Sender<(u64, Said)>, room: Arc<Semaphore>) {
     while let Ok(Some(frame)) = Frame::receive(&mut stream).await {
+        if let Frame::Keys(keys) = &frame {
+            // Given back when they are read.
+            match room.acquire_many(keys.len() as u32).await {
+                Ok(permits) => permits.forget(),
+                Err(_) => return,
+            }
+        }
         if speak.send((number, Said::Frame(frame))).await.is_err() {
             return;
         }

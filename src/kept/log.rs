@@ -1,6 +1,7 @@
 //! The log of a kept session: the bytes that its terminal got, as they were.
 
 use super::place::Place;
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
@@ -57,7 +58,11 @@ impl Log {
     }
 
     fn turn(&mut self) -> io::Result<()> {
-        std::fs::rename(self.place.log(), self.place.older_log())?;
+        match std::fs::rename(self.place.log(), self.place.older_log()) {
+            // There was no room for a new one the last time.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed?,
+        }
         self.file = create(&self.place.log())?;
         self.length = 0;
         Ok(())
@@ -89,22 +94,32 @@ pub fn end(place: &Place) -> Option<End> {
     serde_json::from_slice(&std::fs::read(place.end()).ok()?).ok()
 }
 
-/// Removes logs of sessions that ended long ago, and the oldest ones where there are many.
-pub fn sweep(logs: &Path, now: SystemTime) {
-    let ended = std::fs::read_dir(logs).into_iter().flatten().flatten().map(|entry| entry.path());
-    let ended = ended.filter(|path| path.extension().is_some_and(|extension| extension == "end"));
-    let mut ended: Vec<(Duration, PathBuf)> = ended
+/// Removes logs of sessions that ended long ago, and the oldest ones where there are many. `place` is any session's.
+/// That of a keeper that was killed has no end, and counts by when it was written last.
+pub fn sweep(place: &Place, now: SystemTime) {
+    let logs = std::fs::read_dir(place.logs()).into_iter().flatten().flatten().map(|entry| entry.path());
+    let name = |path: PathBuf| Some(path.file_name()?.to_str()?.strip_suffix(".log")?.to_owned());
+    let mut ended: Vec<(Duration, Place)> = logs
         .filter_map(|path| {
             let written = std::fs::symlink_metadata(&path).and_then(|meta| meta.modified()).ok()?;
-            Some((now.duration_since(written).unwrap_or_default(), path))
+            let place = place.of(&name(path)?);
+            (!is_kept(&place)).then(|| (now.duration_since(written).unwrap_or_default(), place))
         })
         .collect();
-    ended.sort();
+    ended.sort_by_key(|(age, _)| *age);
     let old = ended.into_iter().enumerate().filter(|(position, (age, _))| *position >= KEPT_MAX || *age > KEPT);
-    for (_, (_, path)) in old {
-        for extension in ["log.1", "log", "end"] {
-            let _ = remove(&path.with_extension(extension));
+    for (_, (_, place)) in old {
+        for path in [place.older_log(), place.log(), place.end()] {
+            let _ = remove(&path);
         }
+    }
+}
+
+/// Whether a keeper lives. One that is not to be told is taken to.
+fn is_kept(place: &Place) -> bool {
+    match File::open(place.lock()) {
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+        Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).is_err(),
     }
 }
 
@@ -215,9 +230,14 @@ mod tests {
         let [ended, running] = ["ended", "running"].map(|name| place(dir.path(), name));
         Log::begin(&ended).unwrap().end(0).unwrap();
         Log::begin(&running).unwrap();
-        sweep(ended.logs(), SystemTime::now());
-        assert!(ended.log().exists());
-        sweep(ended.logs(), SystemTime::now() + KEPT + Duration::from_secs(60));
-        assert!(!ended.log().exists() && !ended.end().exists() && running.log().exists());
+        let killed = place(dir.path(), "killed");
+        Log::begin(&killed).unwrap();
+        std::fs::create_dir(dir.path().join("kept")).unwrap();
+        let _lock = crate::sockets::lock(&running.lock()).unwrap().unwrap();
+        sweep(&running, SystemTime::now());
+        assert!(ended.log().exists() && killed.log().exists());
+        sweep(&running, SystemTime::now() + KEPT + Duration::from_secs(60));
+        assert!(!ended.log().exists() && !ended.end().exists() && !killed.log().exists());
+        assert!(running.log().exists());
     }
 }

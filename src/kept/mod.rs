@@ -14,10 +14,5 @@ pub mod frame;
 pub mod keeper;
 pub mod log;
 pub mod place;
+pub mod replay;
 mod screen;
-
-/// What undoes a program's changes of a terminal that it does not end itself: colours, the cursor, the other screen,
-/// its scrolling region, application keys, pasting in brackets, reports of the mouse and of focus (xterm's control
-/// sequences).
-pub const RESTORE: &[u8] =
-    b"\x1b[0m\x1b[?25h\x1b[?1049l\x1b[r\x1b[?1l\x1b>\x1b[?2004l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1004l";

@@ -16,6 +16,16 @@ impl Place {
         Self { sockets: runtime_dir.join("kept"), logs: data_dir.join("logs"), name: name.to_owned() }
     }
 
+    /// Those of another session of the same user.
+    pub fn of(&self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self.clone() }
+    }
+
+    /// The session's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The directory of the sockets.
     pub fn sockets(&self) -> &Path {
         &self.sockets
@@ -29,6 +39,11 @@ impl Place {
     /// Where the keeper listens.
     pub fn socket(&self) -> PathBuf {
         self.sockets.join(format!("{}.sock", self.name))
+    }
+
+    /// The file that the keeper has locked for as long as it lives.
+    pub fn lock(&self) -> PathBuf {
+        self.sockets.join(format!("{}.lock", self.name))
     }
 
     /// What the terminal showed, at least the last of it.

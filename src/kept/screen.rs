@@ -35,7 +35,7 @@ impl Screen {
 
     /// The same for one who comes.
     pub fn frames(&self) -> Vec<Frame> {
-        self.bytes().chunks(PAYLOAD_MAX).map(|chunk| Frame::Screen(chunk.to_vec())).collect()
+        self.bytes().chunks(PAYLOAD_MAX).map(|chunk| Frame::Past(chunk.to_vec())).collect()
     }
 }
 

@@ -4,14 +4,15 @@ use super::ps::runtime_dir;
 use super::run::new_name;
 use crate::cli::kept::{AttachArguments, KeepArguments, LogsArguments};
 use crate::facts::Facts;
-use crate::kept::RESTORE;
 use crate::kept::attach::{self, Left};
 use crate::kept::keeper::{self, Keep, RUNS};
 use crate::kept::log::{self, Reader};
 use crate::kept::place::Place;
+use crate::kept::replay::Replay;
 use crate::output;
 use crate::project::Project;
 use crate::relay::name::SessionName;
+use crate::runtime::embedded::process;
 use crate::session;
 use crate::shown;
 use miette::{Context, Diagnostic, IntoDiagnostic};
@@ -46,6 +47,9 @@ enum NoSession {
     #[error("a sandbox '{0}' is running")]
     #[diagnostic(help("give another --name, or `rcc stop {0}`"))]
     Taken(String),
+    #[error("'{}' is no sandbox's name", shown::text(.0))]
+    #[diagnostic(help("`rcc ps` lists them"))]
+    Name(String),
     #[error("there is no log of a sandbox '{}'", shown::text(.0))]
     #[diagnostic(help(
         "those that were started with --detach have one, for a week after their end; `rcc ps` lists what is running"
@@ -67,6 +71,8 @@ pub(super) fn start(facts: &Facts, name: Option<SessionName>) -> miette::Result<
     let mut keeper = Command::new("/proc/self/exe");
     keeper.arg0("rcc").args(["keep", &name, &rows.to_string(), &columns.to_string(), "--"]).args(words);
     keeper.stdin(Stdio::null()).stdout(Stdio::piped());
+    // A lock that the caller holds, or a pipe, is not the sandbox's to keep.
+    process::keep_descriptors().into_diagnostic().wrap_err("cannot keep the caller's open files from the sandbox")?;
     // SAFETY: setsid(2) is async-signal-safe, and nothing else is done there.
     unsafe { keeper.pre_exec(|| Ok(rustix::process::setsid().map(drop)?)) };
     let mut keeper = keeper.spawn().into_diagnostic().wrap_err("cannot start rcc again")?;
@@ -129,6 +135,7 @@ impl AttachArguments {
             Some(name) if running.iter().any(|record| record.id == name) && !is_kept(&name) => {
                 return Err(NoSession::InTerminal(name).into());
             }
+            Some(name) if !is_name(&name) => return Err(NoSession::Name(name).into()),
             Some(name) => name,
             None => only(running.into_iter().map(|record| record.id).filter(|name| is_kept(name)).collect())?,
         };
@@ -140,6 +147,11 @@ impl AttachArguments {
             }
         }
     }
+}
+
+/// A part of paths, so nothing else.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn only(mut names: Vec<String>) -> Result<String, NoSession> {
@@ -157,9 +169,8 @@ impl LogsArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         let facts = Facts::gather().into_diagnostic()?;
         let runtime_dir = runtime_dir(&facts).into_diagnostic()?;
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let missing = || NoSession::NoLog(self.session.clone());
-        if !self.session.bytes().all(plain) {
+        if !is_name(&self.session) {
             return Err(missing().into());
         }
         let place = Place::new(&runtime_dir, &facts.data_dir, &self.session);
@@ -167,9 +178,11 @@ impl LogsArguments {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing().into()),
             opened => opened.into_diagnostic().wrap_err("cannot open the log")?,
         };
-        let shown = self.show(&mut reader, &place);
-        if isatty(rustix::stdio::stdout()) {
-            output::print(RESTORE)?;
+        // At a terminal, without what a terminal would answer; for programs, byte by byte.
+        let mut replay = isatty(rustix::stdio::stdout()).then(Replay::default);
+        let shown = self.show(&mut reader, &place, &mut replay);
+        if let Some(replay) = replay {
+            output::print(replay.restore())?;
         }
         shown?;
         if let Some(lost) = log::end(&place).map(|end| end.lost).filter(|lost| *lost > 0) {
@@ -178,7 +191,11 @@ impl LogsArguments {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn show(&self, reader: &mut Reader, place: &Place) -> miette::Result<()> {
+    fn show(&self, reader: &mut Reader, place: &Place, replay: &mut Option<Replay>) -> miette::Result<()> {
+        let mut print = |bytes: &[u8]| match replay {
+            Some(replay) => output::print(replay.feed(bytes, false)),
+            None => output::print(bytes),
+        };
         let failed = "cannot read the log";
         let mut buffer = vec![0; READ];
         match self.tail {
@@ -191,7 +208,7 @@ impl LogsArguments {
                         length => all.extend_from_slice(&buffer[..length]),
                     }
                 }
-                output::print(last_lines(&all, lines))?;
+                print(last_lines(&all, lines))?;
             }
         }
         loop {
@@ -200,7 +217,7 @@ impl LogsArguments {
             match reader.next(&mut buffer).into_diagnostic().wrap_err(failed)? {
                 0 if over => return Ok(()),
                 0 if output::reader_has_gone(LOOK) => return Ok(()),
-                length => output::print(&buffer[..length])?,
+                length => print(&buffer[..length])?,
             }
         }
     }

@@ -44,7 +44,8 @@ impl ClaudeArguments {
         let runtime = self.options.runtime.map(|runtime| format!("--runtime={runtime}"));
         again.args(runtime.into_iter().chain(self.options.image.map(|image| format!("--image={}", image.as_str()))));
         again.args(self.program.iter().flat_map(|program| [OsStr::new("--program"), program.as_os_str()]));
-        again.args(self.options.dry_run.then_some("--dry-run"));
+        again.args(self.options.dry_run.then_some("--dry-run")).args(self.options.detach.then_some("--detach"));
+        again.args(self.options.name.iter().flat_map(|name| ["--name", name.as_str()]));
         again.args(self.options.no_plugins.then_some("--no-plugins"));
         again.args(self.options.relay.then_some("--relay")).args(self.options.no_relay.then_some("--no-relay"));
         again.args(self.arguments);
@@ -136,7 +137,8 @@ impl Options {
         for warning in &loaded.warnings {
             output::tell_line(format_args!("{:?}", miette::Report::new(warning.clone())));
         }
-        let session = self.name.unwrap_or_else(|| new_name(&project));
+        let given = self.name;
+        let session = given.clone().unwrap_or_else(|| new_name(&project));
         let typed = (self.relay || self.no_relay).then_some(self.relay);
         let how = Joining::of(typed, loaded.settings.relay, agent)?;
         let member = if self.dry_run {
@@ -146,6 +148,11 @@ impl Options {
         };
         let seat = member.as_ref().map(|member| member.seat.clone());
         let session = seat.as_ref().map_or(session, |seat| seat.session.clone());
+        if given.as_ref().is_some_and(|given| *given != session) {
+            output::tell_line(format_args!(
+                "rcc: at the relay this session is '{session}': the name it was given has been another's there"
+            ));
+        }
         let pairing = if self.dry_run {
             pairing::foresee(how, &facts, &project, &loaded, &session)
         } else {
@@ -154,7 +161,10 @@ impl Options {
         let direct = pairing.as_ref().map(|pairing| pairing.direct.clone());
         let tools = loaded.settings.plugins.clone();
         let task = task(&facts, &project, &loaded, seat.is_some() || direct.is_some())?;
-        let prepared = Prepared::new(facts, project, loaded, task)?.named(&session).with_seat(seat).with_direct(direct);
+        let prepared = Prepared::new(facts, project, loaded, task)?
+            .with_seat(seat)
+            .with_direct(direct)
+            .named(given.as_ref().unwrap_or(&session));
         // Only a run opens a session there, and a plan that is shown has none to show.
         let plugins = (!self.dry_run && !self.no_plugins)
             .then(|| plugins::open(&prepared.facts, &prepared.project, prepared.session(), tools.as_ref()))

@@ -103,6 +103,10 @@ impl StatsArguments {
         let terminal = isatty(rustix::stdio::stdout());
         let once = self.once || !(terminal || self.json);
         let mut denied = Denied::new(facts.user.uid);
+        let records = session::list(&dir).into_diagnostic()?;
+        if let Some(id) = self.sessions.iter().find(|id| !records.iter().any(|record| record.id == **id)) {
+            return Err(SessionError::Unknown { id: id.clone() }).into_diagnostic();
+        }
         let mut before = self.looks(&dir)?;
         let mut wait = SHORT;
         loop {
@@ -127,9 +131,6 @@ impl StatsArguments {
 
     fn looks(&self, dir: &Path) -> miette::Result<BTreeMap<String, Look>> {
         let mut records = session::list(dir).into_diagnostic()?;
-        if let Some(id) = self.sessions.iter().find(|id| !records.iter().any(|record| record.id == **id)) {
-            return Err(SessionError::Unknown { id: id.clone() }).into_diagnostic();
-        }
         records.retain(|record| self.sessions.is_empty() || self.sessions.contains(&record.id));
         Ok(records.into_iter().filter_map(|record| Some((record.id.clone(), look(&record)?))).collect())
     }
