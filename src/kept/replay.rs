@@ -261,9 +261,13 @@ mod tests {
     #[test]
     fn what_was_changed_is_put_back_and_nothing_else() {
         let restored = |text: &str| {
-            let mut replay = Replay::default();
-            replay.feed(text.as_bytes(), text.len() % 2 == 0);
-            String::from_utf8(replay.restore()).unwrap()
+            let [restored, live] = [false, true].map(|live| {
+                let mut replay = Replay::default();
+                replay.feed(text.as_bytes(), live);
+                String::from_utf8(replay.restore()).unwrap()
+            });
+            assert_eq!(restored, live);
+            restored
         };
         assert_eq!(restored("plain"), "\x18\x1b[0m");
         assert_eq!(restored("\x1b[?1049h\x1b[?1049l\x1b[?25l\x1b[?25h\x1b[>1u\x1b[<u"), "\x18\x1b[0m");

@@ -208,7 +208,7 @@ impl Decoder {
     ///
     /// # Errors
     /// If what has begun is no frame.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(test, target_os = "linux"))]
     pub(crate) fn split_frame(&mut self, takes: impl FnOnce(Tag) -> bool) -> Result<Option<(Found, usize)>, BadFrame> {
         if let Some(whole) = self.find_frame()? {
             return Ok(Some((whole, 0)));
