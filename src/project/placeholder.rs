@@ -15,6 +15,21 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+impl Placeholder {
+    /// Whether what is at its path, from the caller's working directory, is still what was made there.
+    pub fn untouched(&self) -> bool {
+        let Some(text) = &self.text else {
+            return self.path.symlink_metadata().is_ok_and(|found| found.is_dir())
+                && self.path.read_dir().is_ok_and(|mut entries| entries.next().is_none());
+        };
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(file) = rustix::fs::openat(CWD, &self.path, flags, Mode::empty()) else { return false };
+        let mut found = Vec::new();
+        let read = File::from(file).take(text.len() as u64 + 1).read_to_end(&mut found);
+        read.is_ok() && found == text.as_bytes()
+    }
+}
+
 /// One shared hold on the placeholders of a directory.
 #[derive(Debug)]
 pub(super) struct Claim {
