@@ -151,3 +151,26 @@ impl Claim {
 fn io(action: &'static str, path: &Path, error: Errno) -> HandoverError {
     HandoverError::Io { action, path: path.into(), source: error.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_as_it_was_made_counts_as_a_placeholder() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, dir) = (directory.path().join(".mcp.json"), directory.path().join("hooks"));
+        let of = |path: &Path, text: Option<&str>| Placeholder { path: path.into(), text: text.map(str::to_owned) };
+        let (text, empty) = (of(&file, Some("{}\n")), of(&dir, None));
+        assert!(!text.untouched() && !empty.untouched());
+        std::fs::write(&file, "{}\n").unwrap();
+        std::fs::create_dir(&dir).unwrap();
+        assert!(text.untouched() && empty.untouched());
+        std::fs::write(&file, "{}\nx").unwrap();
+        std::fs::write(dir.join("pre-commit"), "").unwrap();
+        assert!(!text.untouched() && !empty.untouched());
+        std::fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("elsewhere", &file).unwrap();
+        assert!(!text.untouched());
+    }
+}

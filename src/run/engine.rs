@@ -1,11 +1,13 @@
 //! Carries out a plan by Podman.
 
+mod container;
+
 use super::{Ended, Loss, PrepareError, Prepared, RunError, Vanished, host, record, relay};
 use crate::enforcement::Watch;
 use crate::facts;
 use crate::network::slot::Slot;
 use crate::plan::{Network, Plan};
-use crate::project::handover::{Guard as Protected, Handover, HandoverError};
+use crate::project::handover::Guard as Protected;
 use crate::project::home;
 use crate::relay::seat::INSIDE_PROGRAM;
 use crate::runtime::Image;
@@ -25,16 +27,17 @@ use crate::settings::Limits;
 use crate::terminal::control;
 use crate::terminal::stdio::{AgentStdio, StdioError, UserStdio};
 use crate::view::{Access, Mount, What};
+use container::Container;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::ffi::OsString;
 use std::io::{self, PipeWriter, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 /// Why a container did not come about.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -117,61 +120,6 @@ impl Drop for Attendant {
     }
 }
 
-/// A container, and what protects the project from it. Dropping it ends it; Podman then removes it by itself, but for
-/// one that was never started.
-struct Container<'a> {
-    podman: &'a Podman,
-    id: String,
-    process: Option<OwnedFd>,
-    started: bool,
-    /// Given up by whoever ends it.
-    handover: Option<Handover>,
-}
-
-impl Container<'_> {
-    /// Ends it, and removes the placeholders if nothing inside can write any more. Returns what remains.
-    fn end(&mut self) -> Vec<HandoverError> {
-        let Some(handover) = self.handover.take() else { return Vec::new() };
-        let dead = match &self.process {
-            Some(process) if self.started => {
-                let _ = pidfd_send_signal(process, Signal::KILL);
-                ends(process)
-            }
-            // Nothing of the agent's has run in it.
-            _ => {
-                drop(self.podman.remove(&self.id));
-                true
-            }
-        };
-        if dead { handover.finish() } else { handover.keep() }
-    }
-}
-
-impl Drop for Container<'_> {
-    fn drop(&mut self) {
-        for leftover in self.end() {
-            tracing::warn!("{leftover}");
-        }
-    }
-}
-
-/// How long what was killed may take to die: a process that waits for a disk or a server of files cannot at once.
-const DEATH: Duration = Duration::from_secs(10);
-
-/// Waits for the end of a container's first process, which the kernel tells when all others of its pid namespace have
-/// ended (pid_namespaces(7)).
-fn ends(process: &OwnedFd) -> bool {
-    let deadline = Instant::now() + DEATH;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&left)) {
-            Err(Errno::INTR) => (),
-            ended => return ended.is_ok_and(|ready| ready > 0),
-        }
-    }
-}
-
 /// As [`super::carry_out`].
 pub(super) fn carry_out(
     prepared: &Prepared,
@@ -205,7 +153,7 @@ pub(super) fn carry_out(
     let spec =
         Spec { plan: &plan, image, program: &program, log: &log, limits: limits.of_cgroup, runtime_dir: &runtime_dir };
     let placeholders = handover.placeholders();
-    let mut container = make(&podman, &spec, handover)?;
+    let mut container = Container::make(&podman, &spec, handover)?;
     let pid = begin(&mut container, &mut attendant)?;
     cgroup::verify(pid, &limits.of_cgroup)?;
     ready(&reports)?;
@@ -339,11 +287,6 @@ fn sweep(podman: &Podman, runtime_dir: &Path) -> Result<(), RunError> {
         }
     }
     Ok(())
-}
-
-fn make<'a>(podman: &'a Podman, spec: &Spec<'_>, handover: Handover) -> Result<Container<'a>, RunError> {
-    let id = podman.create(&spec.render()).map_err(EngineError::from)?;
-    Ok(Container { podman, id, process: None, started: false, handover: Some(handover) })
 }
 
 /// Makes the container's namespaces, and has the attendant complete them.
