@@ -59,7 +59,8 @@ check "excluded files are invisible" fails offline grep -r hunter2 /home/dev/pro
 check "what the host would execute is read-only" fails offline sh -c 'echo x >.git/hooks/pre-commit'
 check "and can't be moved away" fails offline mv .git git
 check "nothing else of the user's home is there" fails offline cat /home/dev/.ssh/id_ed25519
-check "no socket of an engine" says '^0$' -- offline sh -c 'find / -xdev -name "*.sock" 2>/dev/null | wc -l'
+check "no socket of an engine" says '^0$' -- \
+    offline sh -c 'find / -path /proc -prune -o -name "*.sock" -print 2>/dev/null | wc -l'
 check "the host name says nothing" says '^sandbox$' -- offline hostname
 check "nothing of the caller's environment is passed" never_says SECRETS -- \
     as-user dev env SECRETS=1 rcc run "${in_image[@]}" --profile offline -- env
@@ -95,7 +96,7 @@ check "a relay runs" as-user dev rcc relay start --detach
 sandbox_with a dev project "${in_image[@]}" --relay
 check "a tool of a plugin runs outside, where it was called" says '^/home/dev/project/src$' -- inside a 'cd src && any pwd'
 check "with its exit status" exits 7 inside a 'any sh -c "exit 7"'
-check "the sandbox is at the relay" says 'project-' -- inside a '/run/rcc/bin/rcc relay session list'
+check "the sandbox is at the relay" says '^project-[^ ]+ +here' -- as-user dev rcc relay session list
 leave a
 
 # in_container TOKEN: a sandbox that keeps sending; $! is its launcher.
@@ -150,10 +151,25 @@ check "what containers.conf adds is refused" says 'mounted on /keys' -- exits 12
 oci=runc containers
 check "an OCI runtime with known ways out is refused" says 'CVE-2025-31133' 'crun' -- exits 125 offline true
 containers
-as-user dev podman create --label rcc.session=gone-0000 localhost/agent true >/dev/null 2>&1
+gone() { as-user dev podman create --label rcc.session=gone-0000 --label "rcc.runtime-dir=$1" localhost/agent true; }
+gone /run/rcc/4242 >/dev/null 2>&1
 check "the container of a launcher that is gone" [ -n "$(containers_left)" ]
 check "goes at the next start" offline true
 check "like that one itself" within 5 none_left
+elsewhere=$(gone /run/user/4242/rcc 2>/run/gone.log)
+check "one whose sessions are kept elsewhere may live" offline true
+check "and stays" says "^$elsewhere$" -- as-user dev podman ps -aq --no-trunc
+as-user dev podman rm "$elsewhere" >/dev/null
+# The loader would only list rcc's libraries, and run nothing of it.
+as-user dev podman import -q -c 'ENV LD_TRACE_LOADED_OBJECTS=1' -c 'ENV PATH=/opt/images:/bin' "$IMAGE" localhost/loader \
+    >/dev/null 2>&1
+check "an image's variables are not those of rcc inside, and its PATH comes last" says ':/opt/images$' -- \
+    as-user dev rcc run --runtime podman --image localhost/loader --profile offline -- sh -c 'echo $PATH'
+# What writes until it is killed never finds the place free.
+late='( trap "" HUP TERM; while :; do echo "{}" >.mcp.json; done 2>/dev/null ) & sleep 1'
+check "control: nothing is in the place before" test ! -e /home/dev/project/.mcp.json
+check "what writes in the background when the command ends" offline sh -c "$late"
+check "does not write where a placeholder was" test ! -e /home/dev/project/.mcp.json
 mkdir -p /run/empty/{run,etc,tmp,proc,sys,dev,home}
 tar -C /run/empty -c . | as-user dev podman import -q - localhost/empty >/dev/null 2>&1
 check "an image without a C library is explained" says 'cannot run rcc' 'glibc' -- \

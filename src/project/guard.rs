@@ -94,6 +94,15 @@ pub enum HandoverError {
         #[source]
         source: io::Error,
     },
+    /// Whoever lives there may still write.
+    #[error(
+        "the sandbox's processes have not ended, so what protects {} from them stays there: empty files and \
+         directories, which go at the end of the next run in that project", root.display()
+    )]
+    Inhabited {
+        /// The protected directory.
+        root: PathBuf,
+    },
     /// A link that the agent could make mean something else.
     #[error("{} is protected, but {reason}; remove the link, or put what it names in its place", path.display())]
     Link {

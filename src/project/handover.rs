@@ -28,13 +28,23 @@ pub struct Handover {
 }
 
 impl Handover {
-    /// Paths of the placeholders that were made for this run. Nobody inside can write them; they
+    /// The placeholders that were made for this run, with absolute paths. Nobody inside can write them; they
     /// outlast it while another sandbox of the project needs them.
-    pub fn placeholders(&self) -> Vec<PathBuf> {
-        let of = |guard: &Guard| -> Vec<PathBuf> {
-            guard.placeholders.iter().map(|placeholder| guard.root.join(&placeholder.path)).collect()
+    pub fn placeholders(&self) -> Vec<Placeholder> {
+        let of = |guard: &Guard| -> Vec<Placeholder> {
+            let absolute = |placeholder: &Placeholder| Placeholder {
+                path: guard.root.join(&placeholder.path),
+                text: placeholder.text.clone(),
+            };
+            guard.placeholders.iter().map(absolute).collect()
         };
         self.guards.iter().flat_map(of).collect()
+    }
+
+    /// Leaves the placeholders for the next run to remove: processes of the sandbox may still be there, and would put
+    /// their own files in the places. Returns what to tell.
+    pub fn keep(mut self) -> Vec<HandoverError> {
+        self.claims.drain(..).map(|claim| HandoverError::Inhabited { root: claim.root().to_owned() }).collect()
     }
 
     /// Removes the placeholders, unless another sandbox of the project still runs.

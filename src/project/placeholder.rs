@@ -15,6 +15,21 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+impl Placeholder {
+    /// Whether what is at its path, from the caller's working directory, is still what was made there.
+    pub fn untouched(&self) -> bool {
+        let Some(text) = &self.text else {
+            return self.path.symlink_metadata().is_ok_and(|found| found.is_dir())
+                && self.path.read_dir().is_ok_and(|mut entries| entries.next().is_none());
+        };
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(file) = rustix::fs::openat(CWD, &self.path, flags, Mode::empty()) else { return false };
+        let mut found = Vec::new();
+        let read = File::from(file).take(text.len() as u64 + 1).read_to_end(&mut found);
+        read.is_ok() && found == text.as_bytes()
+    }
+}
+
 /// One shared hold on the placeholders of a directory.
 #[derive(Debug)]
 pub(super) struct Claim {
@@ -135,4 +150,27 @@ impl Claim {
 
 fn io(action: &'static str, path: &Path, error: Errno) -> HandoverError {
     HandoverError::Io { action, path: path.into(), source: error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_as_it_was_made_counts_as_a_placeholder() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, dir) = (directory.path().join(".mcp.json"), directory.path().join("hooks"));
+        let of = |path: &Path, text: Option<&str>| Placeholder { path: path.into(), text: text.map(str::to_owned) };
+        let (text, empty) = (of(&file, Some("{}\n")), of(&dir, None));
+        assert!(!text.untouched() && !empty.untouched());
+        std::fs::write(&file, "{}\n").unwrap();
+        std::fs::create_dir(&dir).unwrap();
+        assert!(text.untouched() && empty.untouched());
+        std::fs::write(&file, "{}\nx").unwrap();
+        std::fs::write(dir.join("pre-commit"), "").unwrap();
+        assert!(!text.untouched() && !empty.untouched());
+        std::fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("elsewhere", &file).unwrap();
+        assert!(!text.untouched());
+    }
 }

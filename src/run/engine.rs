@@ -1,5 +1,7 @@
 //! Carries out a plan by Podman.
 
+mod container;
+
 use super::{Ended, Loss, PrepareError, Prepared, RunError, Vanished, host, record, relay};
 use crate::enforcement::Watch;
 use crate::facts;
@@ -17,7 +19,7 @@ use crate::runtime::engine::attendant::{self, Network as Attended};
 use crate::runtime::engine::floors::{self, FloorError};
 use crate::runtime::engine::greeting::{self, Greeting};
 use crate::runtime::engine::namespace::NamespaceError;
-use crate::runtime::engine::podman::Podman;
+use crate::runtime::engine::podman::{Ours, Podman};
 use crate::runtime::engine::service::{Service, ServiceError};
 use crate::runtime::engine::spec::Spec;
 use crate::session::{self, Session};
@@ -25,11 +27,13 @@ use crate::settings::Limits;
 use crate::terminal::control;
 use crate::terminal::stdio::{AgentStdio, StdioError, UserStdio};
 use crate::view::{Access, Mount, What};
+use container::Container;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use std::ffi::OsString;
 use std::io::{self, PipeWriter, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -116,23 +120,6 @@ impl Drop for Attendant {
     }
 }
 
-/// A container. Dropping it ends it; Podman then removes it by itself, but for one that was never started.
-struct Container<'a> {
-    podman: &'a Podman,
-    id: String,
-    process: Option<OwnedFd>,
-    started: bool,
-}
-
-impl Drop for Container<'_> {
-    fn drop(&mut self) {
-        match &self.process {
-            Some(process) if self.started => drop(pidfd_send_signal(process, Signal::KILL)),
-            _ => drop(self.podman.remove(&self.id)),
-        }
-    }
-}
-
 /// As [`super::carry_out`].
 pub(super) fn carry_out(
     prepared: &Prepared,
@@ -155,32 +142,32 @@ pub(super) fn carry_out(
         Network::Guarded(guarded) => Some(Slot::acquire(&runtime_dir, guarded.identities.clone())?),
     };
     // Before anything that might start a thread.
-    let (mut attendant, reports) = attendant(prepared, &plan, slot.as_ref())?;
+    let (mut attendant, reports, listener) = attendant(prepared, &plan, slot.as_ref(), listener)?;
     let _session = Session::register(&runtime_dir, &record(&plan, slot.as_ref(), attendant.pid))?;
     let service = Service::find(facts, &files.0).map_err(EngineError::from)?;
     let podman = Podman::new(Api::new(service.socket.clone()).map_err(host("start a client of the engine"))?);
-    let limits = look(&podman, image, &plan.limits, slot.as_ref())?;
+    let (limits, path) = look(&podman, image, &plan.limits, slot.as_ref())?;
     sweep(&podman, &runtime_dir)?;
     let program = crate::guest::program::find().map_err(PrepareError::from)?;
     let log = files.log();
-    let spec = Spec { plan: &plan, image, program: &program, log: &log, limits: limits.of_cgroup };
-    let mut container = make(&podman, &spec)?;
+    let spec =
+        Spec { plan: &plan, image, program: &program, log: &log, limits: limits.of_cgroup, runtime_dir: &runtime_dir };
+    let placeholders = handover.placeholders();
+    let mut container = Container::make(&podman, &spec, handover)?;
     let pid = begin(&mut container, &mut attendant)?;
     cgroup::verify(pid, &limits.of_cgroup)?;
     ready(&reports)?;
     podman.start(&container.id).map_err(EngineError::from)?;
     container.started = true;
     let (user, agent) = streams()?;
-    let (first, control) = greet(&listener, &container, pid, &plan, limits.processes, agent, &log)?;
+    let first = hear(&listener, &container, pid, &log)?;
     drop(listener);
+    let (first, control) = greet(&first, &plan, limits.processes, path, agent)?;
     ready(&first)?;
     drop(service);
     let relayed = relay(&reports, control, user, Loss::Tell, Vanished::End, standing);
-    drop(container);
+    let leftovers = container.end();
     drop(attendant);
-    // Nothing inside can write any more.
-    let placeholders = handover.placeholders();
-    let leftovers = handover.finish();
     Ok(Ended { outcome: relayed?.0, session: plan.session.clone(), started, placeholders, leftovers })
 }
 
@@ -201,11 +188,17 @@ fn listen_at(path: &Path) -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-fn attendant(prepared: &Prepared, plan: &Plan, slot: Option<&Slot>) -> Result<(Attendant, Reports), RunError> {
+/// Makes the attendant's process, which does not keep the launcher's listening socket.
+fn attendant(
+    prepared: &Prepared,
+    plan: &Plan,
+    slot: Option<&Slot>,
+    listener: OwnedFd,
+) -> Result<(Attendant, Reports, OwnedFd), RunError> {
     let (reports, reporter) = report::channel().map_err(|error| host("make a socket pair")(error.into()))?;
     let (wait, order) = io::pipe().map_err(host("make a pipe"))?;
     // Each process closes what is the other's.
-    let mut ours = Some((order, reports));
+    let mut ours = Some((order, reports, listener));
     let pid = process::fork(|| {
         drop(ours.take());
         let watched = prepared.policy.as_ref().zip(slot);
@@ -220,8 +213,9 @@ fn attendant(prepared: &Prepared, plan: &Plan, slot: Option<&Slot>) -> Result<(A
         attendant::attend(wait, &reporter, &plan.view, network)
     });
     let pid = pid.map_err(|error| host("make a process")(error.into()))?;
-    let (order, reports) = ours.ok_or_else(|| host("keep the launcher's side")(io::ErrorKind::Other.into()))?;
-    Ok((Attendant { pid, order }, reports))
+    let (order, reports, listener) =
+        ours.ok_or_else(|| host("keep the launcher's side")(io::ErrorKind::Other.into()))?;
+    Ok((Attendant { pid, order }, reports, listener))
 }
 
 /// Who enforces which limit.
@@ -231,8 +225,13 @@ struct Ceilings {
     processes: Option<u64>,
 }
 
-/// Whether this Podman will do, and how it holds the limits.
-fn look(podman: &Podman, image: &Image, limits: &Limits, slot: Option<&Slot>) -> Result<Ceilings, RunError> {
+/// Whether this Podman will do, how it holds the limits, and where the image has its programs.
+fn look(
+    podman: &Podman,
+    image: &Image,
+    limits: &Limits,
+    slot: Option<&Slot>,
+) -> Result<(Ceilings, OsString), RunError> {
     let info = podman.info().map_err(EngineError::from)?;
     if !info.rootless {
         return Err(EngineError::Rootful.into());
@@ -241,9 +240,8 @@ fn look(podman: &Podman, image: &Image, limits: &Limits, slot: Option<&Slot>) ->
         return Err(EngineError::from(NamespaceError::NotMapped { identity: slot.identity }).into());
     }
     floors::check(&info.runtime, &info.runtime_version).map_err(EngineError::from)?;
-    if !podman.has_image(image.as_str()).map_err(EngineError::from)? {
-        return Err(EngineError::NoImage { name: image.as_str().to_owned() }.into());
-    }
+    let path = podman.path_of(image.as_str()).map_err(EngineError::from)?;
+    let path = path.ok_or_else(|| EngineError::NoImage { name: image.as_str().to_owned() })?;
     let has = |name: &str| info.controllers.iter().any(|controller| controller == name);
     let missing = |why: &str| cgroup::Missing {
         why: format!("Podman has no cgroup controller '{why}'"),
@@ -262,18 +260,20 @@ fn look(podman: &Podman, image: &Image, limits: &Limits, slot: Option<&Slot>) ->
     {
         return Err(missing("pids").into());
     }
-    Ok(Ceilings { of_cgroup: Limits { pids, ..*limits }, processes })
+    Ok((Ceilings { of_cgroup: Limits { pids, ..*limits }, processes }, path.into()))
 }
 
 /// A directory without a session is given up when it is older than this: a younger one may be about to have one.
 const ABANDONED: Duration = Duration::from_secs(120);
 
-/// Removes the containers and directories of launchers that are gone.
+/// Removes the containers and directories of launchers that are gone, of those that keep their sessions here: what
+/// others have in another runtime directory may live.
 fn sweep(podman: &Podman, runtime_dir: &Path) -> Result<(), RunError> {
     let ours = podman.ours().map_err(EngineError::from)?;
     let running = session::list(runtime_dir)?;
     let lives = |session: &str| running.iter().any(|record| record.id == session);
-    for orphan in ours.iter().filter(|ours| !lives(&ours.session)) {
+    let here = |ours: &&Ours| Path::new(&ours.runtime_dir) == runtime_dir;
+    for orphan in ours.iter().filter(here).filter(|ours| !lives(&ours.session)) {
         if let Err(error) = podman.remove(&orphan.id) {
             tracing::warn!("a container of a sandbox that is gone, {}, cannot be removed: {error}", orphan.session);
         }
@@ -287,11 +287,6 @@ fn sweep(podman: &Podman, runtime_dir: &Path) -> Result<(), RunError> {
         }
     }
     Ok(())
-}
-
-fn make<'a>(podman: &'a Podman, spec: &Spec<'_>) -> Result<Container<'a>, RunError> {
-    let id = podman.create(&spec.render()).map_err(EngineError::from)?;
-    Ok(Container { podman, id, process: None, started: false })
 }
 
 /// Makes the container's namespaces, and has the attendant complete them.
@@ -316,16 +311,8 @@ fn ready(reports: &Reports) -> Result<(), RunError> {
 /// How long the first process may take to be heard.
 const PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 
-/// Waits for rcc inside, makes sure that it is the container's first process, and tells it what to do.
-fn greet(
-    listener: &OwnedFd,
-    container: &Container<'_>,
-    pid: Pid,
-    plan: &Plan,
-    processes: Option<u64>,
-    agent: AgentStdio,
-    log: &Path,
-) -> Result<(Reports, control::LauncherEnd), RunError> {
+/// Waits for rcc inside, and makes sure that it is the container's first process.
+fn hear(listener: &OwnedFd, container: &Container<'_>, pid: Pid, log: &Path) -> Result<OwnedFd, RunError> {
     let fail = |what| move |error: Errno| host(what)(error.into());
     let ended = container.process.as_ref().map(|process| PollFd::new(process, PollFlags::IN));
     let mut fds = Vec::from([PollFd::new(listener, PollFlags::IN)]);
@@ -342,7 +329,18 @@ fn greet(
     if socket_peercred(&first).map_err(fail("look who speaks from the container"))?.pid != pid {
         return Err(RunError::Refused { why: "somebody else than the container's first process spoke".into() });
     }
-    let (reports, reporter) = report::channel().map_err(fail("make a socket pair"))?;
+    Ok(first)
+}
+
+/// Tells rcc inside what to do.
+fn greet(
+    first: &OwnedFd,
+    plan: &Plan,
+    processes: Option<u64>,
+    path: OsString,
+    agent: AgentStdio,
+) -> Result<(Reports, control::LauncherEnd), RunError> {
+    let (reports, reporter) = report::channel().map_err(|error| host("make a socket pair")(error.into()))?;
     let (launcher, init) = control::pair()?;
     let routes = match &plan.network {
         Network::Offline => None,
@@ -354,6 +352,7 @@ fn greet(
     let greeting = Greeting {
         command: plan.command.clone(),
         environment: plan.environment.clone().into_iter().collect(),
+        path,
         directory: plan.directory.clone().into(),
         writable: plan.view.writable().into_iter().map(PathBuf::into_os_string).collect(),
         mounts: mounted.map(|mount| mount.target.clone().into()).collect(),
@@ -362,7 +361,7 @@ fn greet(
         ports: plan.ports.clone(),
         stdio: agent.hand_over().0,
     };
-    greeting::send(&first, &greeting, &reporter, &init, &agent).map_err(host("tell the container what to run"))?;
+    greeting::send(first, &greeting, &reporter, &init, &agent).map_err(host("tell the container what to run"))?;
     Ok((reports, launcher))
 }
 

@@ -15,7 +15,7 @@ use crate::facts;
 use crate::network::slot::{Slot, SlotError};
 use crate::output;
 use crate::plan::{Network, Plan};
-use crate::project::handover::HandoverError;
+use crate::project::handover::{HandoverError, Placeholder};
 use crate::project::home::{self, HomeError};
 use crate::runtime::choice::Choice;
 use crate::runtime::embedded::cgroup::{self, CgroupError};
@@ -34,7 +34,7 @@ use crate::terminal::{Outcome, Relay, Stdio};
 use miette::Diagnostic;
 use rustix::process::Pid;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 use supervisor::{Ends, Supervision, Supervisor};
 
@@ -114,8 +114,8 @@ pub struct Ended {
     pub session: String,
     /// When the sandbox was about to be started.
     pub started: SystemTime,
-    /// Placeholders of this run, which may still be there for another sandbox.
-    pub placeholders: Vec<PathBuf>,
+    /// Placeholders of this run, with absolute paths, which may still be there for another sandbox.
+    pub placeholders: Vec<Placeholder>,
     /// Placeholders that could not be removed.
     pub leftovers: Vec<HandoverError>,
 }

@@ -8,8 +8,11 @@ vm 'find /etc -xdev ! -name "*-" ! -name .pwd.lock -printf "%y %m %u %g %p %l\n"
 
 login dev
 as dev 'mkdir -p rcc/target/release project/src'
+# Both programs lie in one directory, as where cargo makes them.
 put dev rcc/target/release/rcc <"$RCC"
-as dev 'chmod +x rcc/target/release/rcc; echo "print(1)" >project/src/main.py; echo SECRET=hunter2 >project/.env'
+put dev rcc/target/release/rcc-guest <"${RCC%/*}/rcc-guest"
+as dev 'chmod +x rcc/target/release/rcc rcc/target/release/rcc-guest
+    echo "print(1)" >project/src/main.py; echo SECRET=hunter2 >project/.env'
 
 installed() { as dev 'cd rcc && sudo target/release/rcc setup --yes'; }
 check "an ordinary user installs it" installed

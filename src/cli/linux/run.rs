@@ -209,7 +209,11 @@ fn show_changes(prepared: &Prepared, ended: &Ended) {
         output::tell_line(format_args!("rcc: {leftover}"));
     }
     let mut report = report::changes(&prepared.project, ended.started);
-    report.changes.retain(|change| !ended.placeholders.contains(&prepared.project.root.join(&change.path)));
+    report.changes.retain(|change| {
+        let path = prepared.project.root.join(&change.path);
+        // What has another content now is no placeholder any more.
+        !ended.placeholders.iter().any(|placeholder| placeholder.path == path && placeholder.untouched())
+    });
     if !report.changes.is_empty() {
         output::tell_line("rcc: look at these before you use the project; this machine would execute or load them:");
     }

@@ -66,7 +66,7 @@ pub fn run() -> u8 {
     let reporter = ManuallyDrop::new(reporter);
     let result = || -> Result<Outcome, FirstError> {
         verify(&greeting)?;
-        let environment = environment(greeting.environment);
+        let environment = environment(greeting.environment, &greeting.path);
         let writable = greeting.writable.iter().map(PathBuf::from).collect();
         let confinement =
             Confinement { filter: seccomp::compile()?, writable, executes: None, processes: greeting.processes };
@@ -111,11 +111,10 @@ fn verify(greeting: &greeting::Greeting) -> Result<(), FirstError> {
 }
 
 /// The plan's, with the image's own directories of programs behind the others.
-fn environment(planned: Vec<(OsString, OsString)>) -> BTreeMap<OsString, OsString> {
+fn environment(planned: Vec<(OsString, OsString)>, images: &OsStr) -> BTreeMap<OsString, OsString> {
     let mut environment: BTreeMap<OsString, OsString> = planned.into_iter().collect();
-    let images = std::env::var_os("PATH").unwrap_or_default();
     if let Some(path) = environment.get_mut(OsStr::new("PATH")) {
-        *path = with_image(path, &images);
+        *path = with_image(path, images);
     }
     environment
 }

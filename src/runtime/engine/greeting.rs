@@ -34,6 +34,8 @@ pub struct Greeting {
     pub command: Vec<OsString>,
     /// The environment; nothing of the image's is in it.
     pub environment: Vec<(OsString, OsString)>,
+    /// The image's own `PATH`, which is no variable of the first process.
+    pub path: OsString,
     /// The working directory.
     pub directory: OsString,
     /// Where the agent may write.

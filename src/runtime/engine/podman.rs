@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 const API: &str = "/v4.0.0/libpod";
 /// On every container of rcc's: the session's name.
 pub const LABEL: &str = "rcc.session";
+/// Likewise: the runtime directory of the launcher, which alone can tell whether the session lives.
+pub const PLACE: &str = "rcc.runtime-dir";
 
 /// What Podman says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +83,27 @@ struct SecurityAnswer {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
+struct ImageAnswer {
+    #[serde(default)]
+    config: Option<ImageConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImageConfig {
+    #[serde(default)]
+    env: Option<Vec<String>>,
+}
+
+impl ImageAnswer {
+    fn path(self) -> String {
+        let variables = self.config.and_then(|config| config.env).unwrap_or_default();
+        variables.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or_default().to_owned()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct Created {
     id: String,
 }
@@ -112,6 +135,8 @@ pub struct Ours {
     pub id: String,
     /// The session's.
     pub session: String,
+    /// The launcher's runtime directory.
+    pub runtime_dir: String,
 }
 
 /// Podman.
@@ -137,11 +162,11 @@ impl Podman {
         })
     }
 
-    /// Whether the image is there.
-    pub fn has_image(&self, name: &str) -> Result<bool, ApiError> {
-        match self.0.get::<Value>("look for the image", &format!("{API}/images/{name}/json")) {
-            Ok(_) => Ok(true),
-            Err(ApiError::Refused { status: 404, .. }) => Ok(false),
+    /// The image's own `PATH`, which may be empty; `None` if there is no such image.
+    pub fn path_of(&self, name: &str) -> Result<Option<String>, ApiError> {
+        match self.0.get::<ImageAnswer>("look for the image", &format!("{API}/images/{name}/json")) {
+            Ok(image) => Ok(Some(image.path())),
+            Err(ApiError::Refused { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -180,8 +205,8 @@ impl Podman {
         let listed: Option<Vec<Listed>> =
             self.0.get("list containers", &format!("{API}/containers/json?all=true&filters={filter}"))?;
         let ours = listed.unwrap_or_default().into_iter().filter_map(|Listed { id, labels }| {
-            let session = labels?.remove(LABEL)?;
-            Some(Ours { id, session })
+            let mut labels = labels?;
+            Some(Ours { id, session: labels.remove(LABEL)?, runtime_dir: labels.remove(PLACE)? })
         });
         Ok(ours.collect())
     }
@@ -190,6 +215,15 @@ impl Podman {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_may_have_a_path_and_need_not() {
+        let path = |text| serde_json::from_str::<ImageAnswer>(text).unwrap().path();
+        assert_eq!(path(r#"{"Config":{"Env":["LD_PRELOAD=/x.so","PATH=/opt/bin:/bin"]}}"#), "/opt/bin:/bin");
+        for none in [r#"{"Config":{"Env":null}}"#, r#"{"Config":{}}"#, r#"{"Config":null}"#, "{}"] {
+            assert_eq!(path(none), "", "{none}");
+        }
+    }
 
     #[test]
     fn an_identity_is_known_where_both_maps_have_it() {

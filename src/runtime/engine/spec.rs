@@ -1,6 +1,6 @@
 //! What Podman is told to make. Pure.
 
-use super::podman::LABEL;
+use super::podman::{LABEL, PLACE};
 use crate::plan::{HOSTNAME, Plan};
 use crate::relay::seat::INSIDE_PROGRAM;
 use crate::runtime::Image;
@@ -24,6 +24,8 @@ pub struct Spec<'a> {
     pub log: &'a Path,
     /// What a cgroup must hold.
     pub limits: Limits,
+    /// Where the launcher keeps its sessions.
+    pub runtime_dir: &'a Path,
 }
 
 impl Spec<'_> {
@@ -36,13 +38,15 @@ impl Spec<'_> {
         json!({
             "name": name,
             "image": self.image.as_str(),
-            "labels": { LABEL: self.plan.session },
+            "labels": { LABEL: self.plan.session, PLACE: self.runtime_dir.to_string_lossy() },
             "entrypoint": [INSIDE_PROGRAM, "guest", "container"],
             "command": [],
             "user": format!("{uid}:{gid}"),
             "work_dir": "/",
             "hostname": HOSTNAME,
             "env_host": false,
+            // The image's and containers.conf's, with which the loader would have rcc do something else.
+            "unsetenvall": true,
             "httpproxy": false,
             "stdin": false,
             "terminal": false,

@@ -301,8 +301,17 @@ fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
 pub fn verify(pid: Pid, limits: &Limits) -> Result<(), CgroupError> {
     let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
     let membership = PathBuf::from(format!("/proc/{}/cgroup", pid.as_raw_pid()));
-    let dir = directory(&read(Path::new("/proc/self/mountinfo")), &read(&membership)).unwrap_or_default();
+    let dir = directory(&read(Path::new("/proc/self/mountinfo")), &read(&membership));
+    in_force(dir.as_deref(), limits)
+}
+
+/// As [`verify`], for a process whose cgroup has this directory: without one nothing is in force.
+fn in_force(dir: Option<&Path>, limits: &Limits) -> Result<(), CgroupError> {
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
     for (file, wanted) in settings(limits) {
+        let Some(dir) = dir else {
+            return Err(CgroupError::NotEnforced { path: file.into(), found: String::new() });
+        };
         if !dir.ancestors().any(|dir| holds(&read(&dir.join(file)), &wanted)) {
             let path = dir.join(file);
             let found = read(&path).trim().to_owned();

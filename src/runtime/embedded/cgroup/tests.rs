@@ -143,3 +143,13 @@ fn a_limit_of_others_holds_if_it_is_no_higher() {
         assert!(!holds(found, wanted), "{found} {wanted}");
     }
 }
+
+#[test]
+fn where_a_process_has_no_cgroup_no_limit_is_in_force() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("pids.max"), "10\n").unwrap();
+    let limits = Limits { memory: None, pids: Some(10), cpus: None };
+    in_force(Some(directory.path()), &limits).unwrap();
+    assert!(matches!(in_force(None, &limits), Err(CgroupError::NotEnforced { .. })));
+    in_force(None, &Limits { pids: None, ..limits }).unwrap();
+}

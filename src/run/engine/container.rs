@@ -1,0 +1,92 @@
+//! A container's life, and what may be given up when it has ended.
+
+use super::EngineError;
+use crate::project::handover::{Handover, HandoverError};
+use crate::runtime::engine::podman::Podman;
+use crate::runtime::engine::spec::Spec;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Signal, pidfd_send_signal};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// A container, and what protects the project from it. Dropping it ends it; Podman then removes it by itself, but for
+/// one that was never started.
+pub(super) struct Container<'a> {
+    pub(super) podman: &'a Podman,
+    pub(super) id: String,
+    /// Its first one, when there is one.
+    pub(super) process: Option<OwnedFd>,
+    pub(super) started: bool,
+    /// Given up by whoever ends it.
+    handover: Option<Handover>,
+}
+
+impl<'a> Container<'a> {
+    /// Has Podman make it.
+    pub(super) fn make(podman: &'a Podman, spec: &Spec<'_>, handover: Handover) -> Result<Self, EngineError> {
+        let id = podman.create(&spec.render())?;
+        Ok(Self { podman, id, process: None, started: false, handover: Some(handover) })
+    }
+
+    /// Ends it, and removes the placeholders if nothing inside can write any more. Returns what remains.
+    pub(super) fn end(&mut self) -> Vec<HandoverError> {
+        let Some(handover) = self.handover.take() else { return Vec::new() };
+        let dead = match &self.process {
+            Some(process) if self.started => {
+                let _ = pidfd_send_signal(process, Signal::KILL);
+                ends(process)
+            }
+            // Nothing of the agent's has run in it.
+            _ => {
+                drop(self.podman.remove(&self.id));
+                true
+            }
+        };
+        if dead { handover.finish() } else { handover.keep() }
+    }
+}
+
+impl Drop for Container<'_> {
+    fn drop(&mut self) {
+        for leftover in self.end() {
+            tracing::warn!("{leftover}");
+        }
+    }
+}
+
+/// How long what was killed may take to die: a process that waits for a disk or a server of files cannot at once.
+const DEATH: Duration = Duration::from_secs(10);
+
+/// Waits for the end of a container's first process, which the kernel tells when all others of its pid namespace have
+/// ended (pid_namespaces(7)).
+fn ends(process: &OwnedFd) -> bool {
+    let deadline = Instant::now() + DEATH;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&left)) {
+            Err(Errno::INTR) => (),
+            ended => return ended.is_ok_and(|ready| ready > 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    use std::process::Command;
+
+    #[test]
+    fn what_was_killed_is_waited_for() {
+        let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+        let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
+        let waiting = std::thread::spawn(move || ends(&process));
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!waiting.is_finished());
+        child.kill().unwrap();
+        assert!(waiting.join().unwrap());
+        child.wait().unwrap();
+    }
+}
