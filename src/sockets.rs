@@ -1,6 +1,6 @@
 //! Sockets of a daemon's, the directories that they are in, and the lock that says that it runs.
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketType};
@@ -83,7 +83,7 @@ pub fn listen(path: &Path, mode: u32) -> Result<UnixListener, SocketError> {
         _ => {}
     }
     let listener = bind(path).map_err(failed("listen at", path))?;
-    std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of", path))?;
+    set_mode(path, mode).map_err(failed("set the mode of", path))?;
     adopt(listener, path)
 }
 
@@ -96,6 +96,17 @@ fn bind(path: &Path) -> io::Result<StdListener> {
     let parent = rustix::fs::open(parent, flags, Mode::empty())?;
     let number = std::os::fd::AsRawFd::as_raw_fd(&parent);
     StdListener::bind(Path::new("/proc/self/fd").join(number.to_string()).join(name))
+}
+
+/// Of a socket alone: where others can write in its directory, something else may be in its place by now, perhaps a link
+/// to a file of the user's.
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    let there = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    if !FileType::from_raw_mode(rustix::fs::fstat(&there)?.st_mode).is_socket() {
+        return Err(io::Error::other("something else is in its place: who writes in this directory?"));
+    }
+    let number = std::os::fd::AsRawFd::as_raw_fd(&there);
+    std::fs::set_permissions(Path::new("/proc/self/fd").join(number.to_string()), Permissions::from_mode(mode))
 }
 
 fn adopt(listener: StdListener, path: &Path) -> Result<UnixListener, SocketError> {
@@ -120,4 +131,37 @@ pub fn directory(path: &Path, mode: u32) -> Result<(), SocketError> {
         std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of", path))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[tokio::test]
+    async fn a_socket_has_the_mode_that_was_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("own.sock");
+        for wanted in [0o600, 0o660, 0o666] {
+            let _listener = listen(&path, wanted).unwrap();
+            assert_eq!(mode(&path), wanted);
+        }
+    }
+
+    #[test]
+    fn what_took_the_place_of_a_socket_keeps_its_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("own.sock"));
+        std::fs::write(&file, "").unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        for path in [&link, &file] {
+            let error = set_mode(path, 0o600).unwrap_err();
+            assert!(error.to_string().contains("something else"), "{error}");
+        }
+        assert_eq!(mode(&file), 0o640);
+    }
 }

@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional, sink};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 
-/// Connections at a time, of all ports; more wait in the kernel.
+/// Connections at a time, of all ports; of more, one of each port waits here, and the others in the kernel.
 const CONNECTIONS_MAX: usize = 64;
 /// Between attempts where there is no descriptor left for a client.
 const RETRY: Duration = Duration::from_millis(100);
@@ -67,10 +67,11 @@ fn serve(ports: Vec<(ToolName, OwnedFd)>) -> io::Result<()> {
 }
 
 async fn accept(listener: TcpListener, tool: ToolName, socket: PathBuf, clients: Arc<Semaphore>) {
-    // Nobody closes the semaphore.
-    while let Ok(permit) = clients.clone().acquire_owned().await {
+    loop {
         match listener.accept().await {
             Ok((client, _)) => {
+                // A port that nobody comes to has none. Nobody closes the semaphore.
+                let Ok(permit) = clients.clone().acquire_owned().await else { return };
                 let (tool, socket) = (tool.clone(), socket.clone());
                 tokio::spawn(async move {
                     // A client that breaks off is its own affair.
@@ -145,6 +146,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let answer = ask(port(dir.path().join("api.sock"), 2).await).await;
         assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("the plugin api does not answer"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_port_that_nobody_uses_takes_no_room_from_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let clients = Arc::new(Semaphore::new(1));
+        let mut used = None;
+        for _ in 0..3 {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            used = listener.local_addr().ok();
+            tokio::spawn(accept(listener, "api".parse().unwrap(), dir.path().join("api.sock"), clients.clone()));
+            tokio::task::yield_now().await;
+        }
+        let answer = tokio::time::timeout(LINGER * 20, ask(used.unwrap())).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     }
 
     #[test]

@@ -120,6 +120,9 @@ fn serve(start: Start, inherited: Vec<OwnedFd>) -> Result<(), BrokerError> {
     }
     let _lock = take_lock(&place)?;
     sockets::raise_descriptor_limit();
+    if let Err(error) = recorder::sweep(&place.mirrors()) {
+        tracing::warn!("cannot remove what an earlier broker left among the mirrors: {error}");
+    }
     let audit = Audit::start(&place.audit())?;
     audit.note(Event::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
     for problem in catalogue.problems() {

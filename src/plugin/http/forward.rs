@@ -4,7 +4,7 @@ use super::body::{Answer, Capped, Flowing, Recorded, Sent};
 use super::headers::{self, BadHeader, Injected};
 use super::own::body;
 use super::rules::{Refusal, Rules};
-use super::stalled::Stalled;
+use super::stalled::{Due, STALLED, Stalled};
 use super::upstream::{BadUpstream, Resolve, Upstream, UpstreamError};
 use crate::plugin::credential::{RedactError, Redactor, Secret};
 use crate::plugin::manifest::Http;
@@ -153,7 +153,8 @@ impl Forwarder {
         })
     }
 
-    /// Serves one client until it has no more to ask, or takes nothing of its answer. Its requests share a connection to the upstream.
+    /// Serves one client until it has no more to ask, or takes nothing of its answer, or too long over it. Its requests share a
+    /// connection to the upstream.
     ///
     /// # Errors
     /// If the connection breaks.
@@ -162,13 +163,17 @@ impl Forwarder {
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let connection = Arc::new(Connection::default());
+        let due = Due::default();
+        let of_request = due.clone();
         let service = service_fn(move |request| {
+            // What waits when the call's time is over may be taken yet, as by who takes nothing.
+            of_request.set(Instant::now() + self.timeout + STALLED);
             let (forwarder, connection) = (self.clone(), connection.clone());
             async move { Ok::<_, Infallible>(forwarder.answer(request, &connection).await) }
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(HEAD_MAX).max_headers(HEADERS_MAX);
-        Ok(http.serve_connection(TokioIo::new(Stalled::new(stream)), service).await?)
+        Ok(http.serve_connection(TokioIo::new(Stalled::new(stream, due)), service).await?)
     }
 
     pub(super) fn record(&self, method: &str, path: &str, outcome: Outcome) -> io::Result<()> {

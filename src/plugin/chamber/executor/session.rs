@@ -9,6 +9,9 @@
 //!           │   └─ anchor: of the tool's process group, the terminal's foreground
 //!           └─ the tool, in the anchor's group
 //! ```
+//!
+//! The leader makes the tool and tells the executor its number. Until the executor has it, and with it the means to end
+//! the tool, the tool executes nothing.
 
 use super::child::Refusal;
 use crate::runtime::embedded::{lockdown, process};
@@ -16,6 +19,7 @@ use crate::terminal::signals;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, set_parent_process_death_signal, setpgid, setsid};
+use std::cell::Cell;
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -33,7 +37,14 @@ pub(super) fn start(terminal: &OwnedFd, tool: impl FnOnce() -> u8) -> Result<Ses
     let (reader, writer) = (PipeReader::from(reader), PipeWriter::from(writer));
     let theirs = writer.as_fd().try_clone_to_owned();
     let theirs = theirs.map_err(|_| Refusal::cannot("make a pipe for the tool")(Errno::MFILE))?;
-    let leader = process::fork(|| lead(terminal, tool, &mut PipeWriter::from(theirs)).unwrap_or(1));
+    let (known, knows) = pipe_with(PipeFlags::CLOEXEC).map_err(Refusal::cannot("make a pipe for the tool"))?;
+    let (known, knows) = (PipeReader::from(known), Cell::new(Some(PipeWriter::from(knows))));
+    let leader = process::fork(|| {
+        // The executor's alone: where it goes without a word, the tool reads the end.
+        drop(knows.take());
+        let tool = || if is_known(&known) { tool() } else { 1 };
+        lead(terminal, tool, &mut PipeWriter::from(theirs)).unwrap_or(1)
+    });
     let leader = leader.map_err(Refusal::cannot("make a session for the tool"))?;
     drop(writer);
     let session = || -> Option<Session> {
@@ -43,10 +54,22 @@ pub(super) fn start(terminal: &OwnedFd, tool: impl FnOnce() -> u8) -> Result<Ses
             .map(|number| number.first_chunk().and_then(|number| Pid::from_raw(i32::from_ne_bytes(*number))));
         Some(Session { leader, group: group?, tool: tool? })
     };
-    session().ok_or_else(|| {
-        end(leader);
-        Refusal::cannot("make a session for the tool")(Errno::CHILD)
-    })
+    match session() {
+        Some(session) => {
+            // One that ended meanwhile is a call's like any other.
+            let _ = knows.take().map(|mut knows| knows.write_all(b"1"));
+            Ok(session)
+        }
+        None => {
+            end(leader);
+            Err(Refusal::cannot("make a session for the tool")(Errno::CHILD))
+        }
+    }
+}
+
+/// Waits until the executor knows of this tool. Where it never will, the tool is not to begin.
+fn is_known(mut known: &PipeReader) -> bool {
+    known.read_exact(&mut [0]).is_ok()
 }
 
 /// Ends what a session has beside its tool.
@@ -94,5 +117,19 @@ fn idle() -> ! {
     loop {
         // SAFETY: pause touches no memory.
         unsafe { libc::pause() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_that_the_executor_does_not_know_of_does_not_begin() {
+        let (known, mut knows) = std::io::pipe().unwrap();
+        knows.write_all(b"1").unwrap();
+        assert!(is_known(&known));
+        drop(knows);
+        assert!(!is_known(&known));
     }
 }

@@ -96,7 +96,15 @@ fn gh_reads_no_secret_merges_nothing_and_runs_nothing() {
 #[test]
 fn gh_opens_no_file_and_filters_without_its_variables() {
     let gh = of_tool("gh");
-    allows(&gh, &["pr comment 1 -F -", "issue edit 1 --body-file=-", "pr view 1 --json x -q .[].title"]);
+    allows(
+        &gh,
+        &[
+            "pr comment 1 -F -",
+            "issue edit 1 --body-file=-",
+            "pr view 1 --json x -q .[].title",
+            "pr view 1 --json x --template {{.x}}",
+        ],
+    );
     refuses(
         &gh,
         &[
@@ -104,6 +112,9 @@ fn gh_opens_no_file_and_filters_without_its_variables() {
             "pr comment 1 -F/proc/self/environ",
             "pr edit 1 --body-file=README.md",
             "issue create -t x -F link",
+            "pr create --template x",
+            "pr new --template=x -t y",
+            "issue create --template x -t y -b z",
             "api user --jq $ENV",
             "api user -qenv",
             "pr list --json x -q=[.[]|env]",
