@@ -15,6 +15,7 @@ use crate::relay::name::SessionName;
 use crate::runtime::embedded::process;
 use crate::session;
 use crate::shown;
+use crate::terminal::Outcome;
 use miette::{Context, Diagnostic, IntoDiagnostic};
 use rustix::termios::{isatty, tcgetwinsize};
 use std::ffi::{OsStr, OsString};
@@ -84,10 +85,18 @@ pub(super) fn start(facts: &Facts, name: Option<SessionName>) -> miette::Result<
         output::print(format!("{name}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    // It has ended, well or not, before anybody could be told.
-    let status = keeper.wait().into_diagnostic()?;
-    output::tell(String::from_utf8_lossy(&said));
-    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+    // It has ended before anybody could be told: refused, or because its command took no longer.
+    let status = keeper.wait().into_diagnostic()?.code().and_then(|code| u8::try_from(code).ok());
+    match status {
+        Some(status) if status != Outcome::FAILED => {
+            output::print(format!("{name}\n"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        refused => {
+            output::tell(String::from_utf8_lossy(&said));
+            Ok(refused.map_or(ExitCode::FAILURE, ExitCode::from))
+        }
+    }
 }
 
 /// The command line of the run: the first `--detach` is this program's, since its own options come before anything
