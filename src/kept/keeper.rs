@@ -4,9 +4,10 @@ use super::frame::Frame;
 use super::log::{self, Log};
 use super::place::Place;
 use super::screen::Screen;
-use crate::output;
+use super::starter::{RUNS, Starter, say, starter};
 use crate::peer;
 use crate::sockets::{self, SocketError};
+use crate::terminal::stdio::replace_with_null;
 use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, ioctl_tiocsctty, pidfd_open, pidfd_send_signal, setsid};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
@@ -14,7 +15,7 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -88,9 +89,6 @@ pub enum KeeperError {
 fn host<E: Into<io::Error>>(what: &'static str) -> impl Fn(E) -> KeeperError {
     move |source| KeeperError::Host { what, source: source.into() }
 }
-
-/// What the keeper's standard output says, one line, to the process that started it.
-pub const RUNS: &str = "runs";
 
 /// Keeps a run until it ends. Standard output says [`RUNS`] once the agent runs; if the run ends before that, what it
 /// said is there instead. The exit status of the run.
@@ -184,6 +182,8 @@ struct Kept {
     silent: bool,
     /// Whoever started this process waits.
     waited_for: bool,
+    /// It was told that the agent runs.
+    said_so: bool,
 }
 
 impl Kept {
@@ -202,6 +202,7 @@ impl Kept {
             redraw: None,
             silent: false,
             waited_for: true,
+            said_so: false,
         })
     }
 
@@ -336,20 +337,20 @@ impl Kept {
     /// The launcher gives its terminal the raw mode when the agent has one.
     fn tell_if_it_runs(&mut self) {
         let raw = tcgetattr(self.master.get_ref()).is_ok_and(|modes| !modes.local_modes.contains(LocalModes::ICANON));
-        if output::reader_has_gone(Duration::ZERO) {
-            // Whoever started this does not know the name, and wants no sandbox any more.
-            self.waited_for = false;
-            let _ = pidfd_send_signal(self.ended.get_ref(), Signal::TERM);
-        } else if raw {
-            self.tell_starter(format!("{RUNS}\n").as_bytes());
-        }
-    }
-
-    /// Says the one thing that whoever started this process waits for, and leaves its streams.
-    fn tell_starter(&mut self, what: &[u8]) {
-        if std::mem::replace(&mut self.waited_for, false) {
-            let _ = io::stdout().write_all(what).and_then(|()| io::stdout().flush());
-            let _ = crate::terminal::stdio::replace_with_null();
+        match starter() {
+            Starter::Gone => {
+                // It does not know the name, and wants no sandbox any more.
+                self.waited_for = false;
+                let _ = pidfd_send_signal(self.ended.get_ref(), Signal::TERM);
+            }
+            Starter::Knows => {
+                self.waited_for = false;
+                let _ = replace_with_null();
+            }
+            Starter::Waits if raw && !std::mem::replace(&mut self.said_so, true) => {
+                say(format!("{RUNS}\n").as_bytes());
+            }
+            Starter::Waits => {}
         }
     }
 
@@ -357,8 +358,10 @@ impl Kept {
         let status = self.child.wait().map_err(host("hear how the run ended"))?;
         while self.read() {}
         let status = exit_status(status);
-        let said = self.screen.bytes();
-        self.tell_starter(&said);
+        if self.waited_for && !self.said_so {
+            say(&self.screen.bytes());
+        }
+        let _ = replace_with_null();
         // Without that file `rcc logs` sees that nobody keeps the session any more.
         let _ = self.log.end(status);
         for frames in std::mem::take(&mut self.attached).into_values() {

@@ -16,3 +16,4 @@ pub mod log;
 pub mod place;
 pub mod replay;
 mod screen;
+pub mod starter;

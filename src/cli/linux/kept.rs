@@ -5,10 +5,11 @@ use super::run::new_name;
 use crate::cli::kept::{AttachArguments, KeepArguments, LogsArguments};
 use crate::facts::Facts;
 use crate::kept::attach::{self, Left};
-use crate::kept::keeper::{self, Keep, RUNS};
+use crate::kept::keeper::{self, Keep};
 use crate::kept::log::{self, Reader};
 use crate::kept::place::Place;
 use crate::kept::replay::Replay;
+use crate::kept::starter::{RUNS, TOLD};
 use crate::output;
 use crate::project::Project;
 use crate::relay::name::SessionName;
@@ -19,7 +20,7 @@ use crate::terminal::Outcome;
 use miette::{Context, Diagnostic, IntoDiagnostic};
 use rustix::termios::{isatty, tcgetwinsize};
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -71,19 +72,24 @@ pub(super) fn start(facts: &Facts, name: Option<SessionName>) -> miette::Result<
     let (rows, columns) = size();
     let mut keeper = Command::new("/proc/self/exe");
     keeper.arg0("rcc").args(["keep", &name, &rows.to_string(), &columns.to_string(), "--"]).args(words);
-    keeper.stdin(Stdio::null()).stdout(Stdio::piped());
+    keeper.stdin(Stdio::piped()).stdout(Stdio::piped());
     // A lock that the caller holds, or a pipe, is not the sandbox's to keep.
     process::keep_descriptors().into_diagnostic().wrap_err("cannot keep the caller's open files from the sandbox")?;
     // SAFETY: setsid(2) is async-signal-safe, and nothing else is done there.
     unsafe { keeper.pre_exec(|| Ok(rustix::process::setsid().map(drop)?)) };
     let mut keeper = keeper.spawn().into_diagnostic().wrap_err("cannot start rcc again")?;
     let mut said = Vec::new();
-    if let Some(mut stdout) = keeper.stdout.take() {
-        stdout.read_to_end(&mut said).into_diagnostic().wrap_err("cannot hear whether the sandbox runs")?;
-    }
-    if said == format!("{RUNS}\n").as_bytes() {
-        output::print(format!("{name}\n"))?;
-        return Ok(ExitCode::SUCCESS);
+    if let (Some(stdout), Some(mut stdin)) = (keeper.stdout.take(), keeper.stdin.take()) {
+        let mut stdout = BufReader::new(stdout);
+        let deaf = "cannot hear whether the sandbox runs";
+        stdout.read_until(b'\n', &mut said).into_diagnostic().wrap_err(deaf)?;
+        if said == format!("{RUNS}\n").as_bytes() {
+            output::print(format!("{name}\n"))?;
+            // One that has ended meanwhile has nobody to hear it.
+            let _ = stdin.write_all(&[TOLD]);
+            return Ok(ExitCode::SUCCESS);
+        }
+        stdout.read_to_end(&mut said).into_diagnostic().wrap_err(deaf)?;
     }
     // It has ended before anybody could be told: refused, or because its command took no longer.
     let status = keeper.wait().into_diagnostic()?.code().and_then(|code| u8::try_from(code).ok());
