@@ -57,6 +57,15 @@ assert said("run", "--profile", "offline", "--detach", "--name", "counts", "--",
 log = subprocess.run(rcc("logs", "--follow", "counts"), capture_output=True, text=True, timeout=20)
 assert [f"line {i}" for i in range(1, 6)] == log.stdout.splitlines(), log
 END
+    check "$user: as many as want to follow a log, and it stays free for who comes" at_terminal <<'END'
+said("run", "--profile", "offline", "--detach", "--name", "read", "--", "sh", "-c", "echo up; sleep 1000")
+readers = [subprocess.Popen(rcc("logs", "-f", "read"), stdout=subprocess.PIPE) for _ in range(20)]
+for reader in readers: assert b"up" in reader.stdout.readline()
+time.sleep(0.5)
+t = Terminal(*rcc("attach", "read")); t.expect("up"); t.type("\x10\x11"); t.expect("goes on"); assert t.status() == 0
+said("stop", "read")
+for reader in readers: assert reader.wait(timeout=10) == 0
+END
     check "$user: whoever is there learns the exit status" at_terminal <<'END'
 said("run", "--profile", "offline", "--detach", "--name", "short", "--", "sh", "-c", "read x; exit 42")
 t = Terminal(*rcc("attach", "short")); time.sleep(0.5); t.type("\r"); assert t.status() == 42

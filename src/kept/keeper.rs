@@ -319,6 +319,8 @@ impl Kept {
         if peer::uid(&stream).ok() != Some(rustix::process::geteuid().as_raw()) {
             return;
         }
+        // Of those who have left nothing stays.
+        while self.writers.try_join_next().is_some() {}
         let (from, to) = stream.into_split();
         let (frames, waiting) = mpsc::channel(WAITING_MAX);
         if self.attached.len() >= ATTACHED_MAX {

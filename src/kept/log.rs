@@ -115,8 +115,8 @@ pub fn sweep(place: &Place, now: SystemTime) {
     }
 }
 
-/// Whether a keeper lives. One that is not to be told is taken to.
-fn is_kept(place: &Place) -> bool {
+/// Whether a keeper lives. One of which that cannot be told is taken to.
+pub fn is_kept(place: &Place) -> bool {
     match File::open(place.lock()) {
         Err(error) => error.kind() != io::ErrorKind::NotFound,
         Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).is_err(),
