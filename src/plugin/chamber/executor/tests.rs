@@ -96,6 +96,8 @@ fn a_call_is_answered_when_it_runs_and_when_it_has_ended() {
 fn when_the_broker_goes_its_calls_are_killed() {
     let mut broker = Broker::start();
     let mut output = broker.shell(1, "trap '' TERM HUP; echo; (sleep 5; echo survived) & sleep 5; echo survived");
+    // Told first: an executor whose word finds nobody ends with another status.
+    assert_eq!(broker.hear(), Some(Reply::Done { number: 1 }));
     output.read_exact(&mut [0]).unwrap();
     broker.socket.shutdown(std::net::Shutdown::Both).unwrap();
     assert_eq!(process::exit_byte(process::wait(broker.executor).unwrap()), 0);
