@@ -2,20 +2,13 @@
 # ends, and what a power cut leaves. The scenarios of engines/ have no cgroups to look at.
 . "$lib/../vm/words"
 . "$lib/../vm/limits"
+. "$lib/../vm/agent-image"
 boot
 login dev
 echo "  ($(as dev podman --version), $(as dev 'crun --version | head -1'))"
-# An image of this machine's own files, without a registry: python3, a shell, and what they need.
-image='set -eu -o pipefail
-packages=$(apt-cache depends --installed --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
-    --no-enhances base-files bash coreutils findutils grep procps python3 | grep -v "^[ <]" | sort -u)
-for package in $packages; do dpkg-query -L "$package" 2>/dev/null || true; done | sort -u |
-    grep -v -e ^/usr/share -e ^/etc -e ^/home -e ^/root |
-    while read -r file; do if [ -e "$file" ]; then echo "$file"; fi; done |
-    tar -C / --no-recursion --ignore-failed-read -cf image.tar -T - /bin /sbin /lib /lib64 2>/dev/null
-podman import -q image.tar localhost/agent'
 check "Podman's socket is the user's systemd's" as dev 'systemctl --user enable --now podman.socket'
-check "an image is made" as dev "bash -c $(printf %q "$image")"
+check "an image's files are packed" agent_image
+check "Podman takes them" as dev podman import --quiet image.tar localhost/agent
 
 # in_podman [OPTION...] -- COMMAND...: the words of a shell.
 in_podman() {
