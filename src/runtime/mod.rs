@@ -5,6 +5,7 @@ pub mod choice;
 pub mod embedded;
 #[cfg(target_os = "linux")]
 pub mod engine;
+pub mod machine;
 
 use serde::{Serialize, Serializer};
 use std::fmt;
