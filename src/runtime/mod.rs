@@ -1,5 +1,6 @@
 //! What carries out a plan: rcc itself, or a container engine.
 
+pub mod apple;
 pub mod choice;
 #[cfg(target_os = "linux")]
 pub mod embedded;
