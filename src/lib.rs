@@ -32,6 +32,7 @@ pub mod guest;
 pub mod journal;
 #[cfg(target_os = "linux")]
 pub mod kept;
+pub mod machine;
 pub mod moment;
 pub mod network;
 pub mod output;

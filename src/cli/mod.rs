@@ -18,6 +18,7 @@ mod relay;
 mod relay_setup;
 mod run;
 mod setup;
+mod status;
 mod table;
 mod when;
 mod why;
@@ -65,6 +66,8 @@ enum Command {
     Attach(kept::AttachArguments),
     /// Print what a sandbox that was started with --detach has shown
     Logs(kept::LogsArguments),
+    /// Show all there is on one screen: the firewall, the relay, the broker of plugins, your sandboxes
+    Status(status::StatusArguments),
     /// List your running sandboxes
     Ps(ps::PsArguments),
     /// Show what your sandboxes use: processor, memory, processes, and what the network denied them
@@ -145,6 +148,7 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
         Command::Attach(arguments) => arguments.run(),
         Command::Logs(arguments) => arguments.run(),
         Command::Keep(arguments) => arguments.run(),
+        Command::Status(arguments) => arguments.run(),
         Command::Ps(arguments) => arguments.run(),
         Command::Stats(arguments) => arguments.run(),
         Command::Stop(arguments) => arguments.run(),

@@ -17,8 +17,10 @@ mod record;
 mod relay;
 pub mod relay_setup;
 mod run;
+mod sandboxes;
 mod setup;
 mod stats;
+mod status;
 mod verify;
 mod wiring;
 

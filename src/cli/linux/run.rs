@@ -182,7 +182,8 @@ impl Options {
         }
         let prepared = prepared.with_kit(kit);
         if self.dry_run {
-            let plan = prepared.plan(&prepared.guards()?, &prepared.home())?;
+            let mut plan = prepared.plan(&prepared.guards()?, &prepared.home())?;
+            plan.enforced = Some(run::explain(&plan).unwrap_or_else(|missing| missing.to_string()));
             output::print_json(&plan)?;
             return Ok(ExitCode::SUCCESS);
         }

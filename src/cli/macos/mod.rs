@@ -14,6 +14,7 @@ use super::permit::{AllowArguments, AllowedArguments, DenyArguments};
 use super::plugin::{BrokerCommand, ChamberArguments};
 use super::ps::{PsArguments, StatsArguments, StopArguments};
 use super::relay::RelayArguments;
+use super::status::StatusArguments;
 use crate::enforcement;
 use crate::facts::Facts;
 use crate::firewall::{self, Status};
@@ -126,6 +127,12 @@ impl KeepArguments {
 }
 
 impl PsArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl StatusArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         Err(NoRuntime.into())
     }
