@@ -46,6 +46,13 @@ rustPlatform.buildRustPackage {
 
   nativeBuildInputs = [ installShellFiles ];
 
+  # Whatever image it runs in, nothing of that takes part. Without it, only container engines are refused.
+  postBuild = lib.optionalString stdenv.hostPlatform.isGnu ''
+    cargo rustc --release --offline --target ${stdenv.hostPlatform.rust.rustcTarget} --bin rcc-guest -- \
+      -C target-feature=+crt-static -L native=${stdenv.cc.libc.static}/lib ||
+      echo "rcc-guest is not linked statically: no container engine takes it" >&2
+  '';
+
   # They make namespaces and load firewall rules, which no build sandbox allows: see `checks/`.
   doCheck = false;
 

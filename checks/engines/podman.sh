@@ -170,10 +170,31 @@ late='( trap "" HUP TERM; while :; do echo "{}" >.mcp.json; done 2>/dev/null ) &
 check "control: nothing is in the place before" test ! -e /home/dev/project/.mcp.json
 check "what writes in the background when the command ends" offline sh -c "$late"
 check "does not write where a placeholder was" test ! -e /home/dev/project/.mcp.json
-mkdir -p /run/empty/{run,etc,tmp,proc,sys,dev,home}
-tar -C /run/empty -c . | as-user dev podman import -q - localhost/empty >/dev/null 2>&1
-check "an image without a C library is explained" says 'cannot run rcc' 'glibc' -- \
-    exits 125 as-user dev rcc run --runtime podman --image localhost/empty --profile offline -- true
+# A loader that would be the first to run in each program of the image but one, and what it would leave.
+mkdir -p /run/own/{run,etc,tmp,proc,sys,dev,home,bin,lib64}
+cc -static -x c -o /run/own/bin/plain - <<<'#include <stdio.h>
+int main(void) { puts("plain"); }'
+cc -static -nostartfiles -x c -o /run/own/lib64/ld-linux-x86-64.so.2 - <<<'#include <unistd.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
+void _start(void) {
+    syscall(SYS_openat, AT_FDCWD, "/home/dev/project/loaded", O_CREAT, 0644);
+    syscall(SYS_write, 1, "loader\n", 7);
+    syscall(SYS_exit_group, 0);
+}'
+cp /bin/true /run/own/bin/dynamic
+tar -C /run/own -c . | as-user dev podman import -q - localhost/own >/dev/null 2>&1
+own() { as-user dev rcc run --runtime podman --image localhost/own --profile offline -- "$@"; }
+check "an image with neither shell nor C library runs what it has" says '^plain$' -- own /bin/plain
+check "its loader has not run for rcc inside" test ! -e /home/dev/project/loaded
+check "control: it runs for what needs it" says '^loader$' -- own /bin/dynamic
+rm -f /home/dev/project/loaded
+cp /usr/local/bin/rcc-guest /run/guest.static
+printf 'int main(void) { return 0; }' | cc -x c -o /usr/local/bin/rcc-guest -
+check "a guest that needs a loader is refused, with the remedy" says 'not linked statically' 'crt-static' -- \
+    exits 125 rcc_run --profile offline -- true
+cp /run/guest.static /usr/local/bin/rcc-guest
+check "nothing else was wrong" offline true
 check "nothing is left at the end" within 5 none_left
 
 # Before `rcc init` a Podman that runs already.

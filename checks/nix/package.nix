@@ -17,6 +17,7 @@ pkgs.runCommand "rcc-package" { } (
     done
     # What runs inside of sandboxes is looked for beside it.
     ${pkgs.rcc}/bin/rcc-guest --version | grep -F ${lib.escapeShellArg pkgs.rcc.version}
+    if ${pkgs.binutils}/bin/readelf --program-headers ${pkgs.rcc}/bin/rcc-guest | grep INTERP; then exit 1; fi
     # The programs that it starts are the package's own dependencies.
     grep -aF ${pkgs.passt}/bin ${lib.getExe pkgs.rcc} >/dev/null
     grep -aF ${pkgs.nftables}/bin ${lib.getExe pkgs.rcc} >/dev/null

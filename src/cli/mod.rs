@@ -5,6 +5,7 @@ mod commands_page;
 pub mod config;
 mod denials;
 mod destination;
+mod engines;
 mod errors;
 pub mod firewall;
 mod guest;

@@ -1,6 +1,11 @@
 //! Where the program `rcc-guest` is on the host: beside the program that runs.
 
+use object::Endianness;
+use object::elf::{FileHeader64, PT_INTERP};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
+use object::read::{ReadCache, ReadRef as _};
 use rustix::fs::{FileType, Mode};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -38,6 +43,47 @@ pub enum GuestError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// An image's own loader and C library would run it, before anything holds them.
+    #[error(
+        "{} is not linked statically, so an image's own loader and C library would run it: link it with `cargo rustc \
+         --release --bin {NAME} -- -C target-feature=+crt-static`, which needs libc.a (Debian: libc6-dev, Fedora: \
+         glibc-static), and then install rcc again",
+        path.display()
+    )]
+    Dynamic {
+        /// Which.
+        path: PathBuf,
+    },
+    /// It is no program of this kind of machine.
+    #[error("{} cannot be read as a program: {why}; build and install rcc again", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// The same for a root that is somebody else's, an image: nothing of that root takes part in running it.
+///
+/// # Errors
+/// If there is none, or if it needs a loader.
+pub fn find_static() -> Result<PathBuf, GuestError> {
+    let path = find()?;
+    if needs_loader(&path)? { Err(GuestError::Dynamic { path }) } else { Ok(path) }
+}
+
+/// Whether the kernel starts another program to load this one (elf(5), PT_INTERP).
+fn needs_loader(path: &Path) -> Result<bool, GuestError> {
+    let unreadable = |why: String| GuestError::Unreadable { path: path.to_owned(), why };
+    let file = ReadCache::new(File::open(path).map_err(|error| unreadable(error.to_string()))?);
+    let file = file.range(0, file.len().map_err(|()| unreadable("its size cannot be told".to_owned()))?);
+    let headers = FileHeader64::<Endianness>::parse(file).and_then(|header| {
+        let endian = header.endian()?;
+        Ok((endian, header.program_headers(endian, file)?))
+    });
+    let (endian, headers) = headers.map_err(|error| unreadable(error.to_string()))?;
+    Ok(headers.iter().any(|header| header.p_type(endian) == PT_INTERP))
 }
 
 /// Its path beside the running program, without symbolic links. It is a file, and whoever could put another one in
@@ -103,6 +149,21 @@ mod tests {
         assert_eq!(beside(&own).unwrap(), guest);
         file(&guest, 0o644);
         assert!(refusal().contains("cannot be executed"));
+    }
+
+    #[test]
+    fn what_needs_a_loader_is_told_from_what_does_not() {
+        assert!(needs_loader(Path::new("/bin/sh")).unwrap());
+        let directory = tempfile::tempdir().unwrap();
+        let (source, program) = (directory.path().join("main.rs"), directory.path().join("main"));
+        std::fs::write(&source, "fn main() {}").unwrap();
+        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let mut rustc = std::process::Command::new(rustc);
+        rustc.args(["-C", "target-feature=+crt-static", "-o"]).arg(&program).arg(&source);
+        assert!(rustc.status().unwrap().success());
+        assert!(!needs_loader(&program).unwrap());
+        std::fs::write(&program, "#!/bin/sh").unwrap();
+        assert!(matches!(needs_loader(&program), Err(GuestError::Unreadable { .. })));
     }
 
     #[test]

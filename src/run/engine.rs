@@ -151,7 +151,7 @@ pub(super) fn carry_out(
         Podman::new(Api::new(service.socket.clone(), timeouts.engine).map_err(host("start a client of the engine"))?);
     let (limits, path) = look(&podman, image, &plan, slot.as_ref())?;
     sweep(&podman, &runtime_dir)?;
-    let program = crate::guest::program::find().map_err(PrepareError::from)?;
+    let program = crate::guest::program::find_static().map_err(PrepareError::from)?;
     let log = files.log();
     let spec =
         Spec { plan: &plan, image, program: &program, log: &log, limits: limits.of_cgroup, runtime_dir: &runtime_dir };

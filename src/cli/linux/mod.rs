@@ -4,6 +4,7 @@ mod allowed;
 mod clock;
 mod denials;
 mod deny;
+mod engines;
 mod guest;
 mod init;
 mod journal;
