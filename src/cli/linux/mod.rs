@@ -5,6 +5,7 @@ mod clock;
 mod denials;
 mod deny;
 mod guest;
+mod image;
 mod init;
 mod journal;
 mod kept;
