@@ -21,10 +21,10 @@ pub fn labels() -> BTreeMap<String, String> {
     BTreeMap::from([(LABEL.to_owned(), env!("CARGO_PKG_VERSION").to_owned())])
 }
 
-/// The same and the rest of its configuration, as instructions of a Containerfile.
-pub fn changes() -> Vec<String> {
-    let labels = labels().into_iter().map(|(name, value)| format!("LABEL {name}={value}"));
-    labels.chain(["ENV PATH=/usr/local/bin:/usr/bin:/bin".to_owned(), "CMD [\"/bin/bash\"]".to_owned()]).collect()
+/// The same as an instruction of a Containerfile.
+pub fn change() -> String {
+    let labels: Vec<String> = labels().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    format!("LABEL {}", labels.join(" "))
 }
 
 #[cfg(test)]

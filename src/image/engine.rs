@@ -82,8 +82,9 @@ impl Engine {
 
     /// All images that have a name, or are nobody's part.
     pub async fn images(&self) -> Result<Vec<Stored>, EngineError> {
-        let options = ListImagesOptions { digests: true, ..Default::default() };
-        let listed = self.0.list_images(Some(options)).await.map_err(|error| failed("list its images", error))?;
+        // Podman 4.3 answers nothing at all to whoever asks for digests, which are there anyway.
+        let listed =
+            self.0.list_images(None::<ListImagesOptions>).await.map_err(|error| failed("list its images", error))?;
         let stored = listed.into_iter().filter_map(|image| {
             Some(Stored {
                 id: hex_of(&image.id)?.to_owned(),
@@ -129,20 +130,20 @@ impl Engine {
             .map(move |told| told.map(Told::from).map_err(|e| failed(&what, e)))
     }
 
-    /// Makes an image of an archive of its files. Where the archive ends by an error, none is made.
+    /// Makes an image of an archive of its files, and an instruction of a Containerfile. Where the archive ends by an
+    /// error, none is made.
     pub fn import<A: Stream<Item = io::Result<Bytes>> + Send + 'static>(
         &self,
         archive: A,
         name: &str,
-        changes: Vec<String>,
+        change: String,
     ) -> impl Stream<Item = Result<Told, EngineError>> + Send + use<A> {
-        let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
         let options = CreateImageOptions {
             from_src: Some("-".to_owned()),
-            repo: Some(repository.to_owned()),
-            tag: Some(tag.to_owned()),
+            // Podman 4.3 would not look at a tag apart from it, and takes all changes together for one.
+            repo: Some(name.to_owned()),
+            changes: vec![change],
             message: Some(format!("built by rcc {}", env!("CARGO_PKG_VERSION"))),
-            changes,
             ..Default::default()
         };
         let stream = self.0.create_image(Some(options), Some(body_try_stream(archive)), None);
@@ -204,7 +205,10 @@ fn amounts(detail: Option<ProgressDetail>) -> Option<(u64, Option<u64>)> {
 impl From<CreateImageInfo> for Told {
     fn from(info: CreateImageInfo) -> Self {
         let CreateImageInfo { id, status, progress_detail, .. } = info;
-        Self { part: id.unwrap_or_default(), status: status.unwrap_or_default(), amount: amounts(progress_detail) }
+        let (part, status) = (id.unwrap_or_default(), status.unwrap_or_default());
+        // At the end Podman says the image's id in both places.
+        let part = if part == status { String::new() } else { part };
+        Self { part, status, amount: amounts(progress_detail) }
     }
 }
 

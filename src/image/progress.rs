@@ -67,7 +67,7 @@ impl Lines {
     /// What is new, as lines: amounts alone are not.
     fn of(&mut self, told: &Told) -> Vec<String> {
         let part = word(&told.part);
-        if told.amount.is_some() && self.0.contains_key(&part) && self.0.get(&part) == Some(&word(&told.status)) {
+        if matches!(told.amount, Some((_, None))) {
             return Vec::new();
         }
         let mut new = Vec::new();

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 /// Every command with arguments that make it print, and its subcommand's name. What needs root
 /// or a sandbox prints its refusal.
-const COMMANDS: [(&str, &[&str]); 60] = [
+const COMMANDS: [(&str, &[&str]); 64] = [
     ("", &["--help"]),
     ("", &["--version"]),
     ("setup", &["setup"]),
@@ -65,6 +65,10 @@ const COMMANDS: [(&str, &[&str]); 60] = [
     ("plugin logs", &["plugin", "logs"]),
     ("plugin logs", &["plugin", "logs", "--verify"]),
     ("plugin unit", &["plugin", "unit"]),
+    ("image build", &["image", "build", "--help"]),
+    ("image list", &["image", "list", "--no-such-option"]),
+    ("image pull", &["image", "pull", "--", "--all"]),
+    ("image prune", &["image", "prune", "--help"]),
     ("config check", &["config", "check", "--kind", "user", "user.toml"]),
     ("config show", &["config", "show"]),
     ("config show", &["config", "show", "--json"]),

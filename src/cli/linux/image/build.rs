@@ -52,7 +52,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// Where mmdebstrap and apt look for programs: not where the caller does.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// What they see of the caller's environment beside.
-const PASSED: [&str; 7] = ["HOME", "TMPDIR", "http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"];
+const PASSED: [&str; 6] = ["TMPDIR", "http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"];
 
 impl BuildArguments {
     pub(super) fn run(self) -> miette::Result<ExitCode> {
@@ -153,7 +153,7 @@ async fn from_host(
     let mut command = command(&program, facts);
     let started = maker::start(command.args(debian::arguments(sources, packages)));
     let (mut maker, archive) = started.into_diagnostic().wrap_err("cannot start mmdebstrap")?;
-    let mut answers = pin!(engine.import(archive, name.as_str(), contents::changes()));
+    let mut answers = pin!(engine.import(archive, name.as_str(), contents::change()));
     let (mut tick, mut speaks) = (tokio::time::interval(TICK), true);
     let imported = loop {
         tokio::select! {

@@ -1,6 +1,7 @@
 //! `rcc image`.
 
 mod build;
+mod foreseen;
 mod list;
 mod prune;
 mod pull;
@@ -25,6 +26,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
+
+pub(super) use foreseen::Foreseen;
 
 /// As after SIGINT (bash(1), "EXIT STATUS").
 const EXIT_INTERRUPTED: u8 = 130;
