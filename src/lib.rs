@@ -33,6 +33,7 @@ pub mod image;
 pub mod journal;
 #[cfg(target_os = "linux")]
 pub mod kept;
+pub mod machine;
 pub mod moment;
 pub mod network;
 pub mod output;

@@ -5,6 +5,7 @@ mod commands_page;
 pub mod config;
 mod denials;
 mod destination;
+mod engines;
 mod errors;
 pub mod firewall;
 mod guest;
@@ -18,6 +19,7 @@ mod relay;
 mod relay_setup;
 mod run;
 mod setup;
+mod status;
 mod table;
 mod when;
 mod why;
@@ -65,6 +67,8 @@ enum Command {
     Attach(kept::AttachArguments),
     /// Print what a sandbox that was started with --detach has shown
     Logs(kept::LogsArguments),
+    /// Show all there is on one screen: the firewall, the relay, the broker of plugins, your sandboxes
+    Status(status::StatusArguments),
     /// List your running sandboxes
     Ps(ps::PsArguments),
     /// Show what your sandboxes use: processor, memory, processes, and what the network denied them
@@ -148,6 +152,7 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
         Command::Attach(arguments) => arguments.run(),
         Command::Logs(arguments) => arguments.run(),
         Command::Keep(arguments) => arguments.run(),
+        Command::Status(arguments) => arguments.run(),
         Command::Ps(arguments) => arguments.run(),
         Command::Stats(arguments) => arguments.run(),
         Command::Stop(arguments) => arguments.run(),

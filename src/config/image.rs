@@ -10,6 +10,7 @@ use crate::runtime::{Image, Runtime};
 use crate::setup::durable::{self, Attributes};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use toml_edit::DocumentMut;
 
 /// What the user's file says of engines.
@@ -19,6 +20,8 @@ pub struct Chosen {
     pub runtime: Option<Runtime>,
     /// The image.
     pub image: Option<Image>,
+    /// How long an engine may take for its first answer.
+    pub start: Option<Duration>,
 }
 
 /// Why the user's file was not changed.
@@ -66,8 +69,12 @@ pub fn chosen(config_dir: &Path, home: &Path, uid: u32) -> Result<Chosen, Config
     let path = config_dir.join(USER_FILE);
     let document = files::read_user(&path, uid)?;
     let (user, _) = layer(document, &path, |text| UserFile::read(text, home))?;
-    let UserFile { runtime, image, .. } = user.values;
-    Ok(Chosen { runtime: runtime.map(|sourced| sourced.value), image: image.map(|sourced| sourced.value) })
+    let UserFile { runtime, image, timeouts, .. } = user.values;
+    Ok(Chosen {
+        runtime: runtime.map(|sourced| sourced.value),
+        image: image.map(|sourced| sourced.value),
+        start: timeouts.start.map(|sourced| sourced.value),
+    })
 }
 
 /// Has the file name this image and changes nothing else in it. Returns its path.

@@ -1,17 +1,18 @@
 //! Carries out a plan by Podman.
 
 mod container;
+pub mod left;
 
+use super::ceilings::{self, Ceilings};
 use super::{Ended, Loss, PrepareError, Prepared, RunError, Vanished, host, record, relay};
 use crate::enforcement::Watch;
-use crate::facts;
 use crate::network::slot::Slot;
 use crate::plan::{Network, Plan};
 use crate::project::handover::Guard as Protected;
 use crate::project::home;
 use crate::relay::seat::INSIDE_PROGRAM;
 use crate::runtime::Image;
-use crate::runtime::embedded::cgroup;
+use crate::runtime::embedded::cgroup::{self, Reclaimer};
 use crate::runtime::embedded::process;
 use crate::runtime::embedded::report::{self, Report, Reports};
 use crate::runtime::engine::api::{Api, ApiError};
@@ -22,8 +23,7 @@ use crate::runtime::engine::namespace::NamespaceError;
 use crate::runtime::engine::podman::{Ours, Podman};
 use crate::runtime::engine::service::{Service, ServiceError};
 use crate::runtime::engine::spec::Spec;
-use crate::session::{self, Session};
-use crate::settings::Limits;
+use crate::session::{self, Record, Session};
 use crate::terminal::control;
 use crate::terminal::stdio::{AgentStdio, StdioError, UserStdio};
 use crate::view::{Access, Mount, What};
@@ -145,29 +145,40 @@ pub(super) fn carry_out(
     };
     // Before anything that might start a thread.
     let (mut attendant, reports, listener) = attendant(prepared, &plan, slot.as_ref(), listener)?;
-    let _session = Session::register(&runtime_dir, &record(&plan, slot.as_ref(), attendant.pid))?;
-    let service = Service::find(facts, &files.0).map_err(EngineError::from)?;
-    let podman = Podman::new(Api::new(service.socket.clone()).map_err(host("start a client of the engine"))?);
-    let (limits, path) = look(&podman, image, &plan.limits, slot.as_ref())?;
+    let first = record(&plan, slot.as_ref(), attendant.pid, &Ceilings::default());
+    let mut session = Session::register(&runtime_dir, &first)?;
+    let timeouts = prepared.settings.timeouts;
+    let service = Service::find(facts, &files.0, timeouts.start).map_err(EngineError::from)?;
+    let podman =
+        Podman::new(Api::new(service.socket.clone(), timeouts.engine).map_err(host("start a client of the engine"))?);
+    let (limits, path) = look(&podman, image, &plan, slot.as_ref())?;
     sweep(&podman, &runtime_dir)?;
     let program = crate::guest::program::find_static().map_err(PrepareError::from)?;
     let log = files.log();
     let spec =
         Spec { plan: &plan, image, program: &program, log: &log, limits: limits.of_cgroup, runtime_dir: &runtime_dir };
     let placeholders = handover.placeholders();
-    let mut container = Container::make(&podman, &spec, handover)?;
+    let mut container = Container::make(&podman, &spec, handover, timeouts.death)?;
     let pid = begin(&mut container, &mut attendant)?;
-    cgroup::verify(pid, &limits.of_cgroup)?;
+    let limits = ceilings::verify(limits, pid)?;
+    let known = Record { container: Some(pid.as_raw_pid()), ..record(&plan, slot.as_ref(), attendant.pid, &limits) };
+    session.amend(&known)?;
     ready(&reports)?;
     podman.start(&container.id).map_err(EngineError::from)?;
     container.started = true;
     let (user, agent) = streams()?;
-    let first = hear(&listener, &container, pid, &log)?;
+    let first = hear(&listener, &container, pid, &log, timeouts.start)?;
     drop(listener);
     let (first, control) = greet(&first, &plan, limits.processes, path, agent)?;
     ready(&first)?;
     drop(service);
-    let relayed = relay(&reports, control, user, Loss::Tell, Vanished::End, standing);
+    let mut reclaimer = None;
+    let mut standing = || {
+        standing();
+        reclaimer = cgroup::of_sandbox(pid.as_raw_pid().unsigned_abs()).and_then(|dir| Reclaimer::start(&dir));
+    };
+    let relayed = relay(&reports, control, user, Loss::Tell, Vanished::End, &mut standing);
+    drop(reclaimer);
     let leftovers = container.end();
     drop(attendant);
     Ok(Ended { outcome: relayed?.0, session: plan.session.clone(), started, placeholders, leftovers })
@@ -220,20 +231,8 @@ fn attendant(
     Ok((Attendant { pid, order }, reports, listener))
 }
 
-/// Who enforces which limit.
-struct Ceilings {
-    of_cgroup: Limits,
-    /// Where no cgroup counts processes.
-    processes: Option<u64>,
-}
-
 /// Whether this Podman will do, how it holds the limits, and where the image has its programs.
-fn look(
-    podman: &Podman,
-    image: &Image,
-    limits: &Limits,
-    slot: Option<&Slot>,
-) -> Result<(Ceilings, OsString), RunError> {
+fn look(podman: &Podman, image: &Image, plan: &Plan, slot: Option<&Slot>) -> Result<(Ceilings, OsString), RunError> {
     let info = podman.info().map_err(EngineError::from)?;
     if !info.rootless {
         return Err(EngineError::Rootful.into());
@@ -244,25 +243,7 @@ fn look(
     floors::check(&info.runtime, &info.runtime_version).map_err(EngineError::from)?;
     let path = podman.path_of(image.as_str()).map_err(EngineError::from)?;
     let path = path.ok_or_else(|| EngineError::NoImage { name: image.as_str().to_owned() })?;
-    let has = |name: &str| info.controllers.iter().any(|controller| controller == name);
-    let missing = |why: &str| cgroup::Missing {
-        why: format!("Podman has no cgroup controller '{why}'"),
-        remedy: "run in a login session of systemd with cgroup v2, or without the limit",
-    };
-    if limits.memory.is_some() && !has("memory") {
-        return Err(missing("memory").into());
-    }
-    if limits.cpus.is_some() && !has("cpu") {
-        return Err(missing("cpu").into());
-    }
-    let pids = limits.pids.filter(|_| has("pids"));
-    let processes = limits.pids.filter(|_| pids.is_none());
-    if processes.is_some()
-        && !cgroup::rlimit_counts_processes(rustix::process::geteuid().as_raw(), facts::kernel_version())
-    {
-        return Err(missing("pids").into());
-    }
-    Ok((Ceilings { of_cgroup: Limits { pids, ..*limits }, processes }, path.into()))
+    Ok((ceilings::of_engine(plan, &info.controllers)?, path.into()))
 }
 
 /// A directory without a session is given up when it is older than this: a younger one may be about to have one.
@@ -310,16 +291,20 @@ fn ready(reports: &Reports) -> Result<(), RunError> {
     }
 }
 
-/// How long the first process may take to be heard.
-const PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
-
 /// Waits for rcc inside, and makes sure that it is the container's first process.
-fn hear(listener: &OwnedFd, container: &Container<'_>, pid: Pid, log: &Path) -> Result<OwnedFd, RunError> {
+fn hear(
+    listener: &OwnedFd,
+    container: &Container<'_>,
+    pid: Pid,
+    log: &Path,
+    patience: Duration,
+) -> Result<OwnedFd, RunError> {
+    let patience = Timespec::try_from(patience).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
     let fail = |what| move |error: Errno| host(what)(error.into());
     let ended = container.process.as_ref().map(|process| PollFd::new(process, PollFlags::IN));
     let mut fds = Vec::from([PollFd::new(listener, PollFlags::IN)]);
     fds.extend(ended);
-    while let Err(error) = poll(&mut fds, Some(&PATIENCE)) {
+    while let Err(error) = poll(&mut fds, Some(&patience)) {
         if error != Errno::INTR {
             return Err(fail("wait for the container")(error));
         }

@@ -60,7 +60,9 @@ pub struct Start {
 pub enum BridgeError {
     /// It would run as root.
     #[error("the bridge runs as the relay's own user, which is never root")]
-    #[diagnostic(help("`systemctl start rcc-relay-bridge` starts that of the system's relay"))]
+    #[diagnostic(help(
+        "`systemctl start rcc-relay-bridge` starts that of the system's relay, where `rcc relay install --system` has set it up"
+    ))]
     Root,
     /// The policy.
     #[error("the relay's policy cannot be read: {0}")]

@@ -98,7 +98,7 @@ impl ClientError {
         let remedy = if path == Path::new(INSIDE_SOCKET) {
             "it runs on the host: `rcc relay start` there; a sandbox that has this socket is heard again by itself"
         } else if path == super::place::Place::system().socket() {
-            "`sudo systemctl start rcc-relay` starts it"
+            "`sudo systemctl start rcc-relay` starts it, where `sudo rcc relay install --system` has set it up"
         } else {
             "`rcc relay start --detach` starts it"
         };

@@ -17,6 +17,7 @@ use crate::output;
 use crate::runtime::choice::ChoiceError;
 use crate::runtime::engine::service::Service;
 use crate::runtime::{Image, Runtime};
+use crate::settings::Timeouts;
 use crate::shown;
 use futures_util::{Stream, StreamExt};
 use miette::{IntoDiagnostic, WrapErr};
@@ -81,7 +82,8 @@ impl Host {
             EngineKind::Podman if facts.user.uid == 0 => Err(ChoiceError::Root.into()),
             EngineKind::Podman => {
                 let directory = Directory::make(&super::ps::runtime_dir(&facts).into_diagnostic()?)?;
-                let service = Service::find(&facts, &directory.0)?;
+                let start = chosen.start.unwrap_or(Timeouts::default().start);
+                let service = Service::find(&facts, &directory.0, start)?;
                 let (socket, _service) = (service.socket.clone(), Some(service));
                 Ok(Self { facts, chosen, kind, socket, _service, _directory: Some(directory) })
             }

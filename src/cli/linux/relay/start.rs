@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 enum NotStarted {
     #[error("the relay is never run by root")]
     #[diagnostic(help(
-        "run it as yourself; the system's relay is a service, which runs as {SYSTEM_USER}: `systemctl start rcc-relay`"
+        "run it as yourself; the system's relay is a service, which runs as {SYSTEM_USER}: `rcc relay install --system` \
+         sets it up, `systemctl start rcc-relay` starts it"
     ))]
     Root,
     #[error("the system's relay runs as {SYSTEM_USER}, and you are {0}")]
