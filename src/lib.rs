@@ -28,6 +28,7 @@ pub mod firewall;
 mod golden;
 #[cfg(target_os = "linux")]
 pub mod guest;
+pub mod image;
 #[cfg(target_os = "linux")]
 pub mod journal;
 #[cfg(target_os = "linux")]

@@ -9,6 +9,7 @@ mod engines;
 mod errors;
 pub mod firewall;
 mod guest;
+mod image;
 mod init;
 mod kept;
 mod permit;
@@ -92,6 +93,9 @@ enum Command {
     /// Let the agent use tools that have credentials, outside of its sandbox
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Build, list, pull and remove images of container engines
+    #[command(subcommand)]
+    Image(image::ImageCommand),
     /// Check configuration files, or show what holds
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -156,6 +160,7 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
         Command::Firewall(command) => command.run(),
         Command::Relay(arguments) => arguments.run(),
         Command::Plugin(command) => command.run(),
+        Command::Image(command) => command.run(),
         Command::Config(command) => {
             let facts = gather()?;
             // Outside of a project the directory itself stands for one.

@@ -8,11 +8,13 @@
 
 mod admin;
 pub mod amend;
+mod edited;
 mod error;
 mod exceptions;
 mod excludes;
 mod files;
 mod groups;
+pub mod image;
 mod limits;
 mod listed;
 mod merge;

@@ -58,7 +58,9 @@ pub enum EngineError {
     Floor(#[from] FloorError),
     /// The image is not there.
     #[error("there is no image '{name}' here")]
-    #[diagnostic(help("`podman pull {name}` fetches it, `podman images` lists what is there"))]
+    #[diagnostic(help(
+        "`rcc image pull {name}` fetches it, `rcc image build` makes rcc's own, `rcc image list` lists what is there"
+    ))]
     NoImage {
         /// Its name.
         name: String,

@@ -6,6 +6,7 @@ mod denials;
 mod deny;
 mod engines;
 mod guest;
+mod image;
 mod init;
 mod journal;
 mod kept;

@@ -9,6 +9,7 @@ mod setup;
 use super::denials::DenialsArguments;
 use super::firewall::VerifyArguments;
 use super::guest::GuestCommand;
+use super::image::ImageCommand;
 use super::kept::{AttachArguments, KeepArguments, LogsArguments};
 use super::permit::{AllowArguments, AllowedArguments, DenyArguments};
 use super::plugin::{BrokerCommand, ChamberArguments};
@@ -97,6 +98,12 @@ pub(super) fn interface_to(_: IpAddr) -> miette::Result<Option<String>> {
 }
 
 impl GuestCommand {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl ImageCommand {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         Err(NoRuntime.into())
     }

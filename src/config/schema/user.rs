@@ -26,8 +26,8 @@ pub const USER: Type = Type::Table(&[
         name: "image",
         kind: Type::String,
         default: None,
-        description: "The image of a container engine, which must be there already: rcc pulls none. With a digest \
-                      (`name@sha256:...`) it is that very one.",
+        description: "The image of a container engine, which must be there already: a run pulls none, [`rcc image`]\
+                      (images.md) does. With a digest (`name@sha256:...`) it is that very one.",
         example: Some(r#""localhost/agent:latest""#),
     },
     Key {
