@@ -14,7 +14,7 @@ with open("big", "rb", buffering=0) as file:
     while file.read(1 << 20): pass
 open("read", "w"); wait("end"); open("ended", "w")
 END
-check "a sandbox starts" within 60 as dev test -e project/idle
+check "a sandbox starts" within 240 as dev test -e project/idle
 of_sandbox() { as dev rcc ps --json | python3 -c "import json, sys; [s] = json.load(sys.stdin); print(s$1)"; }
 cgroup=/sys/fs/cgroup$(vm cat "/proc/$(of_sandbox '["supervisor"]')/cgroup" | sed -n 's/^0:://p')
 ceiling=$(of_sandbox '["ceilings"]["memory"]')
@@ -57,7 +57,7 @@ while True: kept.append(bytearray(1 << 20))'\'
 }
 pressed() { vm cat /proc/pressure/memory | awk '/^some/ { split($2, share, "="); exit !(share[2] >= 10) }'; }
 check "somebody comes to a ceiling of their own" squeezed
-check "and waits for memory" within 40 pressed
+check "and waits for memory" within 120 pressed
 sleep 25
 check "with memory free, nothing is given back" at_least cache 900
 figures "pressure, but free memory"
