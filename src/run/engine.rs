@@ -149,13 +149,14 @@ pub(super) fn carry_out(
     ready(&reports)?;
     engine.let_go(&container.id).map_err(EngineError::from)?;
     container.started = true;
-    let (user, agent) = streams()?;
+    let (terminal, agent) = streams()?;
     let first = hear(&listener, &container, pid, &log)?;
     drop(listener);
-    let (first, control) = greet(&first, &plan, limits.processes, has.path().into(), agent)?;
+    let user = Some(plan.user).filter(|_| !engine.keeps_id());
+    let (first, control) = greet(&first, &plan, user, limits.processes, has.path().into(), agent)?;
     ready(&first)?;
     drop(service);
-    let relayed = relay(&reports, control, user, Loss::Tell, Vanished::End, standing);
+    let relayed = relay(&reports, control, terminal, Loss::Tell, Vanished::End, standing);
     let leftovers = container.end();
     drop(attendant);
     Ok(Ended { outcome: relayed?.0, session: plan.session.clone(), started, placeholders, leftovers })

@@ -54,6 +54,7 @@ pub(super) fn hear(listener: &OwnedFd, container: &Container<'_>, pid: Pid, log:
 pub(super) fn greet(
     first: &OwnedFd,
     plan: &Plan,
+    user: Option<(u32, u32)>,
     processes: Option<u64>,
     path: OsString,
     agent: AgentStdio,
@@ -72,6 +73,7 @@ pub(super) fn greet(
         environment: plan.environment.clone().into_iter().collect(),
         path,
         directory: plan.directory.clone().into(),
+        user,
         writable: plan.view.writable().into_iter().map(PathBuf::into_os_string).collect(),
         mounts: mounted.map(|mount| mount.target.clone().into()).collect(),
         processes,

@@ -75,6 +75,10 @@ impl Engine for Docker {
         EngineName::Docker
     }
 
+    fn keeps_id(&self) -> bool {
+        false
+    }
+
     fn info(&self) -> Result<Info, ApiError> {
         let info = self.call("describe itself", self.client.info())?;
         Ok(described(info, self.call("tell its version", self.client.version())?))
