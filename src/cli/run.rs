@@ -18,6 +18,9 @@ pub struct Options {
     /// The image that a container engine takes the system's files from
     #[arg(long, value_name = "IMAGE")]
     pub(super) image: Option<Image>,
+    /// Let an engine be used whose virtual machine gives root to whoever gets in: the network rules may not hold there
+    #[arg(long)]
+    pub(super) i_know: bool,
     /// Go on without this terminal, and print the sandbox's name: `rcc attach`, `rcc logs` and `rcc stop` take it
     #[arg(long)]
     pub(super) detach: bool,

@@ -7,10 +7,12 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The objects of our table as `nft -j list` prints them.
-pub(super) struct Loaded(Vec<Value>);
+#[derive(Clone, Debug)]
+pub struct Loaded(Vec<Value>);
 
 impl Loaded {
-    pub(super) fn new(objects: Vec<Value>) -> Self {
+    /// Of these objects.
+    pub fn new(objects: Vec<Value>) -> Self {
         Self(objects)
     }
 
@@ -22,7 +24,7 @@ impl Loaded {
     }
 
     /// Whether every profile's canary has the ports of this version.
-    pub(super) fn is_version(&self, version: &Version, ruleset: &Ruleset) -> bool {
+    pub fn is_version(&self, version: &Version, ruleset: &Ruleset) -> bool {
         ruleset.profiles.iter().all(|profile| {
             let chain = nft::canary_chain(&profile.name);
             let expected: BTreeSet<u64> = version.canary(&profile.name).ports.map(u64::from).into();
@@ -31,18 +33,18 @@ impl Loaded {
     }
 
     /// The tag of the loaded version, if there are rules for names, whose sets carry it.
-    pub(super) fn tag(&self) -> Option<&str> {
+    pub fn tag(&self) -> Option<&str> {
         let names = self.0.iter().filter_map(|object| object.pointer("/set/name")?.as_str());
         names.filter_map(nft::tag_of).next()
     }
 
     /// Whether any profile's canary is there; without one the rules were flushed.
-    pub(super) fn has_a_version(&self) -> bool {
+    pub fn has_a_version(&self) -> bool {
         self.rules().any(|(chain, statements)| nft::is_canary_chain(chain) && set_numbers(statements).len() == 4)
     }
 
     /// Which chain each identity's packets go to.
-    pub(super) fn identities(&self) -> Vec<(IdentityRange, String)> {
+    pub fn identities(&self) -> Vec<(IdentityRange, String)> {
         let maps = self.rules().flat_map(|(_, statements)| statements).filter_map(|statement| {
             let map = statement.get("vmap")?;
             (map.pointer("/key/meta/key")?.as_str()? == "skuid").then(|| map.pointer("/data/set")?.as_array())?
@@ -55,7 +57,7 @@ impl Loaded {
     }
 
     /// How many rules each chain has.
-    pub(super) fn rules_by_chain(&self) -> BTreeMap<String, usize> {
+    pub fn rules_by_chain(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for (chain, _) in self.rules() {
             *counts.entry(chain.to_owned()).or_insert(0) += 1;
@@ -63,7 +65,8 @@ impl Loaded {
         counts
     }
 
-    pub(super) fn counters(&self, ruleset: &Ruleset) -> Vec<ProfileCounters> {
+    /// What each profile's sandboxes were denied and allowed.
+    pub fn counters(&self, ruleset: &Ruleset) -> Vec<ProfileCounters> {
         let counters: BTreeMap<&str, Counter> = self.0.iter().filter_map(named_counter).collect();
         let of = |name: String| counters.get(name.as_str()).copied().unwrap_or_default();
         let profiles = ruleset.profiles.iter().map(|profile| ProfileCounters {
@@ -76,7 +79,7 @@ impl Loaded {
 
     /// The content without what changes by itself: handles, counters, the elements of the
     /// dynamic sets, and the order that hash tables give to members of sets.
-    pub(super) fn normalised(self, dynamic: &[String]) -> Vec<Value> {
+    pub fn normalised(self, dynamic: &[String]) -> Vec<Value> {
         let objects = self.0.into_iter().filter(|object| object.get("metainfo").is_none());
         let objects = objects.map(|mut object| {
             let name = object.pointer("/set/name").and_then(Value::as_str);

@@ -5,6 +5,8 @@
 
 #[cfg(test)]
 mod golden;
+pub mod loaded;
+pub mod machine;
 pub mod nft;
 pub mod pf;
 mod run_directory;
@@ -27,8 +29,6 @@ mod held;
 mod kernel;
 #[cfg(target_os = "linux")]
 pub mod leases;
-#[cfg(target_os = "linux")]
-mod loaded;
 #[cfg(target_os = "linux")]
 mod netfilter;
 #[cfg(target_os = "linux")]

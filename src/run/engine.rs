@@ -3,8 +3,10 @@
 mod container;
 mod files;
 mod hear;
+pub mod left;
 mod look;
 
+use super::ceilings::{self, Ceilings};
 use super::ground::Ground;
 use super::{Ended, Loss, PrepareError, Prepared, RunError, Vanished, host, record, relay};
 use crate::enforcement::Watch;
@@ -13,7 +15,7 @@ use crate::network::slot::Slot;
 use crate::plan::{Network, Plan};
 use crate::runtime::Image;
 use crate::runtime::choice::EngineName;
-use crate::runtime::embedded::cgroup;
+use crate::runtime::embedded::cgroup::{self, Reclaimer};
 use crate::runtime::embedded::process;
 use crate::runtime::embedded::report::{self, Report, Reports};
 use crate::runtime::engine::api::{Api, ApiError};
@@ -26,7 +28,8 @@ use crate::runtime::engine::namespace::{self, NamespaceError};
 use crate::runtime::engine::podman::Podman;
 use crate::runtime::engine::service::{Service, ServiceError};
 use crate::runtime::engine::spec::Spec;
-use crate::session::Session;
+use crate::session::{Record, Session};
+use crate::settings::Timeouts;
 use crate::terminal::stdio::{AgentStdio, StdioError, UserStdio};
 use crate::view::{Access, Mount, What};
 use container::Container;
@@ -36,6 +39,7 @@ use look::look;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::io::{self, PipeWriter, Write};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 /// Why a container did not come about.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -60,12 +64,12 @@ pub enum EngineError {
     Floor(#[from] FloorError),
     /// The image is not there.
     #[error("there is no image '{name}' here")]
-    #[diagnostic(help("`{command} pull {name}` fetches it, `{command} images` lists what is there"))]
+    #[diagnostic(help("{remedy}"))]
     NoImage {
         /// Its name.
         name: String,
-        /// The engine's program.
-        command: &'static str,
+        /// What gets it.
+        remedy: String,
     },
     /// The image asks for storage that the engine would add by itself.
     #[error("the image '{name}' declares a volume, {volume}, and Docker mounts one in each of its containers")]
@@ -126,10 +130,12 @@ pub(super) fn carry_out(
     let renewal = namespace::renewal(name);
     let (mut attendant, reports, listener) = attendant(prepared, &plan, slot.as_ref(), renewal, listener)?;
     let Ground { started, runtime_dir, handover, .. } = ground;
-    let _session = Session::register(&runtime_dir, &record(&plan, slot.as_ref(), attendant.pid))?;
-    let (engine, service) = find(name, &prepared.facts, &files)?;
+    let first = record(&plan, slot.as_ref(), attendant.pid, &Ceilings::default());
+    let mut session = Session::register(&runtime_dir, &first)?;
+    let timeouts = prepared.settings.timeouts;
+    let (engine, service) = find(name, &prepared.facts, files.directory(), &timeouts)?;
     let engine = &*engine;
-    let (limits, has) = look(engine, image, &plan.limits, slot.as_ref())?;
+    let (limits, has) = look(engine, image, &plan, slot.as_ref())?;
     sweep(engine, &runtime_dir)?;
     let program = crate::guest::program::find_static().map_err(PrepareError::from)?;
     let (log, of_cgroup) = (files.log(), limits.of_cgroup);
@@ -143,37 +149,49 @@ pub(super) fn carry_out(
         runtime_dir: &runtime_dir,
     };
     let placeholders = handover.placeholders();
-    let mut container = Container::make(engine, &spec, handover)?;
+    let mut container = Container::make(engine, &spec, handover, timeouts.death)?;
     let pid = begin(&mut container, &mut attendant)?;
-    cgroup::verify(pid, &of_cgroup)?;
+    let limits = ceilings::verify(limits, pid)?;
+    let known = Record { container: Some(pid.as_raw_pid()), ..record(&plan, slot.as_ref(), attendant.pid, &limits) };
+    session.amend(&known)?;
     ready(&reports)?;
     engine.let_go(&container.id).map_err(EngineError::from)?;
     container.started = true;
     let (terminal, agent) = streams()?;
-    let first = hear(&listener, &container, pid, &log)?;
+    let first = hear(&listener, &container, pid, &log, timeouts.start)?;
     drop(listener);
     let user = Some(plan.user).filter(|_| !engine.keeps_id());
     let (first, control) = greet(&first, &plan, user, limits.processes, has.path().into(), agent)?;
     ready(&first)?;
     drop(service);
-    let relayed = relay(&reports, control, terminal, Loss::Tell, Vanished::End, standing);
+    let mut reclaimer = None;
+    let mut standing = || {
+        standing();
+        reclaimer = cgroup::of_sandbox(pid.as_raw_pid().unsigned_abs()).and_then(|dir| Reclaimer::start(&dir));
+    };
+    let relayed = relay(&reports, control, terminal, Loss::Tell, Vanished::End, &mut standing);
+    drop(reclaimer);
     let leftovers = container.end();
     drop(attendant);
     Ok(Ended { outcome: relayed?.0, session: plan.session.clone(), started, placeholders, leftovers })
 }
 
-/// Who answers for this engine, and what must live until the agent runs.
-fn find(name: EngineName, facts: &Facts, files: &Files) -> Result<(Box<dyn Engine>, Option<Service>), RunError> {
-    let client = host("start a client of the engine");
+/// Who answers for this engine, and what must live as long as that is asked. `directory` is private to the caller.
+fn find(
+    name: EngineName,
+    facts: &Facts,
+    directory: &Path,
+    timeouts: &Timeouts,
+) -> Result<(Box<dyn Engine>, Option<Service>), RunError> {
     match name {
         EngineName::Podman => {
-            let service = Service::find(facts, files.directory()).map_err(EngineError::from)?;
-            let api = Api::new(service.socket.clone()).map_err(client)?;
+            let service = Service::find(facts, directory, timeouts.start).map_err(EngineError::from)?;
+            let api = Api::new(service.socket.clone(), timeouts.engine).map_err(host("start a client of the engine"))?;
             Ok((Box::new(Podman::new(api)), Some(service)))
         }
         EngineName::Docker => {
             let socket = docker::socket(facts).map_err(EngineError::from)?;
-            Ok((Box::new(Docker::new(socket).map_err(EngineError::from)?), None))
+            Ok((Box::new(Docker::new(socket, timeouts.engine).map_err(EngineError::from)?), None))
         }
     }
 }

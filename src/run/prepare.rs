@@ -300,6 +300,8 @@ impl Prepared {
             view,
             network: self.network.clone(),
             limits: self.settings.limits,
+            default_limits: self.settings.default_limits.clone(),
+            enforced: None,
             relay: self.seat.as_ref().map(|seat| seat.socket.clone()),
             pairs: self.direct.iter().flat_map(|direct| direct.pairs.clone()).collect(),
             ports: self.kit.iter().flat_map(|kit| kit.ports.clone()).collect(),

@@ -67,8 +67,8 @@ pub enum ChoiceError {
     /// An engine without an image.
     #[error("the runtime '{runtime}' needs an image")]
     #[diagnostic(help(
-        "name one with --image or, for all runs, `image` in the user's configuration; `podman images` and `docker images` list \
-         what is there"
+        "`rcc image build` makes one and `rcc image pull NAME` fetches one; name it with --image or, for all runs, by `image` \
+         in the user's configuration"
     ))]
     NoImage {
         /// Which.

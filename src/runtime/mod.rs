@@ -1,10 +1,12 @@
 //! What carries out a plan: rcc itself, or a container engine.
 
+pub mod apple;
 pub mod choice;
 #[cfg(target_os = "linux")]
 pub mod embedded;
 #[cfg(target_os = "linux")]
 pub mod engine;
+pub mod machine;
 
 use serde::{Serialize, Serializer};
 use std::fmt;

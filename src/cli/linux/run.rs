@@ -1,6 +1,7 @@
 //! `rcc run`, `rcc shell` and `rcc claude`.
 
-use super::{denials, kept};
+use super::image::Foreseen;
+use super::{denials, engines, kept};
 use crate::cli::run::{ClaudeArguments, Options, RunArguments, ShellArguments};
 use crate::cli::setup::{AgentName, SetupArgs};
 use crate::config::{self, Loaded, Sources};
@@ -44,6 +45,7 @@ impl ClaudeArguments {
         let runtime = self.options.runtime.map(|runtime| format!("--runtime={runtime}"));
         again.args(runtime.into_iter().chain(self.options.image.map(|image| format!("--image={}", image.as_str()))));
         again.args(self.program.iter().flat_map(|program| [OsStr::new("--program"), program.as_os_str()]));
+        again.args(self.options.i_know.then_some("--i-know"));
         again.args(self.options.dry_run.then_some("--dry-run")).args(self.options.detach.then_some("--detach"));
         again.args(self.options.name.iter().flat_map(|name| ["--name", name.as_str()]));
         again.args(self.options.no_plugins.then_some("--no-plugins"));
@@ -134,6 +136,9 @@ impl Options {
         let mut loaded = config::load(&Sources::new(&facts, &project.root, self.profile))?;
         loaded.settings.runtime = self.runtime.unwrap_or(loaded.settings.runtime);
         loaded.settings.image = self.image.or(loaded.settings.image);
+        if loaded.settings.runtime == Runtime::Docker {
+            engines::refuse_open(&facts, self.i_know)?;
+        }
         for warning in &loaded.warnings {
             output::tell_line(format_args!("{:?}", miette::Report::new(warning.clone())));
         }
@@ -178,8 +183,9 @@ impl Options {
         }
         let prepared = prepared.with_kit(kit);
         if self.dry_run {
-            let plan = prepared.plan(&prepared.guards()?, &prepared.home())?;
-            output::print_json(&plan)?;
+            let mut plan = prepared.plan(&prepared.guards()?, &prepared.home())?;
+            plan.enforced = Some(run::explain(&plan).unwrap_or_else(|missing| missing.to_string()));
+            output::print_json(&Foreseen::new(&plan))?;
             return Ok(ExitCode::SUCCESS);
         }
         let (mut plugins, mut held) = (plugins, None);

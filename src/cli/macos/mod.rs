@@ -1,18 +1,21 @@
-//! What the commands do on macOS, which has no runtime yet: the firewall and its set-up.
+//! What the commands do on macOS, where no sandbox can be started yet: the firewall, its set-up, and the engines.
 
+mod engines;
 mod init;
 mod launchctl;
+mod run;
 mod setup;
 
 use super::denials::DenialsArguments;
 use super::firewall::VerifyArguments;
 use super::guest::GuestCommand;
+use super::image::ImageCommand;
 use super::kept::{AttachArguments, KeepArguments, LogsArguments};
 use super::permit::{AllowArguments, AllowedArguments, DenyArguments};
 use super::plugin::{BrokerCommand, ChamberArguments};
 use super::ps::{PsArguments, StatsArguments, StopArguments};
 use super::relay::RelayArguments;
-use super::run::{ClaudeArguments, RunArguments, ShellArguments};
+use super::status::StatusArguments;
 use crate::enforcement;
 use crate::facts::Facts;
 use crate::firewall::{self, Status};
@@ -30,7 +33,7 @@ pub(super) fn recorded<T, E>(_: &'static str, _: Option<&Policy>, act: impl FnOn
 
 /// Nothing can be run here, so nothing is.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("this version of rcc cannot run sandboxes on macOS: it has no runtime for it")]
+#[error("this version of rcc cannot start sandboxes on macOS, so there are none")]
 #[diagnostic(help("`rcc firewall`, `rcc config`, `rcc setup` and `rcc init` work; sandboxes run on Linux"))]
 struct NoRuntime;
 
@@ -94,25 +97,13 @@ pub(super) fn interface_to(_: IpAddr) -> miette::Result<Option<String>> {
     Ok(None)
 }
 
-impl ClaudeArguments {
-    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
-        Err(NoRuntime.into())
-    }
-}
-
-impl ShellArguments {
-    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
-        Err(NoRuntime.into())
-    }
-}
-
-impl RunArguments {
-    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
-        Err(NoRuntime.into())
-    }
-}
-
 impl GuestCommand {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl ImageCommand {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         Err(NoRuntime.into())
     }
@@ -143,6 +134,12 @@ impl KeepArguments {
 }
 
 impl PsArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl StatusArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         Err(NoRuntime.into())
     }

@@ -1,8 +1,9 @@
 //! Puts the rules into force, and tells whether they are.
 
-use super::links::LinksError;
+use super::links::{self, LinksError};
 use super::pfctl::{self, PfctlError};
 use super::token::{self, TokenError};
+use super::vmnet::{self, VmnetError};
 use super::{device, onlink};
 use crate::firewall::pf::loaded::{Loaded, Reference};
 use crate::firewall::pf::{self, Anchor};
@@ -31,6 +32,9 @@ pub enum ApplyError {
     /// The host's addresses and routes.
     #[error(transparent)]
     Links(#[from] LinksError),
+    /// The sandboxes' networks.
+    #[error(transparent)]
+    Vmnet(#[from] VmnetError),
     /// The daemon would load them again at once.
     #[error("the daemon {LABEL} keeps the rules loaded: stop it first (`sudo launchctl bootout system/{LABEL}`)")]
     Watched,
@@ -70,12 +74,12 @@ pub fn apply(policy: &Policy, shared: &Surroundings) -> Result<(), ApplyError> {
     apply_in(Path::new(RUN), &Anchor::new(&ruleset, &surroundings))
 }
 
-/// What is around the host, with what is shared by all packet filters.
-///
-/// No network of sandboxes is known to this version: it has no runtime that makes one.
-pub(super) fn around(ruleset: &Ruleset, shared: &Surroundings) -> Result<pf::Surroundings, LinksError> {
-    let vpn = onlink::read()?.vpn(ruleset);
-    Ok(pf::Surroundings { shared: shared.clone(), vpn, ..pf::Surroundings::default() })
+/// What is around the host, with what is shared by all packet filters, and the networks of Apple's `container`.
+pub(super) fn around(ruleset: &Ruleset, shared: &Surroundings) -> Result<pf::Surroundings, ApplyError> {
+    let links = links::links()?;
+    let networks = vmnet::read(&links.addresses)?;
+    let vpn = onlink::Links::from(links).vpn(ruleset);
+    Ok(pf::Surroundings { shared: shared.clone(), vpn, networks, ..pf::Surroundings::default() })
 }
 
 /// Puts this very anchor into force. `run` is the directory for locks and the token.

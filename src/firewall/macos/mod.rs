@@ -13,7 +13,19 @@ mod links;
 pub(super) mod onlink;
 mod pfctl;
 mod token;
+mod vmnet;
 mod watch;
 
 pub use apply::{ApplyError, Inspection, apply, apply_in, inspect, reload, reset, reset_in, status};
 pub use watch::{WatchError, watch};
+
+use crate::policy::ruleset::Ruleset;
+use ipnet::IpNet;
+
+/// The prefixes that lead through VPN interfaces of this Mac, the default route included. Aggregated.
+///
+/// # Errors
+/// The kernel's.
+pub fn behind_vpns(ruleset: &Ruleset) -> Result<Vec<IpNet>, onlink::OnLinkError> {
+    Ok(onlink::read()?.vpn(ruleset))
+}

@@ -85,7 +85,7 @@ impl Watched {
         Ok(Self { ruleset, shared })
     }
 
-    fn anchor(&self) -> Result<Anchor, LinksError> {
+    fn anchor(&self) -> Result<Anchor, ApplyError> {
         Ok(Anchor::new(&self.ruleset, &apply::around(&self.ruleset, &self.shared)?))
     }
 

@@ -85,10 +85,15 @@ pub fn json(document: &Document) -> Vec<u8> {
 pub fn dynamic_sets(ruleset: &Ruleset, version: &Version) -> Vec<String> {
     let followed = sets::followed(None, &Surroundings::default());
     let sets = followed.into_iter().chain(held::sets(ruleset, Some(version), &[])).map(|set| set.name);
+    sets.chain(counted_sets(ruleset)).collect()
+}
+
+/// Those of them that only the kernel changes: it counts in them.
+pub fn counted_sets(ruleset: &Ruleset) -> Vec<String> {
     let meters = |profile: &ProfileRules| {
         log::meters(profile).into_iter().chain([rules::queries_meter(&profile.name)]).collect::<Vec<_>>()
     };
-    sets.chain(ruleset.profiles.iter().flat_map(meters)).collect()
+    ruleset.profiles.iter().flat_map(meters).collect()
 }
 
 /// How many rules a document gives to each chain.

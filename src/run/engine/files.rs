@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// Where the files of runs are, in the user's runtime directory.
-const DIRECTORY: &str = "engine";
+pub(super) const DIRECTORY: &str = "engine";
 
 /// The files of one run, in the user's runtime directory: gone when it ends.
 pub(super) struct Files(PathBuf);

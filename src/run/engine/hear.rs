@@ -18,6 +18,7 @@ use rustix::process::Pid;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub(super) fn listen_at(path: &Path) -> Result<OwnedFd, Errno> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
@@ -26,16 +27,20 @@ pub(super) fn listen_at(path: &Path) -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-/// How long the first process may take to be heard.
-const PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
-
 /// Waits for rcc inside, and makes sure that it is the container's first process.
-pub(super) fn hear(listener: &OwnedFd, container: &Container<'_>, pid: Pid, log: &Path) -> Result<OwnedFd, RunError> {
+pub(super) fn hear(
+    listener: &OwnedFd,
+    container: &Container<'_>,
+    pid: Pid,
+    log: &Path,
+    patience: Duration,
+) -> Result<OwnedFd, RunError> {
+    let patience = Timespec::try_from(patience).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
     let fail = |what| move |error: Errno| host(what)(error.into());
     let ended = container.process.as_ref().map(|process| PollFd::new(process, PollFlags::IN));
     let mut fds = Vec::from([PollFd::new(listener, PollFlags::IN)]);
     fds.extend(ended);
-    while let Err(error) = poll(&mut fds, Some(&PATIENCE)) {
+    while let Err(error) = poll(&mut fds, Some(&patience)) {
         if error != Errno::INTR {
             return Err(fail("wait for the container")(error));
         }

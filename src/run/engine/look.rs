@@ -1,29 +1,21 @@
 //! Whether an engine and an image will do.
 
 use super::EngineError;
-use crate::facts;
 use crate::network::slot::Slot;
+use crate::plan::Plan;
 use crate::run::RunError;
+use crate::run::ceilings::{self, Ceilings};
 use crate::runtime::Image;
 use crate::runtime::choice::EngineName;
-use crate::runtime::embedded::cgroup;
-use crate::runtime::engine::contract::{Engine, ImageFacts, Info};
+use crate::runtime::engine::contract::{Engine, ImageFacts};
 use crate::runtime::engine::floors;
 use crate::runtime::engine::namespace::{self, NamespaceError};
-use crate::settings::Limits;
-
-/// Who enforces which limit.
-pub(super) struct Ceilings {
-    pub(super) of_cgroup: Limits,
-    /// Where no cgroup counts processes.
-    pub(super) processes: Option<u64>,
-}
 
 /// Whether this engine will do, how it holds the limits, and what the image has.
 pub(super) fn look(
     engine: &dyn Engine,
     image: &Image,
-    limits: &Limits,
+    plan: &Plan,
     slot: Option<&Slot>,
 ) -> Result<(Ceilings, ImageFacts), RunError> {
     let (name, info) = (engine.name(), engine.info().map_err(EngineError::from)?);
@@ -36,33 +28,22 @@ pub(super) fn look(
     }
     floors::check(name, &info.runtime, &info.runtime_version).map_err(EngineError::from)?;
     let facts = engine.image(image.as_str()).map_err(EngineError::from)?;
-    let no_image = || EngineError::NoImage { name: image.as_str().to_owned(), command: name.command() };
-    let facts = facts.ok_or_else(no_image)?;
+    let facts = facts.ok_or_else(|| no_image(name, image))?;
     if let Some(volume) = facts.volumes.first() {
-        let (name, volume) = (image.as_str().to_owned(), crate::shown::text(volume).to_string());
+        let (name, volume) = (image.as_str().to_owned(), crate::shown::text(volume));
         return Err(EngineError::Volume { name, volume }.into());
     }
-    Ok((ceilings(name, &info, limits)?, facts))
+    Ok((ceilings::of_engine(plan, &info.controllers)?, facts))
 }
 
-fn ceilings(name: EngineName, info: &Info, limits: &Limits) -> Result<Ceilings, cgroup::Missing> {
-    let has = |name: &str| info.controllers.iter().any(|controller| controller == name);
-    let missing = |why: &str| cgroup::Missing {
-        why: format!("{} has no cgroup controller '{why}'", name.as_str()),
-        remedy: "run in a login session of systemd with cgroup v2, or without the limit",
+fn no_image(engine: EngineName, image: &Image) -> EngineError {
+    let name = image.as_str().to_owned();
+    let remedy = match engine {
+        EngineName::Podman => format!(
+            "`rcc image pull {name}` fetches it, `rcc image build` makes rcc's own, `rcc image list` lists what is there"
+        ),
+        // The commands are Podman's.
+        EngineName::Docker => format!("`docker pull {name}` fetches it, `docker images` lists what is there"),
     };
-    if limits.memory.is_some() && !has("memory") {
-        return Err(missing("memory"));
-    }
-    if limits.cpus.is_some() && !has("cpu") {
-        return Err(missing("cpu"));
-    }
-    let pids = limits.pids.filter(|_| has("pids"));
-    let processes = limits.pids.filter(|_| pids.is_none());
-    if processes.is_some()
-        && !cgroup::rlimit_counts_processes(rustix::process::geteuid().as_raw(), facts::kernel_version())
-    {
-        return Err(missing("pids"));
-    }
-    Ok(Ceilings { of_cgroup: Limits { pids, ..*limits }, processes })
+    EngineError::NoImage { name, remedy }
 }

@@ -114,6 +114,7 @@ pub(super) mod tests {
     use super::*;
     use crate::plan::Network;
     use crate::runtime::choice::{Choice, EngineName};
+    use crate::settings::DefaultLimits;
     use crate::view::View;
     use std::path::PathBuf;
 
@@ -131,6 +132,8 @@ pub(super) mod tests {
             view: View { mounts: Vec::new() },
             network: Network::Offline,
             limits,
+            default_limits: DefaultLimits::default(),
+            enforced: None,
             relay: None::<PathBuf>,
             pairs: Vec::new(),
             ports: Vec::new(),
