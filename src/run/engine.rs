@@ -64,12 +64,12 @@ pub enum EngineError {
     Floor(#[from] FloorError),
     /// The image is not there.
     #[error("there is no image '{name}' here")]
-    #[diagnostic(help("{remedy}"))]
+    #[diagnostic(help(
+        "`rcc image pull {name}` fetches it, `rcc image build` makes rcc's own, `rcc image list` lists what is there"
+    ))]
     NoImage {
         /// Its name.
         name: String,
-        /// What gets it.
-        remedy: String,
     },
     /// The image asks for storage that the engine would add by itself.
     #[error("the image '{name}' declares a volume, {volume}, and Docker mounts one in each of its containers")]
@@ -91,10 +91,7 @@ pub enum EngineError {
     },
     /// The container ended before rcc was heard in it.
     #[error("the image cannot run rcc, which must be the first process of its container: {said}")]
-    #[diagnostic(help(
-        "rcc needs the dynamic loader, libc and libgcc_s of a glibc that is not older than the one that it was built \
-         with; images of Debian, Ubuntu and Fedora have them, those of Alpine do not"
-    ))]
+    #[diagnostic(help("is the image of this machine's architecture? rcc brings all else that its program needs"))]
     Mute {
         /// What it wrote.
         said: String,
@@ -130,22 +127,22 @@ pub(super) fn carry_out(
     let renewal = namespace::renewal(name);
     let (mut attendant, reports, listener) = attendant(prepared, &plan, slot.as_ref(), renewal, listener)?;
     let Ground { started, runtime_dir, handover, .. } = ground;
-    let first = record(&plan, slot.as_ref(), attendant.pid, &Ceilings::default());
-    let mut session = Session::register(&runtime_dir, &first)?;
+    let unheld = record(&plan, slot.as_ref(), attendant.pid, &Ceilings::default());
+    let mut session = Session::register(&runtime_dir, &unheld)?;
     let timeouts = prepared.settings.timeouts;
-    let (engine, service) = find(name, &prepared.facts, files.directory(), &timeouts)?;
+    let (engine, service) = find(name, &prepared.facts, files.directory(), timeouts)?;
     let engine = &*engine;
     let (limits, has) = look(engine, image, &plan, slot.as_ref())?;
     sweep(engine, &runtime_dir)?;
     let program = crate::guest::program::find_static().map_err(PrepareError::from)?;
-    let (log, of_cgroup) = (files.log(), limits.of_cgroup);
+    let log = files.log();
     let spec = Spec {
         plan: &plan,
         image,
         has: &has,
         program: &program,
         log: &log,
-        limits: of_cgroup,
+        limits: limits.of_cgroup,
         runtime_dir: &runtime_dir,
     };
     let placeholders = handover.placeholders();
@@ -176,17 +173,18 @@ pub(super) fn carry_out(
     Ok(Ended { outcome: relayed?.0, session: plan.session.clone(), started, placeholders, leftovers })
 }
 
-/// Who answers for this engine, and what must live as long as that is asked. `directory` is private to the caller.
+/// Who answers for this engine, and what must live until the agent runs.
 fn find(
     name: EngineName,
     facts: &Facts,
     directory: &Path,
-    timeouts: &Timeouts,
+    timeouts: Timeouts,
 ) -> Result<(Box<dyn Engine>, Option<Service>), RunError> {
+    let client = host("start a client of the engine");
     match name {
         EngineName::Podman => {
             let service = Service::find(facts, directory, timeouts.start).map_err(EngineError::from)?;
-            let api = Api::new(service.socket.clone(), timeouts.engine).map_err(host("start a client of the engine"))?;
+            let api = Api::new(service.socket.clone(), timeouts.engine).map_err(client)?;
             Ok((Box::new(Podman::new(api)), Some(service)))
         }
         EngineName::Docker => {

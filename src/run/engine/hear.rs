@@ -94,5 +94,5 @@ pub(super) fn greet(
 fn said(log: &Path) -> String {
     let text = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
     let last = text.lines().last().and_then(|line| line.splitn(4, ' ').nth(3));
-    crate::shown::text(last.unwrap_or("it ended without a word, as where the dynamic loader is missing"))
+    crate::shown::text(last.unwrap_or("it ended without a word, as where the processor is another one"))
 }

@@ -6,7 +6,6 @@ use crate::plan::Plan;
 use crate::run::RunError;
 use crate::run::ceilings::{self, Ceilings};
 use crate::runtime::Image;
-use crate::runtime::choice::EngineName;
 use crate::runtime::engine::contract::{Engine, ImageFacts};
 use crate::runtime::engine::floors;
 use crate::runtime::engine::namespace::{self, NamespaceError};
@@ -28,22 +27,11 @@ pub(super) fn look(
     }
     floors::check(name, &info.runtime, &info.runtime_version).map_err(EngineError::from)?;
     let facts = engine.image(image.as_str()).map_err(EngineError::from)?;
-    let facts = facts.ok_or_else(|| no_image(name, image))?;
+    let no_image = || EngineError::NoImage { name: image.as_str().to_owned() };
+    let facts = facts.ok_or_else(no_image)?;
     if let Some(volume) = facts.volumes.first() {
-        let (name, volume) = (image.as_str().to_owned(), crate::shown::text(volume));
+        let (name, volume) = (image.as_str().to_owned(), crate::shown::text(volume).to_string());
         return Err(EngineError::Volume { name, volume }.into());
     }
     Ok((ceilings::of_engine(plan, &info.controllers)?, facts))
-}
-
-fn no_image(engine: EngineName, image: &Image) -> EngineError {
-    let name = image.as_str().to_owned();
-    let remedy = match engine {
-        EngineName::Podman => format!(
-            "`rcc image pull {name}` fetches it, `rcc image build` makes rcc's own, `rcc image list` lists what is there"
-        ),
-        // The commands are Podman's.
-        EngineName::Docker => format!("`docker pull {name}` fetches it, `docker images` lists what is there"),
-    };
-    EngineError::NoImage { name, remedy }
 }

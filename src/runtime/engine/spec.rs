@@ -119,7 +119,11 @@ pub(super) mod tests {
     use std::path::PathBuf;
 
     /// Renders what a run with these limits and an image with these variables is made from.
-    pub fn rendered<T: serde::Serialize>(limits: Limits, variables: &[&str], render: impl Fn(&Spec<'_>) -> T) -> String {
+    pub fn rendered<T: serde::Serialize>(
+        limits: Limits,
+        variables: &[&str],
+        render: impl Fn(&Spec<'_>) -> T,
+    ) -> String {
         let image: Image = "localhost/agent".parse().unwrap();
         let plan = Plan {
             session: "project-7f3a".into(),
@@ -150,6 +154,6 @@ pub(super) mod tests {
 
     #[test]
     fn podman_is_told_all_of_this_and_nothing_else() {
-        crate::golden::compare("src/runtime/engine/podman.json", &rendered(LIMITS, &[], Spec::render));
+        crate::golden::assert_golden("src/runtime/engine/podman.json", &rendered(LIMITS, &[], Spec::render));
     }
 }

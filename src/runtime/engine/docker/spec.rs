@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn docker_is_told_all_of_this_and_nothing_else() {
         let told = rendered(LIMITS, &["PATH=/bin", "LD_PRELOAD=/x.so"], render);
-        crate::golden::compare("src/runtime/engine/docker/create.json", &told);
+        crate::golden::assert_golden("src/runtime/engine/docker/create.json", &told);
     }
 
     #[test]
