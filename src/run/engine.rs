@@ -70,8 +70,6 @@ pub enum EngineError {
     NoImage {
         /// Its name.
         name: String,
-        /// The engine's program.
-        command: &'static str,
     },
     /// The image asks for storage that the engine would add by itself.
     #[error("the image '{name}' declares a volume, {volume}, and Docker mounts one in each of its containers")]
@@ -156,10 +154,11 @@ pub(super) fn carry_out(
     ready(&reports)?;
     engine.let_go(&container.id).map_err(EngineError::from)?;
     container.started = true;
-    let (user, agent) = streams()?;
+    let (terminal, agent) = streams()?;
     let first = hear(&listener, &container, pid, &log, timeouts.start)?;
     drop(listener);
-    let (first, control) = greet(&first, &plan, limits.processes, has.path().into(), agent)?;
+    let user = Some(plan.user).filter(|_| !engine.keeps_id());
+    let (first, control) = greet(&first, &plan, user, limits.processes, has.path().into(), agent)?;
     ready(&first)?;
     drop(service);
     let mut reclaimer = None;
@@ -167,7 +166,7 @@ pub(super) fn carry_out(
         standing();
         reclaimer = cgroup::of_sandbox(pid.as_raw_pid().unsigned_abs()).and_then(|dir| Reclaimer::start(&dir));
     };
-    let relayed = relay(&reports, control, user, Loss::Tell, Vanished::End, &mut standing);
+    let relayed = relay(&reports, control, terminal, Loss::Tell, Vanished::End, &mut standing);
     drop(reclaimer);
     let leftovers = container.end();
     drop(attendant);
@@ -190,7 +189,7 @@ fn find(
         }
         EngineName::Docker => {
             let socket = docker::socket(facts).map_err(EngineError::from)?;
-            Ok((Box::new(Docker::new(socket).map_err(EngineError::from)?), None))
+            Ok((Box::new(Docker::new(socket, timeouts.engine).map_err(EngineError::from)?), None))
         }
     }
 }

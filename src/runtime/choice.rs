@@ -21,14 +21,6 @@ impl EngineName {
             Self::Docker => "Docker",
         }
     }
-
-    /// The program with which its users speak to it.
-    pub fn command(self) -> &'static str {
-        match self {
-            Self::Podman => "podman",
-            Self::Docker => "docker",
-        }
-    }
 }
 
 /// What makes the sandbox of one run.

@@ -59,6 +59,7 @@ pub(super) fn hear(
 pub(super) fn greet(
     first: &OwnedFd,
     plan: &Plan,
+    user: Option<(u32, u32)>,
     processes: Option<u64>,
     path: OsString,
     agent: AgentStdio,
@@ -77,6 +78,7 @@ pub(super) fn greet(
         environment: plan.environment.clone().into_iter().collect(),
         path,
         directory: plan.directory.clone().into(),
+        user,
         writable: plan.view.writable().into_iter().map(PathBuf::into_os_string).collect(),
         mounts: mounted.map(|mount| mount.target.clone().into()).collect(),
         processes,

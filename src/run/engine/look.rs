@@ -27,7 +27,7 @@ pub(super) fn look(
     }
     floors::check(name, &info.runtime, &info.runtime_version).map_err(EngineError::from)?;
     let facts = engine.image(image.as_str()).map_err(EngineError::from)?;
-    let no_image = || EngineError::NoImage { name: image.as_str().to_owned(), command: name.command() };
+    let no_image = || EngineError::NoImage { name: image.as_str().to_owned() };
     let facts = facts.ok_or_else(no_image)?;
     if let Some(volume) = facts.volumes.first() {
         let (name, volume) = (image.as_str().to_owned(), crate::shown::text(volume).to_string());

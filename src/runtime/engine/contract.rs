@@ -17,6 +17,9 @@ pub trait Engine {
     /// Which it is.
     fn name(&self) -> EngineName;
 
+    /// Whether the first process has the user's number from the start. If not it is 0, which is the user outside.
+    fn keeps_id(&self) -> bool;
+
     /// What it says of itself.
     fn info(&self) -> Result<Info, ApiError>;
 

@@ -111,6 +111,10 @@ impl Engine for Podman {
         EngineName::Podman
     }
 
+    fn keeps_id(&self) -> bool {
+        true
+    }
+
     fn info(&self) -> Result<Info, ApiError> {
         let InfoAnswer { host } = self.0.get("describe itself", &format!("{API}/info"))?;
         let MappingsAnswer { uidmap, gidmap } = host.id_mappings;

@@ -108,3 +108,52 @@ impl Spec<'_> {
         resources.into()
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::plan::Network;
+    use crate::runtime::choice::{Choice, EngineName};
+    use crate::settings::DefaultLimits;
+    use crate::view::View;
+    use std::path::PathBuf;
+
+    /// Renders what a run with these limits and an image with these variables is made from.
+    pub fn rendered<T: serde::Serialize>(
+        limits: Limits,
+        variables: &[&str],
+        render: impl Fn(&Spec<'_>) -> T,
+    ) -> String {
+        let image: Image = "localhost/agent".parse().unwrap();
+        let plan = Plan {
+            session: "project-7f3a".into(),
+            runtime: Choice::Engine { name: EngineName::Docker, image: image.clone(), why: "it was asked for" },
+            project: "/home/u/project".into(),
+            directory: "/home/u/project".into(),
+            command: vec!["true".into()],
+            environment: [("SECRET".into(), "s".into())].into(),
+            user: (1000, 1001),
+            view: View { mounts: Vec::new() },
+            network: Network::Offline,
+            limits,
+            default_limits: DefaultLimits::default(),
+            enforced: None,
+            relay: None::<PathBuf>,
+            pairs: Vec::new(),
+            ports: Vec::new(),
+        };
+        let has = ImageFacts { variables: variables.iter().map(|&v| v.to_owned()).collect(), volumes: Vec::new() };
+        let (program, log) = (Path::new("/usr/bin/rcc-guest"), Path::new("/run/user/1000/rcc/engine/x/log"));
+        let runtime_dir = Path::new("/run/user/1000/rcc");
+        let spec = Spec { plan: &plan, image: &image, has: &has, program, log, limits, runtime_dir };
+        let value = serde_json::to_value(render(&spec)).unwrap();
+        serde_json::to_string_pretty(&value).unwrap() + "\n"
+    }
+
+    pub const LIMITS: Limits = Limits { memory: Some(1 << 30), pids: Some(500), cpus: Some(1.5) };
+
+    #[test]
+    fn podman_is_told_all_of_this_and_nothing_else() {
+        crate::golden::assert_golden("src/runtime/engine/podman.json", &rendered(LIMITS, &[], Spec::render));
+    }
+}

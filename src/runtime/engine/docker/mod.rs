@@ -26,8 +26,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-/// How long Docker may take for one call, in seconds. It may have to lay out an image's files.
-const PATIENCE: u64 = 120;
 /// How long a container's process may take to become rcc, after Docker has said that it runs.
 const BIRTH: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_millis(2);
@@ -41,12 +39,13 @@ pub struct Docker {
 }
 
 impl Docker {
-    /// Behind this socket, in the newest version of the API that both know. It starts no thread.
-    pub fn new(socket: PathBuf) -> Result<Self, ApiError> {
+    /// Behind this socket, in the newest version of the API that both know. It may take so long for one call. It starts
+    /// no thread.
+    pub fn new(socket: PathBuf, patience: Duration) -> Result<Self, ApiError> {
         let failed = |source| ApiError::Connection { socket: socket.clone(), source };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let path = socket.to_str().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
-        let client = bollard::Docker::connect_with_unix(path, PATIENCE, API_DEFAULT_VERSION);
+        let client = bollard::Docker::connect_with_unix(path, patience.as_secs().max(1), API_DEFAULT_VERSION);
         let client = client.and_then(|client| runtime.block_on(client.negotiate_version()));
         let client = client.map_err(|error| failure(&socket, "tell its version", error))?;
         Ok(Self { runtime, client, socket })
@@ -73,6 +72,10 @@ fn failure(socket: &std::path::Path, what: &'static str, error: Error) -> ApiErr
 impl Engine for Docker {
     fn name(&self) -> EngineName {
         EngineName::Docker
+    }
+
+    fn keeps_id(&self) -> bool {
+        false
     }
 
     fn info(&self) -> Result<Info, ApiError> {

@@ -89,3 +89,25 @@ fn limited(host: HostConfig, limits: &Limits) -> HostConfig {
         ..host
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::engine::spec::tests::{LIMITS, rendered};
+
+    #[test]
+    fn docker_is_told_all_of_this_and_nothing_else() {
+        let told = rendered(LIMITS, &["PATH=/bin", "LD_PRELOAD=/x.so"], render);
+        crate::golden::assert_golden("src/runtime/engine/docker/create.json", &told);
+    }
+
+    #[test]
+    fn no_variable_keeps_a_value_and_no_limit_is_made_up() {
+        let none = Limits { memory: None, pids: None, cpus: None };
+        let told: serde_json::Value = serde_json::from_str(&rendered(none, &["A=1", "B", "C=x=y"], render)).unwrap();
+        assert_eq!(told["Env"], serde_json::json!(["A", "B", "C"]));
+        for limit in ["Memory", "MemorySwap", "PidsLimit", "CpuQuota", "CpuPeriod"] {
+            assert!(told["HostConfig"][limit].is_null(), "{limit}");
+        }
+    }
+}
