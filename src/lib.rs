@@ -28,10 +28,12 @@ pub mod firewall;
 mod golden;
 #[cfg(target_os = "linux")]
 pub mod guest;
+pub mod image;
 #[cfg(target_os = "linux")]
 pub mod journal;
 #[cfg(target_os = "linux")]
 pub mod kept;
+pub mod machine;
 pub mod moment;
 pub mod network;
 pub mod output;

@@ -5,7 +5,7 @@ use crate::plugin::port::Port;
 use crate::policy::{Policy, Profile, ProfileName, Target, ranges};
 use crate::relay::name::PairName;
 use crate::runtime::choice::Choice;
-use crate::settings::Limits;
+use crate::settings::{DefaultLimits, Limits};
 use crate::view::View;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
@@ -41,8 +41,13 @@ pub struct Plan {
     pub view: View,
     /// What it reaches.
     pub network: Network,
-    /// What it may use.
+    /// What it may use at most, as somebody asked for.
     pub limits: Limits,
+    /// What it may use at most because nobody did, where that can be enforced.
+    pub default_limits: DefaultLimits,
+    /// Whether and how these are enforced, where that was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enforced: Option<String>,
     /// The socket of the relay that it joins, under the session's name.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::shown::maybe_lossy")]
     pub relay: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 pub mod of_users;
 
+use crate::settings::Limits;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// What is known of a running sandbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Unique among the user's running sandboxes: the project's name and four hexadecimal digits.
     pub id: String,
@@ -21,6 +22,12 @@ pub struct Record {
     pub launcher: i32,
     /// The supervisor: when it ends, the sandbox does.
     pub supervisor: i32,
+    /// What makes the sandbox, as `--runtime` names it.
+    #[serde(default = "embedded")]
+    pub runtime: String,
+    /// The first process of the container, where an engine made one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<i32>,
     /// The project, where it is not UTF-8 with replacement characters.
     pub project: String,
     /// The network profile.
@@ -31,6 +38,24 @@ pub struct Record {
     pub command: Vec<String>,
     /// Seconds since the epoch.
     pub started: u64,
+    /// The ceilings in force.
+    #[serde(default)]
+    pub ceilings: Limits,
+    /// How those of them follow from the machine that nobody has asked for.
+    #[serde(default)]
+    pub by_default: Vec<String>,
+}
+
+/// What made sandboxes before there were others.
+fn embedded() -> String {
+    "embedded".to_owned()
+}
+
+impl Record {
+    /// The process above all of the sandbox's own.
+    pub fn root(&self) -> Option<u32> {
+        u32::try_from(self.container.unwrap_or(self.supervisor)).ok()
+    }
 }
 
 /// Why sessions could not be recorded, listed or ended.
@@ -129,7 +154,8 @@ pub fn new_id(project: &Path) -> String {
 #[derive(Debug)]
 pub struct Session {
     path: PathBuf,
-    _lock: File,
+    /// One for each record that there was: whoever has opened an earlier one must find it locked.
+    locks: Vec<File>,
 }
 
 impl Session {
@@ -138,21 +164,33 @@ impl Session {
         let dir = directory(runtime_dir);
         make_dir(&dir)?;
         let path = dir.join(format!("{}.json", record.id));
-        let draft = dir.join(format!(".{}.{}", record.id, std::process::id()));
-        let fail = |action, path: &Path| {
-            let path = path.to_owned();
-            move |source| SessionError::File { action, path, source }
-        };
-        let mut file = File::options().write(true).create_new(true).open(&draft).map_err(fail("create", &draft))?;
-        let written = flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(io::Error::from)
-            .and_then(|()| serde_json::to_writer(&file, record).map_err(io::Error::from))
-            .and_then(|()| file.flush())
-            .and_then(|()| rustix::fs::link(&draft, &path).map_err(io::Error::from));
-        let _ = std::fs::remove_file(&draft);
-        written.map_err(fail("write", &path))?;
-        Ok(Self { path, _lock: file })
+        let lock = publish(&path, record, |draft| rustix::fs::link(draft, &path))?;
+        Ok(Self { path, locks: vec![lock] })
     }
+
+    /// Records what has become known since.
+    pub fn amend(&mut self, record: &Record) -> Result<(), SessionError> {
+        self.locks.push(publish(&self.path, record, |draft| rustix::fs::rename(draft, &self.path))?);
+        Ok(())
+    }
+}
+
+/// Writes a record, and has it put into its place when it is complete and locked.
+fn publish(path: &Path, record: &Record, put: impl FnOnce(&Path) -> Result<(), Errno>) -> Result<File, SessionError> {
+    let draft = path.with_file_name(format!(".{}.{}", record.id, std::process::id()));
+    let fail = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| SessionError::File { action, path, source }
+    };
+    let mut file = File::options().write(true).create_new(true).open(&draft).map_err(fail("create", &draft))?;
+    let written = flock(&file, FlockOperation::NonBlockingLockExclusive)
+        .map_err(io::Error::from)
+        .and_then(|()| serde_json::to_writer(&file, record).map_err(io::Error::from))
+        .and_then(|()| file.flush())
+        .and_then(|()| put(&draft).map_err(io::Error::from));
+    let _ = std::fs::remove_file(&draft);
+    written.map_err(fail("write", path))?;
+    Ok(file)
 }
 
 impl Drop for Session {
@@ -240,16 +278,28 @@ mod tests {
     use super::*;
 
     fn record(id: &str) -> Record {
-        Record {
-            id: id.to_owned(),
-            launcher: 0,
-            supervisor: 0,
-            project: "/p".into(),
-            profile: "public".into(),
-            identity: None,
-            command: vec!["true".into()],
-            started: 1,
-        }
+        let (project, profile) = ("/p".into(), "public".into());
+        Record { id: id.to_owned(), project, profile, command: vec!["true".into()], started: 1, ..Record::default() }
+    }
+
+    #[test]
+    fn what_becomes_known_later_is_listed_and_the_session_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut session = Session::register(dir.path(), &record("a-1")).unwrap();
+        let early = File::open(directory(dir.path()).join("a-1.json")).unwrap();
+        let amended = Record { container: Some(7), ..record("a-1") };
+        session.amend(&amended).unwrap();
+        assert_eq!(list(dir.path()).unwrap(), [amended]);
+        assert_eq!(flock(&early, FlockOperation::NonBlockingLockShared), Err(Errno::WOULDBLOCK));
+        drop(session);
+        assert!(std::fs::read_dir(directory(dir.path())).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn a_record_of_an_rcc_without_engines_is_one_of_the_embedded_runtime() {
+        let old = r#"{"id":"a","launcher":1,"supervisor":2,"project":"/p","profile":"public","identity":null,"command":[],"started":1}"#;
+        let record: Record = serde_json::from_str(old).unwrap();
+        assert_eq!((record.runtime.as_str(), record.root()), ("embedded", Some(2)));
     }
 
     #[test]

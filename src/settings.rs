@@ -6,6 +6,7 @@ use crate::runtime::{Image, Runtime};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The merged configuration of one run, without the network policy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,14 +22,18 @@ pub struct Settings {
     pub exclude: Vec<String>,
     /// Host paths that the user adds to the sandbox's view.
     pub mounts: Vec<ExtraMount>,
-    /// Ceilings.
+    /// Ceilings that somebody asked for.
     pub limits: Limits,
+    /// Ceilings of what nobody has said anything about. They hold where they can be enforced.
+    pub default_limits: DefaultLimits,
     /// The environment inside.
     pub environment: Environment,
     /// Protected project paths (see `project::handover`) that the user lets the agent write.
     pub writable: Vec<String>,
     /// Whether the sandbox joins the relay.
     pub relay: Join,
+    /// How long rcc waits.
+    pub timeouts: Timeouts,
     /// The tools that the sandbox has, of those that there are plugins for: all of them, if `None`.
     pub plugins: Option<BTreeSet<ToolName>>,
 }
@@ -68,6 +73,38 @@ pub struct Limits {
     pub pids: Option<u64>,
     /// Processors' worth of time (`cpu.max`), above 0.
     pub cpus: Option<f64>,
+}
+
+/// Ceilings that follow from the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DefaultLimits {
+    /// As [`Limits::memory`].
+    pub memory: Option<u64>,
+    /// As [`Limits::pids`].
+    pub pids: Option<u64>,
+    /// How they follow, for each that there is.
+    pub why: Vec<String>,
+}
+
+/// How long rcc waits, where the right time depends on the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Timeouts {
+    /// For an engine's first answer, and then for rcc in the container.
+    pub start: Duration,
+    /// For one call of an engine.
+    pub engine: Duration,
+    /// For the end of what was killed.
+    pub death: Duration,
+    /// For an agent that was asked to end.
+    pub stop: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let (start, engine, death, stop) = (30, 120, 10, 5);
+        let [start, engine, death, stop] = [start, engine, death, stop].map(Duration::from_secs);
+        Self { start, engine, death, stop }
+    }
 }
 
 /// Environment variables inside. Nothing is passed that is not named.

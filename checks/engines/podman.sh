@@ -42,7 +42,7 @@ for runtime in docker orbstack apple; do
         exits 125 as-user dev rcc run --runtime $runtime --image x -- true
 done
 check "an image must be named" says 'needs an image' -- exits 125 as-user dev rcc run --runtime podman -- true
-check "an image must be there" says "no image 'nonesuch'" 'podman pull' -- \
+check "an image must be there" says "no image 'nonesuch'" 'rcc image pull' -- \
     exits 125 as-user dev rcc run --runtime podman --image nonesuch -- true
 
 check "the exit status is the command's" exits 42 offline sh -c 'exit 42'

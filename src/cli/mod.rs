@@ -9,6 +9,7 @@ mod engines;
 mod errors;
 pub mod firewall;
 mod guest;
+mod image;
 mod init;
 mod kept;
 mod permit;
@@ -18,6 +19,7 @@ mod relay;
 mod relay_setup;
 mod run;
 mod setup;
+mod status;
 mod table;
 mod when;
 mod why;
@@ -65,6 +67,8 @@ enum Command {
     Attach(kept::AttachArguments),
     /// Print what a sandbox that was started with --detach has shown
     Logs(kept::LogsArguments),
+    /// Show all there is on one screen: the firewall, the relay, the broker of plugins, your sandboxes
+    Status(status::StatusArguments),
     /// List your running sandboxes
     Ps(ps::PsArguments),
     /// Show what your sandboxes use: processor, memory, processes, and what the network denied them
@@ -89,6 +93,9 @@ enum Command {
     /// Let the agent use tools that have credentials, outside of its sandbox
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Build, list, pull and remove images of container engines
+    #[command(subcommand)]
+    Image(image::ImageCommand),
     /// Check configuration files, or show what holds
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -145,6 +152,7 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
         Command::Attach(arguments) => arguments.run(),
         Command::Logs(arguments) => arguments.run(),
         Command::Keep(arguments) => arguments.run(),
+        Command::Status(arguments) => arguments.run(),
         Command::Ps(arguments) => arguments.run(),
         Command::Stats(arguments) => arguments.run(),
         Command::Stop(arguments) => arguments.run(),
@@ -152,6 +160,7 @@ fn dispatch(command: Command) -> miette::Result<ExitCode> {
         Command::Firewall(command) => command.run(),
         Command::Relay(arguments) => arguments.run(),
         Command::Plugin(command) => command.run(),
+        Command::Image(command) => command.run(),
         Command::Config(command) => {
             let facts = gather()?;
             // Outside of a project the directory itself stands for one.

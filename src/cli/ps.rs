@@ -31,9 +31,9 @@ pub struct StopArguments {
     /// Every sandbox of yours
     #[arg(long, conflicts_with = "sessions")]
     pub(super) all: bool,
-    /// Seconds that the agent gets to end by itself
-    #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
-    pub(super) time: u64,
+    /// Seconds that the agent gets to end by itself [default: 5, or `timeouts.stop` of your configuration]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub(super) time: Option<u64>,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -2,17 +2,17 @@
 
 use super::exceptions;
 use super::groups::{self, Group};
+use super::limits::{AdminLimits, LimitsSection, May};
 use super::problem::{Document, Problem};
 use super::profiles::{self, Origins};
 use super::reader::{Mistakes, Report, Sourced, Table, Value};
 use super::relay::RelaySection;
 use super::show::{Entry, Origin};
-use super::values::{LimitsSection, login_name};
+use super::values::login_name;
 use crate::policy::identity::UserRange;
 use crate::policy::{Exception, InterfacePattern, Listed, Policy, Profile, ProfileName, Reach, Target};
 use crate::relay;
 use crate::relay::policy::Pair;
-use crate::settings::Limits;
 use ipnet::IpNet;
 use serde::Serialize;
 use serde_json::json;
@@ -58,7 +58,7 @@ pub struct Admin {
     /// Interfaces whose routes are denied.
     pub vpn_interfaces: Vec<InterfacePattern>,
     /// Ceilings for every user.
-    pub limits: Limits,
+    pub limits: AdminLimits,
     /// What the system's relay does.
     pub(super) relay: RelaySection,
     /// What is allowed and yet worth knowing.
@@ -90,7 +90,7 @@ impl Default for Admin {
             groups,
             private: Vec::new(),
             vpn_interfaces,
-            limits: Limits::default(),
+            limits: AdminLimits::default(),
             relay: RelaySection::default(),
             warnings: Vec::new(),
             lines: Lines::default(),
@@ -205,7 +205,7 @@ impl Admin {
         admin.lines.memory = memory.as_ref().and_then(|memory| line(memory.span.start));
         admin.lines.pids = pids.as_ref().and_then(|pids| line(pids.span.start));
         admin.lines.cpus = cpus.as_ref().and_then(|cpus| line(cpus.span.start));
-        admin.limits = Limits {
+        admin.limits = AdminLimits {
             memory: memory.map(|memory| memory.value),
             pids: pids.map(|pids| pids.value),
             cpus: cpus.map(|cpus| cpus.value),
@@ -289,7 +289,7 @@ impl AdminFile {
         });
         let groups = groups::take(file);
         let profiles = profiles::take(file, &groups);
-        let limits = LimitsSection::take(file);
+        let limits = LimitsSection::take(file, May::Lift);
         let relay = RelaySection::take(file, None, |_| {});
         file.finish();
         Self { users, private, vpn_interfaces, groups, profiles, limits, relay }

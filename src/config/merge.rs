@@ -9,11 +9,11 @@ use super::reader::Sourced;
 use super::show::{Entry, Origin};
 use super::stricter::is_within;
 use super::user::UserFile;
+use crate::machine::Machine;
 use crate::plugin::name::ToolName;
 use crate::policy::{Profile, ProfileName};
 use crate::runtime::Runtime;
-use crate::settings::{Environment, ExtraMount, Join, Limits, Settings};
-use serde::Serialize;
+use crate::settings::{Environment, ExtraMount, Join, Settings};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -27,15 +27,21 @@ pub(super) struct Layer<T> {
 }
 
 impl<T> Layer<T> {
-    fn origin(&self, span: &Range<usize>) -> Origin {
+    pub(super) fn origin(&self, span: &Range<usize>) -> Origin {
         Origin::File { path: self.document.path.clone(), line: self.document.line(span.start) }
     }
 
-    fn problem(&self, span: &Range<usize>, key: &str, message: impl Display, allowed: impl Display) -> Problem {
+    pub(super) fn problem(
+        &self,
+        span: &Range<usize>,
+        key: &str,
+        message: impl Display,
+        allowed: impl Display,
+    ) -> Problem {
         Problem::new(&self.document, span.clone(), key, message, allowed)
     }
 
-    fn error(&self, problem: Problem) -> ConfigError {
+    pub(super) fn error(&self, problem: Problem) -> ConfigError {
         ConfigError::problem(&self.document.path, problem)
     }
 }
@@ -46,6 +52,8 @@ pub(super) struct Layers<'a> {
     pub admin: &'a Admin,
     pub user: Layer<UserFile>,
     pub project: Layer<ProjectFile>,
+    /// What ceilings can be relative to.
+    pub machine: Machine,
     /// The profile that the command line names.
     pub requested: Option<ProfileName>,
 }
@@ -64,7 +72,7 @@ impl Layers<'_> {
     /// Merges; every conflict between the layers is reported at once.
     pub(super) fn merge(&self) -> Result<Merged, ConfigError> {
         let (profile, limits) = (self.profile(), self.limits());
-        let ((profile, origin), (limits, limit_entries, warnings)) = match (profile, limits) {
+        let ((profile, origin), ((limits, default_limits), limit_entries, warnings)) = match (profile, limits) {
             (Ok(profile), Ok(limits)) => (profile, limits),
             (profile, limits) => return Err(ConfigError::all(profile.err().into_iter().chain(limits.err()))),
         };
@@ -94,6 +102,7 @@ impl Layers<'_> {
         let (relay, relay_entry) = self.relay();
         entries.push(relay_entry);
         entries.extend(user.relay.entries(&self.user.document.path));
+        entries.extend(user.timeouts.entries(&self.user.document));
         let (plugins, plugin_entries) = self.plugins();
         entries.extend(plugin_entries);
         let values = |list: &[Sourced<String>]| list.iter().map(|item| item.value.clone()).collect();
@@ -104,12 +113,14 @@ impl Layers<'_> {
             exclude: exclude.into_iter().map(|(pattern, _)| pattern.to_owned()).collect(),
             mounts: user.mounts.iter().map(|mount| mount.value.clone()).collect(),
             limits,
+            default_limits,
             environment: Environment {
                 pass: values(&user.pass),
                 set: user.set.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect(),
             },
             writable: values(&user.writable),
             relay,
+            timeouts: user.timeouts.values(),
             plugins,
         };
         Ok(Merged { settings, entries, warnings })
@@ -208,57 +219,4 @@ impl Layers<'_> {
         };
         (Some(tools), entries)
     }
-
-    fn limits(&self) -> Result<(Limits, Vec<Entry>, Vec<Problem>), ConfigError> {
-        let (mut entries, mut warnings) = (Vec::new(), Vec::new());
-        let (admin, lines) = (self.admin.limits, &self.admin.lines);
-        let (user, project) = (&self.user.values.limits, &self.project.values.limits);
-        let memory = (admin.memory, lines.memory, &user.memory, &project.memory);
-        let memory = self.ceiling("limits.memory", memory, &mut entries, &mut warnings);
-        let pids = (admin.pids, lines.pids, &user.pids, &project.pids);
-        let pids = self.ceiling("limits.pids", pids, &mut entries, &mut warnings);
-        let cpus = (admin.cpus, lines.cpus, &user.cpus, &project.cpus);
-        let cpus = self.ceiling("limits.cpus", cpus, &mut entries, &mut warnings);
-        match (memory, pids, cpus) {
-            (Ok(memory), Ok(pids), Ok(cpus)) => Ok((Limits { memory, pids, cpus }, entries, warnings)),
-            (memory, pids, cpus) => Err(ConfigError::all(memory.err().into_iter().chain(pids.err()).chain(cpus.err()))),
-        }
-    }
-
-    /// The lowest of the three; a project's that is not the lowest is an error.
-    fn ceiling<T: Copy + PartialOrd + Display + Serialize + Into<serde_json::Value>>(
-        &self,
-        key: &str,
-        (admin, line, user, project): Ceilings<'_, T>,
-        entries: &mut Vec<Entry>,
-        warnings: &mut Vec<Problem>,
-    ) -> Result<Option<T>, ConfigError> {
-        let admin = admin.zip(line).map(|(value, line)| (value, Origin::File { path: self.admin_path.into(), line }));
-        let mut lowest = match (admin, user) {
-            (Some((value, origin)), Some(user)) if user.value > value => {
-                let message = format_args!("{} is above root's ceiling of {value}, which holds", user.value);
-                let advice = format_args!("at most {value}, unless root raises it in {}", self.admin_path.display());
-                warnings.push(self.user.problem(&user.span, key, message, advice).into_warning());
-                Some((value, origin))
-            }
-            (_, Some(user)) => Some((user.value, self.user.origin(&user.span))),
-            (admin, None) => admin,
-        };
-        if let Some(Sourced { value, span }) = project {
-            if let Some((ceiling, origin)) = lowest.as_ref().filter(|(ceiling, _)| value > ceiling) {
-                let message = format_args!("{value} is above the ceiling of {ceiling} ({origin})");
-                let allowed = format_args!(
-                    "a project can only lower limits: at most {ceiling} here; a higher one belongs in {}",
-                    self.user.document.path.display()
-                );
-                return Err(self.project.error(self.project.problem(span, key, message, allowed)));
-            }
-            lowest = Some((*value, self.project.origin(span)));
-        }
-        entries.extend(lowest.iter().map(|(value, origin)| Entry::new(key, *value, origin.clone())));
-        Ok(lowest.map(|(value, _)| value))
-    }
 }
-
-/// Root's ceiling and its line, the user's and the project's.
-type Ceilings<'a, T> = (Option<T>, Option<usize>, &'a Option<Sourced<T>>, &'a Option<Sourced<T>>);

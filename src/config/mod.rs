@@ -8,11 +8,14 @@
 
 mod admin;
 pub mod amend;
+mod edited;
 mod error;
 mod exceptions;
 mod excludes;
 mod files;
 mod groups;
+pub mod image;
+mod limits;
 mod listed;
 mod merge;
 mod plugin;
@@ -26,6 +29,7 @@ mod runtime;
 pub mod schema;
 mod show;
 mod stricter;
+mod timeouts;
 mod tools;
 mod user;
 mod values;
@@ -36,6 +40,7 @@ pub use exceptions::BadAddress;
 pub use excludes::DEFAULT_EXCLUDES;
 pub use files::FileError;
 pub use groups::{BadGroup, Group};
+pub use limits::{AdminLimits, BadSize, Ceiling, Memory};
 pub use plugin::{
     LoadedManifest, MANIFEST_MAX, Owner, check_manifest, check_manifest_elsewhere, load_manifest, read_manifest,
     symlinks_on,
@@ -44,11 +49,12 @@ pub use problem::{Problem, printable};
 pub use profiles::{ListedOrigin, Origins};
 pub use relay::{BadParty, BadPrefix, BadServer, LoadedPolicy};
 pub use show::{Entry, Origin};
-pub use values::{BadPath, BadPattern, BadSize, BadVariable};
+pub use values::{BadPath, BadPattern, BadVariable};
 
 use crate::facts::Facts;
+use crate::machine::Machine;
 use crate::policy::ProfileName;
-use crate::settings::Settings;
+use crate::settings::{Settings, Timeouts};
 use merge::{Layer, Layers, Merged};
 use problem::Document;
 use project::ProjectFile;
@@ -79,6 +85,8 @@ pub struct Sources {
     pub uid: u32,
     /// The project's root, absolute and free of symlinks.
     pub project: PathBuf,
+    /// What ceilings can be relative to.
+    pub machine: Machine,
     /// The profile that the command line names.
     pub profile: Option<ProfileName>,
 }
@@ -94,6 +102,7 @@ impl Sources {
             home: facts.user.home.clone(),
             uid: facts.user.uid,
             project: project.to_owned(),
+            machine: Machine::read(),
             profile,
         }
     }
@@ -159,7 +168,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let writable: Vec<&Path> = user.values.writable_mounts().filter(|path| path.exists()).collect();
     check_outside(sources, &writable)?;
     let requested = sources.profile.clone();
-    let layers = Layers { admin_path: &sources.admin, admin: &admin, user, project, requested };
+    let machine = sources.machine;
+    let layers = Layers { admin_path: &sources.admin, admin: &admin, user, project, machine, requested };
     let Merged { settings, entries, warnings } = layers.merge()?;
     let warnings = admin.warnings.iter().cloned().chain(user_warnings).chain(project_warnings).chain(warnings);
     Ok(Loaded { settings, warnings: warnings.collect(), entries, admin })
@@ -177,9 +187,21 @@ pub fn load_outside(sources: &Sources) -> Result<(Admin, ProfileName), ConfigErr
     let (user, _) = layer(document, &path, |text| UserFile::read(text, &sources.home))?;
     let (project, _) = layer(None, &sources.project.join(PROJECT_FILE), ProjectFile::read)?;
     let requested = sources.profile.clone();
-    let layers = Layers { admin_path: &sources.admin, admin: &admin, user, project, requested };
+    let machine = sources.machine;
+    let layers = Layers { admin_path: &sources.admin, admin: &admin, user, project, machine, requested };
     let profile = layers.merge()?.settings.profile;
     Ok((admin, profile))
+}
+
+/// How long rcc waits, by the user's file; what holds by default if there is none.
+///
+/// # Errors
+/// As [`load`], for the user's file alone.
+pub fn load_timeouts(sources: &Sources) -> Result<Timeouts, ConfigError> {
+    let path = sources.config_dir.join(USER_FILE);
+    let document = files::read_user(&path, sources.uid)?;
+    let (user, _) = layer(document, &path, |text| UserFile::read(text, &sources.home))?;
+    Ok(user.values.timeouts.values())
 }
 
 /// What the system's relay does, by root's file; what holds by default if there is none. `owner` as in

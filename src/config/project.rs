@@ -1,12 +1,13 @@
 //! `<project>/.rcc.toml`: the agent can write this file, so it can only tighten.
 
+use super::limits::{LimitsSection, May};
 use super::problem::{Document, Problem};
 use super::reader::{Mistakes, Report, Sourced, Table};
 use super::relay;
 use super::schema;
 use super::tools::tools;
 use super::user::strings;
-use super::values::{LimitsSection, pattern, profile_name};
+use super::values::{pattern, profile_name};
 use crate::plugin::name::ToolName;
 use crate::policy::ProfileName;
 use std::collections::BTreeSet;
@@ -45,7 +46,7 @@ impl ProjectFile {
             file.error(format_args!("{} patterns in `exclude`", exclude.len()), format_args!("at most {PATTERNS_MAX}"));
         }
         let profile = file.sourced("profile", |value| profile_name(&value));
-        let limits = LimitsSection::take(file);
+        let limits = LimitsSection::take(file, May::Lower);
         let no_relay = file.sourced("relay", |value| relay::refused(&value));
         let plugins = file.sourced("plugins", tools);
         file.finish_with(elsewhere);

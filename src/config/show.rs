@@ -12,6 +12,11 @@ use std::path::PathBuf;
 pub enum Origin {
     /// Built into rcc.
     Default,
+    /// It follows from the machine, and holds where it can be enforced.
+    Machine {
+        /// How it follows.
+        why: String,
+    },
     /// `--profile`.
     CommandLine,
     /// A configuration file.
@@ -27,6 +32,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
+            Self::Machine { why } => write!(f, "default: {why}"),
             Self::CommandLine => f.write_str("command line"),
             Self::File { path, line } => write!(f, "{}:{line}", printable(&path.to_string_lossy())),
         }

@@ -1,13 +1,13 @@
 //! `~/.config/rcc/config.toml`: what the user chooses.
 
+use super::limits::{LimitsSection, May};
 use super::problem::{Document, Problem};
 use super::reader::{Mistakes, Report, Sourced, Table, Value};
 use super::relay::{self, RelaySection};
 use super::runtime;
+use super::timeouts::TimeoutsSection;
 use super::tools::tools;
-use super::values::{
-    LimitsSection, absolute_path, pattern, profile_name, relative_path, variable_name, variable_value,
-};
+use super::values::{absolute_path, pattern, profile_name, relative_path, variable_name, variable_value};
 use crate::plugin::name::ToolName;
 use crate::policy::ProfileName;
 use crate::runtime::{Image, Runtime};
@@ -31,6 +31,7 @@ pub(super) struct UserFile {
     pub relay: RelaySection,
     pub join: Option<Sourced<Join>>,
     pub plugins: Option<Sourced<BTreeSet<ToolName>>>,
+    pub timeouts: TimeoutsSection,
 }
 
 /// Variables that name a socket of the host's which no sandbox has.
@@ -68,7 +69,7 @@ impl UserFile {
             image: file.sourced("image", |value| runtime::image(&value)),
             exclude: patterns(file),
             exclude_defaults: file.sourced("exclude_defaults", |value| value.boolean()),
-            limits: LimitsSection::take(file),
+            limits: LimitsSection::take(file, May::Lift),
             ..Self::default()
         };
         let mounts = file.take("mounts", |value| {
@@ -95,6 +96,7 @@ impl UserFile {
             user.join = table.sourced("join", |value| relay::join(&value));
         });
         user.plugins = file.sourced("plugins", tools);
+        user.timeouts = TimeoutsSection::take(file);
         file.finish();
         user
     }

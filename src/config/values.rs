@@ -1,60 +1,12 @@
 //! Values that several kinds of configuration files share: amounts, names, paths, patterns.
 
-use super::reader::{Sourced, Table, Value};
+use super::reader::Value;
 use crate::policy::{BadName, ProfileName};
+use crate::timespan;
 use globset::GlobBuilder;
+use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
-
-/// The smallest ceiling for memory in bytes: less does not start a shell.
-const MEMORY_MIN: u64 = 4 << 20;
-/// The largest: `memory.max` is a signed page counter of the kernel.
-const MEMORY_MAX: u64 = i64::MAX as u64;
-/// The most processes that Linux can number (`PID_MAX_LIMIT`, linux/threads.h).
-const PIDS_MAX: u64 = 1 << 22;
-/// The smallest share of a processor: `cpu.max` takes no quota below 1 ms of its 100 ms period.
-const CPUS_MIN: f64 = 0.01;
-/// The most processors that Linux can be built for (`NR_CPUS` on x86-64).
-const CPUS_MAX: f64 = 8192.0;
-
-/// The `[limits]` of one file.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct LimitsSection {
-    pub memory: Option<Sourced<u64>>,
-    pub pids: Option<Sourced<u64>>,
-    pub cpus: Option<Sourced<f64>>,
-}
-
-impl LimitsSection {
-    /// Takes `[limits]` out of a file.
-    pub(super) fn take(file: &mut Table<'_, '_>) -> Self {
-        let mut limits = Self::default();
-        file.section("limits", |table| {
-            limits.memory = table.sourced("memory", |value| memory(&value));
-            limits.pids = table.sourced("pids", |value| {
-                value.integer("a number of processes and threads from 1 to 4194304", 1..=PIDS_MAX)
-            });
-            limits.cpus = table.sourced("cpus", |value| {
-                value.number("a number of processors from 0.01 to 8192, like 2 or 0.5", CPUS_MIN..=CPUS_MAX)
-            });
-        });
-        limits
-    }
-}
-
-/// Why an amount of memory was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write bytes, or a number with KiB, MiB, GiB, TiB, kB, MB, GB or TB, of 4MiB at least: \"8GiB\", \"512MB\"")]
-pub struct BadSize;
-
-fn memory(value: &Value<'_, '_>) -> Option<u64> {
-    const EXPECTED: &str = "an amount of memory like \"8GiB\"";
-    if value.is_integer() {
-        return value.integer("a number of bytes, 4194304 (4MiB) at least", MEMORY_MIN..=MEMORY_MAX);
-    }
-    value.parse(EXPECTED, |text| {
-        parse_size(text).filter(|bytes| (MEMORY_MIN..=MEMORY_MAX).contains(bytes)).ok_or(BadSize)
-    })
-}
+use std::time::Duration;
 
 /// Bytes; decimal units by the SI, binary ones by IEC 80000-13, `K`, `M`, `G`, `T` as binary.
 pub(super) fn parse_size(text: &str) -> Option<u64> {
@@ -73,6 +25,16 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// A span of time with these bounds, in seconds.
+pub(super) fn time(value: &Value<'_, '_>, bounds: RangeInclusive<u64>) -> Option<Duration> {
+    let written = |seconds: &u64| timespan::written(Duration::from_secs(*seconds));
+    let range = format!("from {} to {}", written(bounds.start()), written(bounds.end()));
+    value.parse("a span of time that is possible here", |text| {
+        let time = timespan::parse(text).map_err(|reason| format!("{reason}, {range}"))?;
+        if bounds.contains(&time.as_secs()) { Ok(time) } else { Err(format!("write a time {range}")) }
+    })
 }
 
 /// A network profile that a file chooses.

@@ -74,7 +74,7 @@ mod tests {
     fn record(id: &str, identity: u32) -> Record {
         let (project, profile, command) = ("/p".into(), "public".into(), vec!["true".into()]);
         let identity = Some(identity);
-        Record { id: id.into(), launcher: 0, supervisor: 0, project, profile, identity, command, started: 1 }
+        Record { id: id.into(), project, profile, identity, command, started: 1, ..Record::default() }
     }
 
     fn holder(run: &Path, identity: u32) -> Option<(u32, Option<String>)> {

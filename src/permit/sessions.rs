@@ -103,16 +103,8 @@ mod tests {
         }
 
         fn start(&self, uid: u32, id: &str, identity: Option<u32>) -> Session {
-            let record = Record {
-                id: id.to_owned(),
-                launcher: 0,
-                supervisor: 0,
-                project: String::new(),
-                profile: "public".to_owned(),
-                identity,
-                command: vec![],
-                started: 0,
-            };
+            let profile = "public".to_owned();
+            let record = Record { id: id.to_owned(), profile, identity, ..Record::default() };
             Session::register(&self.user(uid), &record).unwrap()
         }
 

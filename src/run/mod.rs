@@ -1,7 +1,9 @@
 //! Carries out a plan: starts the supervisor, lets it begin once everything is in place, and
 //! waits for the end.
 
+mod ceilings;
 pub mod engine;
+mod ground;
 pub mod membership;
 pub mod pairing;
 pub mod plugins;
@@ -9,32 +11,31 @@ mod prepare;
 mod supervisor;
 
 pub use crate::runtime::embedded::init::Body;
+pub use ceilings::explain;
 pub use prepare::{PrepareError, Prepared, Room, Task};
 
-use crate::facts;
 use crate::network::slot::{Slot, SlotError};
 use crate::output;
-use crate::plan::{Network, Plan};
+use crate::plan::Plan;
 use crate::project::handover::{HandoverError, Placeholder};
-use crate::project::home::{self, HomeError};
+use crate::project::home::HomeError;
 use crate::runtime::choice::Choice;
-use crate::runtime::embedded::cgroup::{self, CgroupError};
+use crate::runtime::embedded::cgroup::{self, CgroupError, Reclaimer};
 use crate::runtime::embedded::idmap::IdMapError;
 use crate::runtime::embedded::lockdown::Confinement;
-use crate::runtime::embedded::process;
 use crate::runtime::embedded::report::{Report, Reports};
 use crate::runtime::embedded::seccomp::{self, SeccompError};
-use crate::session::{self, Record, Session, SessionError};
-use crate::settings::Limits;
+use crate::session::{Record, Session, SessionError};
 use crate::shown;
 use crate::terminal::control::{ControlError, LauncherEnd};
 use crate::terminal::relay::{self, RelayError};
 use crate::terminal::stdio::{self, AgentStdio, StdioError, UserStdio};
 use crate::terminal::{Outcome, Relay, Stdio};
+use ceilings::Ceilings;
+use ground::Ground;
 use miette::Diagnostic;
 use rustix::process::Pid;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::time::SystemTime;
 use supervisor::{Ends, Supervision, Supervisor};
 
@@ -128,8 +129,8 @@ pub fn execute(prepared: &Prepared, body: Body<'_>, standing: &mut dyn FnMut()) 
         Body::Function(_) => Stdio::none(),
     };
     match (&prepared.runtime, body) {
-        (Choice::Podman { image, .. }, Body::Command) => {
-            engine::carry_out(prepared, image, standing, || stdio.prepare())
+        (Choice::Engine { name, image, .. }, Body::Command) => {
+            engine::carry_out(prepared, (*name, image), standing, || stdio.prepare())
         }
         _ => carry_out(prepared, body, Loss::Tell, standing, || stdio.prepare()),
     }
@@ -166,27 +167,19 @@ fn carry_out(
     standing: &mut dyn FnMut(),
     streams: impl FnOnce() -> Result<(UserStdio, AgentStdio), StdioError>,
 ) -> Result<Ended, RunError> {
-    let (facts, started) = (&prepared.facts, SystemTime::now());
-    process::keep_descriptors().map_err(|error| host("keep the caller's open files from pasta")(error.into()))?;
-    let xdg = facts.variable("XDG_RUNTIME_DIR").map(Path::new);
-    let runtime_dir = session::runtime_dir(facts.user.uid, xdg, &facts.data_dir)?;
-    let handover = prepared.hand_over(&runtime_dir)?;
-    let home = home::prepare(&prepared.home())?;
-    (prepared.task.seed)(&home, &prepared.project.root, facts).map_err(RunError::Seed)?;
-    let plan = prepared.plan(&handover.guards, &home)?;
-    let (limits, processes) = ceilings(&plan.limits, facts.user.uid)?;
-    let slot = match &plan.network {
-        Network::Offline => None,
-        Network::Guarded(guarded) => Some(Slot::acquire(&runtime_dir, guarded.identities.clone())?),
-    };
+    let ground = Ground::lay(prepared)?;
+    let plan = ground.plan(prepared)?;
+    let (ceilings, cgroup) = ceilings::embedded(&plan)?;
+    let slot = ground.slot(&plan)?;
+    let Ground { started, runtime_dir, handover, .. } = ground;
     let filter = seccomp::compile()?;
     let (writable, executes) = (plan.view.writable(), prepared.executes());
-    let confinement = Confinement { filter, writable, executes, processes };
+    let confinement = Confinement { filter, writable, executes, processes: ceilings.processes };
     let supervision = Supervision { prepared, plan: &plan, slot: slot.as_ref(), confinement: &confinement, body };
     let (mut supervisor, ends) = Supervisor::start(&supervision, streams()?)?;
-    let cgroup = limits.map(|limits| limits.enter(supervisor.pid.as_raw_pid() as u32, &plan.session)).transpose()?;
+    let (ceilings, cgroup) = ceilings::enter(ceilings, cgroup, supervisor.pid, &plan.session)?;
     // Before the agent's first packet: what is denied is attributed by this record.
-    let _session = Session::register(&runtime_dir, &record(&plan, slot.as_ref(), supervisor.pid))?;
+    let _session = Session::register(&runtime_dir, &record(&plan, slot.as_ref(), supervisor.pid, &ceilings))?;
     supervisor.begin(&supervision)?;
     match ends.reports.next().map_err(|error| host("hear the supervisor")(error.into()))? {
         Some(Report::Ready) => (),
@@ -194,7 +187,13 @@ fn carry_out(
         Some(Report::Ended) | None => return Err(RunError::Refused { why: "the supervisor died".to_owned() }),
     }
     let Ends { reports, control, user } = ends;
-    let relayed = relay(&reports, control, user, loss, Vanished::Follows, standing);
+    let mut reclaimer = None;
+    let mut standing = || {
+        standing();
+        reclaimer = cgroup.as_ref().and_then(|cgroup| Reclaimer::start(cgroup.dir()));
+    };
+    let relayed = relay(&reports, control, user, loss, Vanished::Follows, &mut standing);
+    drop(reclaimer);
     match &relayed {
         // A cgroup can only be removed when the last process is gone.
         Ok((_, ended)) if cgroup.is_none() => supervisor.end(&reports, *ended),
@@ -204,19 +203,6 @@ fn carry_out(
     let placeholders = handover.placeholders();
     let leftovers = handover.finish();
     Ok(Ended { outcome: relayed?.0, session: plan.session.clone(), started, placeholders, leftovers })
-}
-
-/// The way to enforce the limits: a cgroup, or, for processes alone, a resource limit of the
-/// sandbox's user namespace.
-fn ceilings(limits: &Limits, uid: u32) -> Result<(Option<cgroup::Plan>, Option<u64>), cgroup::Missing> {
-    match cgroup::plan(&cgroup::Host::probe(uid), limits) {
-        Ok(plan) => Ok((plan, None)),
-        Err(missing) => {
-            let alone = limits.memory.is_none() && limits.cpus.is_none();
-            let counted = alone && cgroup::rlimit_counts_processes(uid, facts::kernel_version());
-            limits.pids.filter(|_| counted).map(|pids| (None, Some(pids))).ok_or(missing)
-        }
-    }
 }
 
 /// Passes on what the user types and the agent prints, until the agent ends; whether the
@@ -252,16 +238,26 @@ fn relay(
     Ok((outcome, ended))
 }
 
-fn record(plan: &Plan, slot: Option<&Slot>, supervisor: Pid) -> Record {
+/// As `--runtime` names it, and as the plan shows it.
+fn name_of(runtime: &Choice) -> String {
+    let shown = serde_json::to_value(runtime).unwrap_or_default();
+    shown["name"].as_str().unwrap_or_default().to_owned()
+}
+
+fn record(plan: &Plan, slot: Option<&Slot>, supervisor: Pid, ceilings: &Ceilings) -> Record {
     let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     Record {
         id: plan.session.clone(),
         launcher: std::process::id() as i32,
         supervisor: supervisor.as_raw_pid(),
+        runtime: name_of(&plan.runtime),
+        container: None,
         project: plan.project.to_string_lossy().into_owned(),
         profile: plan.network.profile().to_string(),
         identity: slot.map(|slot| slot.identity),
         command: plan.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         started: started.map_or(0, |since| since.as_secs()),
+        ceilings: ceilings.held(),
+        by_default: ceilings.by_default(plan),
     }
 }

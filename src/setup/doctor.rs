@@ -66,6 +66,12 @@ fn namespaces(host: &Observations) -> Requirement {
     if host.switches.clone == Some(0) && host.user.uid != 0 {
         return found.unless(Verdict::Missing, set("kernel.unprivileged_userns_clone", "1"));
     }
+    if let Some(profile) = &host.confined_by {
+        let state = format!("{refusal}, under the AppArmor profile {profile}");
+        let remedy =
+            format!("allow `userns,` in the AppArmor profile {profile}, or start rcc where that does not apply");
+        return Requirement { state, ..found }.unless(Verdict::Missing, remedy);
+    }
     if host.switches.apparmor.is_some_and(|value| value > 0) && host.user.uid != 0 {
         return found.unless(Verdict::Missing, root(host, &format!("{} init", host.rcc))).by(Mender::Init);
     }

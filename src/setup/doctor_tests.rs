@@ -16,6 +16,7 @@ fn host() -> Observations {
         missing_calls: Vec::new(),
         namespaces: Ok(()),
         switches: Switches::default(),
+        confined_by: None,
         seccomp: true,
         landlock: Some(2),
         mappers: [("newuidmap", Mapper::Ready), ("newgidmap", Mapper::Ready)],
@@ -92,6 +93,18 @@ fn refused_namespaces_name_the_switch_that_refuses_them() {
         let found = refused(stage, switches);
         assert!(found.starts_with(&format!("user namespaces: Missing: {remedy}")), "{found}");
     }
+}
+
+#[test]
+fn namespaces_that_a_profile_of_apparmor_refuses_name_that_profile() {
+    let found = spoiled(|host| {
+        host.namespaces = Err(Refusal { stage: Stage::User, errno: libc::EACCES });
+        host.confined_by = Some("work-tools".into());
+        // Its own profile for rcc would change nothing.
+        host.switches.apparmor = Some(1);
+    });
+    let remedy = "user namespaces: Missing: allow `userns,` in the AppArmor profile work-tools";
+    assert!(found.starts_with(remedy), "{found}");
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub struct Observations {
     pub namespaces: Result<(), Refusal>,
     /// Switches that refuse user namespaces.
     pub switches: Switches,
+    /// The AppArmor profile that confines rcc, if one does.
+    pub confined_by: Option<String>,
     /// seccomp filters
     pub seccomp: bool,
     /// Landlock's interface version.
@@ -134,6 +136,7 @@ impl Observations {
                 maximum: switch("/proc/sys/user/max_user_namespaces"),
                 apparmor: switch("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
             },
+            confined_by: confined_by(&std::fs::read("/proc/self/attr/apparmor/current").unwrap_or_default()),
             seccomp: kernel::has_seccomp(),
             landlock: kernel::landlock_abi(),
             mappers: ["newuidmap", "newgidmap"].map(|name| (name, mapper(name))),
@@ -148,6 +151,13 @@ impl Observations {
             user,
         }
     }
+}
+
+/// The kernel tells `NAME (MODE)` of a process, and of the modes only this one refuses anything (apparmor(7)).
+fn confined_by(attribute: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(attribute);
+    let name = text.trim_end().strip_suffix(" (enforce)")?;
+    Some(crate::shown::text(name).to_string())
 }
 
 /// nsswitch.conf(5): shadow-utils ask the first source of `subid:` and no other.
@@ -268,6 +278,14 @@ mod tests {
         assert_eq!(foreign_subid("passwd: files\nsubid: sss files\n").as_deref(), Some("sss"));
         for text in ["", "passwd: files", "subid: files sss", "# subid: sss"] {
             assert_eq!(foreign_subid(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_profile_that_is_enforced_confines() {
+        assert_eq!(confined_by(b"/usr/bin/a b//c (enforce)\n").as_deref(), Some("/usr/bin/a b//c"));
+        for attribute in ["", "unconfined\n", "rcc (unconfined)\n", "work (complain)\n"] {
+            assert_eq!(confined_by(attribute.as_bytes()), None, "{attribute}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 /// Every command with arguments that make it print, and its subcommand's name. What needs root
 /// or a sandbox prints its refusal.
-const COMMANDS: [(&str, &[&str]); 60] = [
+const COMMANDS: [(&str, &[&str]); 66] = [
     ("", &["--help"]),
     ("", &["--version"]),
     ("setup", &["setup"]),
@@ -20,6 +20,8 @@ const COMMANDS: [(&str, &[&str]); 60] = [
     ("run", &["run", "--dry-run", "--profile", "offline", "--", "true"]),
     ("attach", &["attach", "no-such-session"]),
     ("logs", &["logs", "no-such-session"]),
+    ("status", &["status"]),
+    ("status", &["status", "--json"]),
     ("ps", &["ps"]),
     ("ps", &["ps", "--json"]),
     ("stats", &["stats"]),
@@ -65,6 +67,10 @@ const COMMANDS: [(&str, &[&str]); 60] = [
     ("plugin logs", &["plugin", "logs"]),
     ("plugin logs", &["plugin", "logs", "--verify"]),
     ("plugin unit", &["plugin", "unit"]),
+    ("image build", &["image", "build", "--help"]),
+    ("image list", &["image", "list", "--no-such-option"]),
+    ("image pull", &["image", "pull", "--", "--all"]),
+    ("image prune", &["image", "prune", "--help"]),
     ("config check", &["config", "check", "--kind", "user", "user.toml"]),
     ("config show", &["config", "show"]),
     ("config show", &["config", "show", "--json"]),

@@ -87,6 +87,10 @@ fn the_rest_of_roots_file() {
         ("profiles.work = 1", "profiles.work", &["expected a table"]),
         ("limits.memory = \"8 Gigs\"", "limits.memory", &["\"8 Gigs\" is not an amount", "8GiB"]),
         ("limits.memory = 1", "limits.memory", &["4MiB"]),
+        ("limits.memory = \"0%\"", "limits.memory", &["\"0%\" is not an amount", "50%"]),
+        ("limits.memory = \"101%\"", "limits.memory", &["\"101%\" is not an amount"]),
+        ("limits.memory = \"+5%\"", "limits.memory", &["\"+5%\" is not an amount"]),
+        ("limits.pids = \"nothing\"", "limits.pids", &["write it without quotes"]),
         ("limits.pids = 0", "limits.pids", &["0 is out of bounds"]),
         ("limits.cpus = 0", "limits.cpus", &["0.01 to 8192"]),
         ("limits.cpus = nan", "limits.cpus", &["0.01 to 8192"]),
@@ -101,6 +105,10 @@ fn the_rest_of_roots_file() {
 #[test]
 fn the_users_file() {
     let cases: &[Case] = &[
+        ("timeouts.start = \"0s\"", "timeouts.start", &["from 1s to 1h"]),
+        ("timeouts.stop = \"2h\"", "timeouts.stop", &["from 1s to 1h"]),
+        ("timeouts.engine = 30", "timeouts.engine", &["a string"]),
+        ("timeouts.strt = \"1s\"", "timeouts.strt", &["did you mean `start`?"]),
         ("profile = \"nowhere\"", "profile", &["no network profile 'nowhere'", "known profiles: offline, public"]),
         ("profile = \"No Where\"", "profile", &["1 to 24 characters"]),
         ("exclude = [\"../x\"]", "exclude[0]", &["stays inside the project"]),
@@ -140,6 +148,8 @@ fn the_projects_file_cannot_loosen() {
         ("exlude = []", "exlude", &["unknown key", "did you mean `exclude`?"]),
         ("profile = \"work\"", "profile", &["'work' reaches what 'public' (default) does not", "--profile work"]),
         ("profile = \"nowhere\"", "profile", &["known profiles: offline, public, allowlist, work"]),
+        ("limits.memory = \"none\"", "limits.memory", &["a project can only lower limits"]),
+        ("limits.pids = \"none\"", "limits.pids", &["a project can only lower limits"]),
         ("limits.pids = 101", "limits.pids", &["101 is above the ceiling of 100", "at most 100 here"]),
     ];
     let admin = "limits.pids = 100\nprofiles.work.allow = [{ address = \"10.0.0.1\", ports = [1] }]";

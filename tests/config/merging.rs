@@ -3,6 +3,7 @@
 use crate::world::{World, says};
 use rcc::config::UserRef;
 use rcc::policy::identity::{BLOCK_START, RANGE_LENGTH, UserRange};
+use rcc::settings::{DefaultLimits, Limits};
 
 const PROFILES: &str = r#"
 [profiles.wide]
@@ -108,6 +109,69 @@ fn the_lowest_limit_holds() {
     {
         says(row, &[file]);
     }
+}
+
+/// The ceilings of memory and processes, with their rows.
+fn ceilings(admin: &str, user: &str, project: &str) -> (Limits, DefaultLimits, String) {
+    let limits = |lines: &str| format!("[limits]\n{lines}");
+    let loaded = World::new().admin(limits(admin)).user(limits(user)).project(limits(project)).loaded();
+    let rows = loaded.entries.iter().filter(|entry| entry.key.starts_with("limits")).map(|entry| format!("{entry}\n"));
+    (loaded.settings.limits, loaded.settings.default_limits, rows.collect())
+}
+
+#[test]
+fn without_a_word_ceilings_follow_from_the_machine_and_say_how() {
+    let (asked, default, rows) = ceilings("", "", "");
+    assert_eq!((asked, default.memory, default.pids), (Limits::default(), Some(12 << 30), Some(8192)));
+    says(&rows, &["limits.memory = 12884901888", "# default: three quarters of this machine's 16.0 GiB"]);
+    says(&rows, &["limits.pids = 8192", "# default: a quarter of this machine's 32768"]);
+    let (asked, default, _) = ceilings("", "memory = \"1GiB\"", "");
+    assert_eq!((asked.memory, default.memory, default.pids), (Some(1 << 30), None, Some(8192)));
+    assert_eq!(default.why.len(), 1);
+}
+
+#[test]
+fn none_takes_the_default_away_but_not_roots_ceiling() {
+    let (asked, default, rows) = ceilings("", "memory = \"none\"\npids = \"none\"", "");
+    assert_eq!((asked, default), (Limits::default(), DefaultLimits::default()));
+    says(&rows, &["limits.memory = \"none\"", "config.toml:2"]);
+    let (asked, _, _) = ceilings("memory = \"none\"", "", "");
+    assert_eq!(asked.memory, None);
+    let (asked, default, _) = ceilings("memory = \"2GiB\"", "memory = \"none\"", "");
+    assert_eq!((asked.memory, default.memory), (Some(2 << 30), None));
+    let (asked, _, _) = ceilings("memory = \"none\"", "memory = \"2GiB\"", "memory = \"1GiB\"");
+    assert_eq!(asked.memory, Some(1 << 30));
+}
+
+#[test]
+fn a_share_is_one_of_the_machine_and_compares_with_amounts() {
+    assert_eq!(ceilings("", "memory = \"50%\"", "").0.memory, Some(8 << 30));
+    assert_eq!(ceilings("memory = \"4GiB\"", "memory = \"50%\"", "memory = \"10%\"").0.memory, Some((16 << 30) / 10));
+    let world = World::new().user("limits.memory = \"25%\"").project("limits.memory = \"5GiB\"");
+    says(&world.refused(), &["5368709120 is above the ceiling of 4294967296", ".rcc.toml:1:"]);
+}
+
+#[test]
+fn a_project_that_was_made_for_a_larger_machine_gets_what_this_one_has() {
+    let (asked, default, rows) = ceilings("", "", "memory = \"15GiB\"\npids = 9000");
+    assert_eq!((asked.memory, asked.pids, default.memory), (Some(12 << 30), Some(8192), None));
+    says(&rows, &["limits.memory = 12884901888", "# default"]);
+    assert_eq!(ceilings("", "", "memory = \"2GiB\"").0.memory, Some(2 << 30));
+    assert_eq!(ceilings("", "memory = \"none\"", "memory = \"15GiB\"").0.memory, Some(15 << 30));
+}
+
+#[test]
+fn only_the_user_says_how_long_rcc_waits() {
+    let default = World::new().loaded().settings.timeouts;
+    assert_eq!((default.start.as_secs(), default.stop.as_secs()), (30, 5));
+    let world = World::new().user("[timeouts]\nstart = \"2m\"\nengine = \"10m\"\n");
+    let loaded = world.loaded();
+    let held = loaded.settings.timeouts;
+    assert_eq!((held.start.as_secs(), held.engine.as_secs(), held.death), (120, 600, default.death));
+    let rows = loaded.entries.iter().map(|entry| format!("{entry}\n")).collect::<String>();
+    says(&rows, &["timeouts.start = \"2m\"", "config.toml:2", "timeouts.death = \"10s\"", "# default"]);
+    assert_eq!(rcc::config::load_timeouts(&world.sources).unwrap(), held);
+    says(&World::new().project("timeouts.stop = \"1m\"").refused(), &["timeouts", "not allowed in this file"]);
 }
 
 #[test]

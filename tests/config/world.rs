@@ -2,7 +2,11 @@
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use rcc::config::{self, ConfigError, Loaded, Sources};
+use rcc::machine::Machine;
 use std::path::{Path, PathBuf};
+
+/// The machine that ceilings are relative to.
+pub const MACHINE: Machine = Machine { memory: 16 << 30, processes: 32_768 };
 
 /// `etc/config.toml`, `home/.config/rcc/config.toml`, `home/project/.rcc.toml`.
 pub struct World {
@@ -23,6 +27,7 @@ impl World {
             home: root.join("home"),
             uid,
             project: root.join("home/project"),
+            machine: MACHINE,
             profile: None,
         };
         for made in [root.join("etc"), sources.config_dir.clone(), sources.data_dir.clone(), sources.project.clone()] {

@@ -6,6 +6,7 @@ mod denials;
 mod deny;
 mod engines;
 mod guest;
+mod image;
 mod init;
 mod journal;
 mod kept;
@@ -17,8 +18,10 @@ mod record;
 mod relay;
 pub mod relay_setup;
 mod run;
+mod sandboxes;
 mod setup;
 mod stats;
+mod status;
 mod verify;
 mod wiring;
 

@@ -1,13 +1,13 @@
 //! `rcc ps` and `rcc stop`.
 
 use super::clock::age;
+use super::sandboxes::{self, Sandbox};
 use crate::cli::ps::{PsArguments, StopArguments};
 use crate::cli::table;
+use crate::config::{self, Sources};
 use crate::facts::Facts;
-use crate::kept::place::Place;
 use crate::output;
-use crate::runtime::embedded::{cgroup, memory};
-use crate::session::{self, Record};
+use crate::session;
 use miette::{IntoDiagnostic, WrapErr, miette};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -24,15 +24,13 @@ impl PsArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         let facts = Facts::gather().into_diagnostic()?;
         let runtime_dir = runtime_dir(&facts).into_diagnostic()?;
-        let records = session::list(&runtime_dir).into_diagnostic()?;
-        let is_kept = |record: &Record| Place::new(&runtime_dir, &facts.data_dir, &record.id).socket().exists();
+        let sandboxes = sandboxes::look(&facts, &runtime_dir).into_diagnostic()?;
         if self.json {
-            let rows: Vec<_> = records.iter().map(|record| as_json(record, is_kept(record))).collect();
-            output::print_json(&rows)?;
+            output::print_json(&sandboxes)?;
         } else {
-            let rows: Vec<_> = records.iter().map(|record| as_row(record, is_kept(record))).collect();
+            let rows: Vec<_> = sandboxes.iter().map(as_row).collect();
             output::print(table::render(
-                &["SESSION", "PROFILE", "AGE", "MEMORY", "TERMINAL", "PROJECT", "COMMAND"],
+                &["SESSION", "PROFILE", "AGE", "RUNTIME", "MEMORY", "TERMINAL", "PROJECT", "COMMAND"],
                 &rows,
             ))?;
         }
@@ -40,31 +38,25 @@ impl PsArguments {
     }
 }
 
-fn as_json(record: &Record, kept: bool) -> serde_json::Value {
-    let mut value = json!(record);
-    value["memory_bytes"] = json!(memory(record));
-    value["detached"] = json!(kept);
-    value
-}
-
-fn as_row(record: &Record, kept: bool) -> Vec<String> {
+fn as_row(sandbox: &Sandbox) -> Vec<String> {
+    let record = &sandbox.record;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
     vec![
         record.id.clone(),
         record.profile.clone(),
         age(now.saturating_sub(record.started)),
-        memory(record).map_or_else(|| "?".to_owned(), bytes),
-        if kept { "detached" } else { "its own" }.to_owned(),
+        record.runtime.clone(),
+        of_ceiling(sandbox.memory_bytes, record.ceilings.memory),
+        if sandbox.detached { "detached" } else { "its own" }.to_owned(),
         record.project.clone(),
         record.command.join(" "),
     ]
 }
 
-/// Bytes, by the cgroup where there is one, else added up over the processes.
-fn memory(record: &Record) -> Option<u64> {
-    let supervisor = u32::try_from(record.supervisor).ok()?;
-    let processes = || memory::of_tree(Path::new("/proc"), supervisor).ok().map(|usage| usage.bytes);
-    cgroup::counted(supervisor).memory.or_else(processes)
+/// What is used of what may be.
+pub(super) fn of_ceiling(used: Option<u64>, ceiling: Option<u64>) -> String {
+    let used = used.map_or_else(|| "?".to_owned(), bytes);
+    ceiling.map_or_else(|| used.clone(), |ceiling| format!("{used} of {}", bytes(ceiling)))
 }
 
 /// Bytes, for people.
@@ -86,10 +78,14 @@ impl StopArguments {
         } else {
             self.sessions
         };
+        let patience = match self.time {
+            Some(seconds) => Duration::from_secs(seconds),
+            None => config::load_timeouts(&Sources::new(&facts, &facts.cwd, None))?.stop,
+        };
         let mut failures = Vec::new();
         let mut stopped = Vec::new();
         for id in sessions {
-            match session::stop(&dir, &id, Duration::from_secs(self.time)) {
+            match session::stop(&dir, &id, patience) {
                 Ok(()) => stopped.push(id),
                 Err(error) => failures.push(error.to_string()),
             }

@@ -1,5 +1,6 @@
 //! `rcc run`, `rcc shell` and `rcc claude`.
 
+use super::image::Foreseen;
 use super::{denials, engines, kept};
 use crate::cli::run::{ClaudeArguments, Options, RunArguments, ShellArguments};
 use crate::cli::setup::{AgentName, SetupArgs};
@@ -182,8 +183,9 @@ impl Options {
         }
         let prepared = prepared.with_kit(kit);
         if self.dry_run {
-            let plan = prepared.plan(&prepared.guards()?, &prepared.home())?;
-            output::print_json(&plan)?;
+            let mut plan = prepared.plan(&prepared.guards()?, &prepared.home())?;
+            plan.enforced = Some(run::explain(&plan).unwrap_or_else(|missing| missing.to_string()));
+            output::print_json(&Foreseen::new(&plan))?;
             return Ok(ExitCode::SUCCESS);
         }
         let (mut plugins, mut held) = (plugins, None);

@@ -34,41 +34,47 @@ struct Stats {
     memory_bytes: u64,
     memory_max_bytes: Option<u64>,
     processes: u64,
+    processes_max: Option<u64>,
+    /// How those ceilings follow that nobody has asked for.
+    by_default: Vec<String>,
     /// Packets and names that the network denied, as far as recorded.
     denied: u64,
 }
 
 /// What was seen of a sandbox at some time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Look {
     at: Instant,
     memory: u64,
     memory_max: Option<u64>,
     processes: u64,
+    processes_max: Option<u64>,
+    by_default: Vec<String>,
     processor: Duration,
 }
 
 fn look(record: &Record) -> Option<Look> {
-    let supervisor = u32::try_from(record.supervisor).ok()?;
-    let counted = cgroup::counted(supervisor);
+    let root = record.root()?;
+    let counted = cgroup::counted(root);
     let at = Instant::now();
-    if let cgroup::Counted {
-        memory: Some(memory),
-        memory_max,
-        processes: Some(processes),
-        processor: Some(processor),
-    } = counted
-    {
-        return Some(Look { at, memory, memory_max, processes, processor });
-    }
-    let tree = memory::of_tree(Path::new("/proc"), supervisor).ok()?;
-    Some(Look {
+    let seen = |memory, processes, processor| Look {
         at,
-        memory: counted.memory.unwrap_or(tree.bytes),
-        memory_max: counted.memory_max,
-        processes: counted.processes.unwrap_or(tree.processes as u64),
-        processor: counted.processor.unwrap_or(tree.processor),
-    })
+        memory,
+        memory_max: counted.memory_max.or(record.ceilings.memory),
+        processes,
+        processes_max: record.ceilings.pids,
+        by_default: record.by_default.clone(),
+        processor,
+    };
+    if let (Some(memory), Some(processes), Some(processor)) = (counted.memory, counted.processes, counted.processor) {
+        return Some(seen(memory, processes, processor));
+    }
+    let tree = memory::of_tree(Path::new("/proc"), root).ok()?;
+    Some(seen(
+        counted.memory.unwrap_or(tree.bytes),
+        counted.processes.unwrap_or(tree.processes as u64),
+        counted.processor.unwrap_or(tree.processor),
+    ))
 }
 
 /// Counts what was denied, by session.
@@ -152,6 +158,8 @@ fn compared(
             memory_bytes: look.memory,
             memory_max_bytes: look.memory_max,
             processes: look.processes,
+            processes_max: look.processes_max,
+            by_default: look.by_default.clone(),
             denied: denied.get(session).copied().unwrap_or_default(),
         }
     };
@@ -187,10 +195,12 @@ mod tests {
             memory: 5 << 20,
             memory_max: None,
             processes: 3,
+            processes_max: None,
+            by_default: Vec::new(),
             processor: Duration::from_millis(processor),
         };
         let (before, now) = (BTreeMap::from([("a".to_owned(), look(0, 100))]), look(500, 850));
-        let now = BTreeMap::from([("a".to_owned(), now), ("new".to_owned(), now)]);
+        let now = BTreeMap::from([("a".to_owned(), now.clone()), ("new".to_owned(), now)]);
         let stats = compared(&before, &now, &BTreeMap::from([("a".to_owned(), 7)]));
         assert_eq!(
             stats.iter().map(|stats| (stats.cpu_percent, stats.denied)).collect::<Vec<_>>(),

@@ -9,11 +9,13 @@ mod setup;
 use super::denials::DenialsArguments;
 use super::firewall::VerifyArguments;
 use super::guest::GuestCommand;
+use super::image::ImageCommand;
 use super::kept::{AttachArguments, KeepArguments, LogsArguments};
 use super::permit::{AllowArguments, AllowedArguments, DenyArguments};
 use super::plugin::{BrokerCommand, ChamberArguments};
 use super::ps::{PsArguments, StatsArguments, StopArguments};
 use super::relay::RelayArguments;
+use super::status::StatusArguments;
 use crate::enforcement;
 use crate::facts::Facts;
 use crate::firewall::{self, Status};
@@ -101,6 +103,12 @@ impl GuestCommand {
     }
 }
 
+impl ImageCommand {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
 impl ChamberArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         Err(NoRuntime.into())
@@ -126,6 +134,12 @@ impl KeepArguments {
 }
 
 impl PsArguments {
+    pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
+        Err(NoRuntime.into())
+    }
+}
+
+impl StatusArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
         Err(NoRuntime.into())
     }

@@ -1,31 +1,20 @@
 //! The steps, taken in the text.
 
 use super::{Entry, Step, Steps};
+use crate::config::edited::edited;
 use crate::policy::{PortRange, ProfileName, Protocol, Target};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, RawString, Table, TableLike, Value};
 
-/// A byte order mark, which TOML's grammar leaves to the file's encoding (RFC 3629, 6).
-const BOM: char = '\u{feff}';
 /// Before each entry of a list that is written from scratch.
 const INDENT: &str = "\n  ";
 
 /// The text after the steps; `None` if the file's shape does not allow them.
 pub(super) fn apply(text: &str, profile: &ProfileName, steps: &Steps) -> Option<String> {
-    let body = text.strip_prefix(BOM).unwrap_or(text);
-    let mut document: DocumentMut = body.parse().ok()?;
-    let profile = section(&mut document, profile)?;
-    change(profile, "allow", &steps.allow)?;
-    change(profile, "names", &steps.names)?;
-    let mut after = document.to_string();
-    // toml_edit ends the lines that it writes with a single newline.
-    let crlf = body.matches("\r\n").count();
-    if crlf > 0 && crlf == body.matches('\n').count() {
-        after = after.replace("\r\n", "\n").replace('\n', "\r\n");
-    }
-    if body.len() < text.len() {
-        after.insert(0, BOM);
-    }
-    Some(after)
+    edited(text, |document| {
+        let profile = section(document, profile)?;
+        change(profile, "allow", &steps.allow)?;
+        change(profile, "names", &steps.names)
+    })
 }
 
 /// The table of the profile, made if the file has none.

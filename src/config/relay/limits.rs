@@ -98,13 +98,3 @@ fn in_units(bytes: u64) -> String {
     let unit = units.into_iter().find(|(unit, _)| bytes.is_multiple_of(*unit));
     unit.map_or_else(|| bytes.to_string(), |(unit, name)| format!("{}{name}", bytes / unit))
 }
-
-/// A span of time with these bounds, in seconds.
-pub(super) fn time(value: &Value<'_, '_>, bounds: RangeInclusive<u64>) -> Option<Duration> {
-    let written = |seconds: &u64| timespan::written(Duration::from_secs(*seconds));
-    let range = format!("from {} to {}", written(bounds.start()), written(bounds.end()));
-    value.parse("a span of time that is possible here", |text| {
-        let time = timespan::parse(text).map_err(|reason| format!("{reason}, {range}"))?;
-        if bounds.contains(&time.as_secs()) { Ok(time) } else { Err(format!("write a time {range}")) }
-    })
-}

@@ -11,6 +11,7 @@ pub use parties::BadParty;
 use super::problem::Problem;
 use super::reader::{Table, Value};
 use super::show::{Entry, Origin};
+use super::values::time;
 use crate::relay::policy::{Otherwise, Pair, Policy};
 use crate::settings::Join;
 use crate::timespan;
@@ -120,7 +121,7 @@ impl<'d> Keys<'_, '_, 'd> {
         bounds: RangeInclusive<u64>,
         fits: impl FnOnce(&Value<'_, 'd>, Duration) -> bool,
     ) {
-        let read = |value: &Value<'_, 'd>| limits::time(value, bounds).filter(|time| fits(value, *time));
+        let read = |value: &Value<'_, 'd>| time(value, bounds).filter(|time| fits(value, *time));
         if let Some(time) = self.decide(key, read, |time| json!(timespan::written(*time))) {
             *slot = time;
         }

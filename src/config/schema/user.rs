@@ -26,8 +26,8 @@ pub const USER: Type = Type::Table(&[
         name: "image",
         kind: Type::String,
         default: None,
-        description: "The image of a container engine, which must be there already: rcc pulls none. With a digest \
-                      (`name@sha256:...`) it is that very one.",
+        description: "The image of a container engine, which must be there already: a run pulls none, [`rcc image`]\
+                      (images.md) does. With a digest (`name@sha256:...`) it is that very one.",
         example: Some(r#""localhost/agent:latest""#),
     },
     Key {
@@ -82,6 +82,13 @@ pub const USER: Type = Type::Table(&[
         example: None,
     },
     Key {
+        name: "timeouts",
+        kind: Type::Table(&TIMEOUTS),
+        default: None,
+        description: "How long rcc waits, in times like `90s`, `5m` or `1m30s`. A slow disk or a busy engine needs more.",
+        example: None,
+    },
+    Key {
         name: "plugins",
         kind: PLUGINS,
         default: None,
@@ -108,7 +115,13 @@ pub const PROJECT: Type = Type::Table(&[
                       that would be used.",
         example: Some(r#""offline""#),
     },
-    Key { name: "limits", kind: Type::Table(&LIMITS), default: None, description: "Lower ceilings.", example: None },
+    Key {
+        name: "limits",
+        kind: Type::Table(&PROJECT_LIMITS),
+        default: None,
+        description: "Lower ceilings.",
+        example: None,
+    },
     Key {
         name: "relay",
         kind: Type::False,
@@ -131,27 +144,55 @@ const PLUGINS: Type = Type::Any(&[Type::False, Type::List(&Type::String)]);
 pub(super) const LIMITS: [Key; 3] = [
     Key {
         name: "memory",
-        kind: Type::Any(&[Type::String, Type::Int { min: 4 << 20, max: i64::MAX }]),
+        kind: MEMORY,
         default: None,
         description: "Memory with the page cache: a number with `KiB`, `MiB`, `GiB`, `TiB`, `kB`, `MB`, `GB` or `TB`, \
-                      or bytes; 4MiB at least. No ceiling without it.",
+                      or bytes, 4MiB at least; a share of the machine's memory (`50%`); or `none`. Without it three \
+                      quarters of the machine's memory, or of the surrounding cgroup's ceiling, but 1 GiB is left to \
+                      the host (on a machine with less than 2 GiB half of it), where a cgroup can hold that.",
         example: Some(r#""8GiB""#),
     },
     Key {
         name: "pids",
-        kind: Type::Int { min: 1, max: 1 << 22 },
+        kind: Type::Any(&[PIDS, Type::Enum(&["none"])]),
         default: None,
-        description: "Processes and threads. No ceiling without it.",
+        description: "Processes and threads, or `none`. Without it a quarter of what the machine can have, at most \
+                      16384, where that can be held.",
         example: Some("2048"),
     },
-    Key {
-        name: "cpus",
-        kind: Type::Number { min: 0.01, max: 8192.0 },
-        default: None,
-        description: "Processors' worth of time. No ceiling without it.",
-        example: Some("2.5"),
-    },
+    CPUS,
 ];
+
+/// A project takes no ceiling away.
+const PROJECT_LIMITS: [Key; 3] = [
+    Key {
+        name: "memory",
+        kind: MEMORY,
+        default: None,
+        description: "Memory with the page cache, as in the user's file but for `none`. Above what holds by default, \
+                      that holds.",
+        example: Some(r#""4GiB""#),
+    },
+    Key {
+        name: "pids",
+        kind: PIDS,
+        default: None,
+        description: "Processes and threads. Above what holds by default, that holds.",
+        example: Some("512"),
+    },
+    CPUS,
+];
+
+const MEMORY: Type = Type::Any(&[Type::String, Type::Int { min: 4 << 20, max: i64::MAX }]);
+const PIDS: Type = Type::Int { min: 1, max: 1 << 22 };
+
+const CPUS: Key = Key {
+    name: "cpus",
+    kind: Type::Number { min: 0.01, max: 8192.0 },
+    default: None,
+    description: "Processors' worth of time. No ceiling without it.",
+    example: Some("2.5"),
+};
 
 const MOUNT: [Key; 3] = [
     Key {
@@ -191,6 +232,38 @@ const ENVIRONMENT: [Key; 2] = [
         default: Some("{}"),
         description: "Variables with their values.",
         example: Some(r#"{ RUST_LOG = "debug" }"#),
+    },
+];
+
+const TIMEOUTS: [Key; 4] = [
+    Key {
+        name: "start",
+        kind: Type::String,
+        default: Some(r#""30s""#),
+        description: "For an engine's first answer, and then until rcc is heard in the container: from `1s` to `1h`.",
+        example: Some(r#""2m""#),
+    },
+    Key {
+        name: "engine",
+        kind: Type::String,
+        default: Some(r#""2m""#),
+        description: "For one call of an engine, which may have to lay out an image's files: from `5s` to `1h`.",
+        example: Some(r#""10m""#),
+    },
+    Key {
+        name: "death",
+        kind: Type::String,
+        default: Some(r#""10s""#),
+        description: "Until the processes of a container that was ended are dead, which those are not that wait for a \
+                      disk or a server of files: from `1s` to `10m`. After that the placeholders in the project stay.",
+        example: Some(r#""1m""#),
+    },
+    Key {
+        name: "stop",
+        kind: Type::String,
+        default: Some(r#""5s""#),
+        description: "That `rcc stop` leaves the agent to end by itself, without `--time`: from `1s` to `1h`.",
+        example: Some(r#""30s""#),
     },
 ];
 

@@ -2,7 +2,7 @@
 
 use super::EngineError;
 use crate::project::handover::{Handover, HandoverError};
-use crate::runtime::engine::podman::Podman;
+use crate::runtime::engine::contract::Engine;
 use crate::runtime::engine::spec::Spec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -10,23 +10,30 @@ use rustix::process::{Signal, pidfd_send_signal};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// A container, and what protects the project from it. Dropping it ends it; Podman then removes it by itself, but for
+/// A container, and what protects the project from it. Dropping it ends it; the engine then removes it by itself, but for
 /// one that was never started.
 pub(super) struct Container<'a> {
-    pub(super) podman: &'a Podman,
+    pub(super) engine: &'a dyn Engine,
     pub(super) id: String,
     /// Its first one, when there is one.
     pub(super) process: Option<OwnedFd>,
     pub(super) started: bool,
     /// Given up by whoever ends it.
     handover: Option<Handover>,
+    /// How long what was killed may take to die: a process that waits for a disk or a server of files cannot at once.
+    death: Duration,
 }
 
 impl<'a> Container<'a> {
-    /// Has Podman make it.
-    pub(super) fn make(podman: &'a Podman, spec: &Spec<'_>, handover: Handover) -> Result<Self, EngineError> {
-        let id = podman.create(&spec.render())?;
-        Ok(Self { podman, id, process: None, started: false, handover: Some(handover) })
+    /// Has the engine make it.
+    pub(super) fn make(
+        engine: &'a dyn Engine,
+        spec: &Spec<'_>,
+        handover: Handover,
+        death: Duration,
+    ) -> Result<Self, EngineError> {
+        let id = engine.create(spec)?;
+        Ok(Self { engine, id, process: None, started: false, handover: Some(handover), death })
     }
 
     /// Ends it, and removes the placeholders if nothing inside can write any more. Returns what remains.
@@ -35,11 +42,11 @@ impl<'a> Container<'a> {
         let dead = match &self.process {
             Some(process) if self.started => {
                 let _ = pidfd_send_signal(process, Signal::KILL);
-                ends(process)
+                ends(process, self.death)
             }
             // Nothing of the agent's has run in it.
             _ => {
-                drop(self.podman.remove(&self.id));
+                drop(self.engine.remove(&self.id));
                 true
             }
         };
@@ -55,13 +62,10 @@ impl Drop for Container<'_> {
     }
 }
 
-/// How long what was killed may take to die: a process that waits for a disk or a server of files cannot at once.
-const DEATH: Duration = Duration::from_secs(10);
-
 /// Waits for the end of a container's first process, which the kernel tells when all others of its pid namespace have
 /// ended (pid_namespaces(7)).
-fn ends(process: &OwnedFd) -> bool {
-    let deadline = Instant::now() + DEATH;
+fn ends(process: &OwnedFd, death: Duration) -> bool {
+    let deadline = Instant::now() + death;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
@@ -82,11 +86,20 @@ mod tests {
     fn what_was_killed_is_waited_for() {
         let mut child = Command::new("sleep").arg("100").spawn().unwrap();
         let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
-        let waiting = std::thread::spawn(move || ends(&process));
+        let waiting = std::thread::spawn(move || ends(&process, Duration::from_secs(60)));
         std::thread::sleep(Duration::from_millis(50));
         assert!(!waiting.is_finished());
         child.kill().unwrap();
         assert!(waiting.join().unwrap());
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn what_does_not_die_is_not_waited_for_longer_than_was_said() {
+        let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+        let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
+        assert!(!ends(&process, Duration::from_millis(20)));
+        child.kill().unwrap();
         child.wait().unwrap();
     }
 }

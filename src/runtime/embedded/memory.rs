@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What the processes of one sandbox occupy together.
@@ -18,31 +18,64 @@ pub struct Usage {
     pub processor: Duration,
 }
 
-/// Adds up the process `init`, the PID 1 of a pid namespace, and all its descendants: whatever
-/// lives in that namespace, since orphans become children of its init. `proc` is the caller's
-/// `/proc`. It is no snapshot: processes that come and go meanwhile may be missed.
-///
-/// # Errors
-/// `NotFound` where there is no process `init`.
-pub fn of_tree(proc: &Path, init: u32) -> io::Result<Usage> {
-    let children = children(proc)?;
-    let mut usage = Usage { bytes: resident(proc, init)?, processes: 1, processor: processor(proc, init) };
-    let mut pending = vec![init];
-    while let Some(parent) = pending.pop() {
-        for &child in children.get(&parent).into_iter().flatten() {
-            pending.push(child);
-            match resident(proc, child) {
-                Ok(bytes) => {
-                    usage.bytes += bytes;
-                    usage.processes += 1;
-                    usage.processor += processor(proc, child);
+/// Which processes there are and whose children, at one moment: read once, however many sandboxes are looked at.
+#[derive(Debug)]
+pub struct Processes {
+    proc: PathBuf,
+    children: BTreeMap<u32, Vec<u32>>,
+    /// Those that are called like pasta, whatever it was built for and started as (`pasta.avx2`, `passt`).
+    pastas: Vec<u32>,
+}
+
+impl Processes {
+    /// Reads the caller's `/proc`. It is no snapshot: processes that come and go meanwhile may be missed.
+    pub fn read(proc: &Path) -> io::Result<Self> {
+        let (children, pastas) = children(proc)?;
+        Ok(Self { proc: proc.to_owned(), children, pastas })
+    }
+
+    /// The users as whom pasta runs: the network identities that are connected. `None` where the processes of others
+    /// are not shown (`hidepid` of proc(5)).
+    pub fn connected(&self) -> Option<Vec<u32>> {
+        self.proc.join("1/stat").exists().then(|| {
+            let status = |pid: &u32| std::fs::read_to_string(self.proc.join(pid.to_string()).join("status")).ok();
+            self.pastas.iter().filter_map(|pid| real_uid(&status(pid)?)).collect()
+        })
+    }
+
+    /// Adds up the process `init`, the PID 1 of a pid namespace, and all its descendants: whatever lives in that
+    /// namespace, since orphans become children of its init.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no process `init`.
+    pub fn usage(&self, init: u32) -> io::Result<Usage> {
+        let proc = &self.proc;
+        let mut usage = Usage { bytes: resident(proc, init)?, processes: 1, processor: processor(proc, init) };
+        let mut pending = vec![init];
+        while let Some(parent) = pending.pop() {
+            for &child in self.children.get(&parent).into_iter().flatten() {
+                pending.push(child);
+                match resident(proc, child) {
+                    Ok(bytes) => {
+                        usage.bytes += bytes;
+                        usage.processes += 1;
+                        usage.processor += processor(proc, child);
+                    }
+                    Err(error) if gone(&error) => {}
+                    Err(error) => return Err(error),
                 }
-                Err(error) if gone(&error) => {}
-                Err(error) => return Err(error),
             }
         }
+        Ok(usage)
     }
-    Ok(usage)
+}
+
+/// [`Processes::usage`] of one sandbox.
+///
+/// # Errors
+/// As there.
+pub fn of_tree(proc: &Path, init: u32) -> io::Result<Usage> {
+    Processes::read(proc)?.usage(init)
 }
 
 /// A process that ended while we read: ENOENT on its directory, ESRCH on its open files.
@@ -50,17 +83,24 @@ fn gone(error: &io::Error) -> bool {
     error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
-fn children(proc: &Path) -> io::Result<BTreeMap<u32, Vec<u32>>> {
-    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+fn children(proc: &Path) -> io::Result<(BTreeMap<u32, Vec<u32>>, Vec<u32>)> {
+    let (mut children, mut pastas) = (BTreeMap::<u32, Vec<u32>>::new(), Vec::new());
     for entry in std::fs::read_dir(proc)? {
         let entry = entry?;
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
         if let Some(parent) = parent(&stat) {
             children.entry(parent).or_default().push(pid);
+            pastas.extend([" (pasta", " (passt"].iter().any(|name| stat.contains(name)).then_some(pid));
         }
     }
-    Ok(children)
+    Ok((children, pastas))
+}
+
+/// `Uid:` and the real one (proc_pid_status(5)), which everybody is shown.
+fn real_uid(status: &str) -> Option<u32> {
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    uids.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// proc_pid_stat(5): `pid (comm) state ppid ...`; comm is chosen by the process and may hold ')'.
@@ -119,6 +159,22 @@ mod tests {
     fn a_hostile_process_name_does_not_choose_its_parent() {
         assert_eq!(parent("7 (a) S 1 7) S 42 7 7 0"), Some(42));
         assert_eq!(parent("7 (x"), None);
+    }
+
+    #[test]
+    fn the_identities_that_are_connected_are_those_of_pasta() {
+        let proc = tempfile::tempdir().unwrap();
+        let process = |pid: u32, name: &str, uid: u32| {
+            let dir = proc.path().join(pid.to_string());
+            std::fs::create_dir(&dir).unwrap();
+            std::fs::write(dir.join("stat"), format!("{pid} ({name}) S 1 {pid} 0\n")).unwrap();
+            std::fs::write(dir.join("status"), format!("Name:\t{name}\nUid:\t{uid}\t0\t0\t0\n")).unwrap();
+        };
+        process(7, "pasta.avx2", 2001);
+        process(8, "bash", 2002);
+        assert_eq!(Processes::read(proc.path()).unwrap().connected(), None, "others are hidden");
+        process(1, "init", 0);
+        assert_eq!(Processes::read(proc.path()).unwrap().connected(), Some(vec![2001]));
     }
 
     #[test]

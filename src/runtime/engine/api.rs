@@ -16,8 +16,6 @@ use tokio::runtime::Runtime;
 
 /// An answer is no longer than this, in octets: a container's description has some tens of thousands.
 const ANSWER_MAX: usize = 8 << 20;
-/// How long an engine may take for one call. It may have to lay out an image's files.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -64,12 +62,13 @@ struct Refusal {
 pub struct Api {
     runtime: Runtime,
     socket: PathBuf,
+    patience: Duration,
 }
 
 impl Api {
-    /// The API behind this socket. Nothing is said yet. It starts no thread.
-    pub fn new(socket: PathBuf) -> io::Result<Self> {
-        Ok(Self { runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?, socket })
+    /// The API behind this socket, which may take so long for one call. Nothing is said yet. It starts no thread.
+    pub fn new(socket: PathBuf, patience: Duration) -> io::Result<Self> {
+        Ok(Self { runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?, socket, patience })
     }
 
     /// Asks for something; the answer, where there must be one.
@@ -100,7 +99,7 @@ impl Api {
         let request = Request::builder().method(method).uri(path).header(header::HOST, "engine");
         let request = request.header(header::CONTENT_TYPE, "application/json").body(body);
         let request = request.map_err(|error| connection(io::Error::other(error)))?;
-        let exchange = async { tokio::time::timeout(PATIENCE, self.exchange(request)).await };
+        let exchange = async { tokio::time::timeout(self.patience, self.exchange(request)).await };
         let slow = || io::Error::new(io::ErrorKind::TimedOut, "it does not answer");
         let (status, answer) =
             self.runtime.block_on(exchange).map_err(|_| slow()).and_then(|result| result).map_err(connection)?;
@@ -159,7 +158,7 @@ mod tests {
             stream.write_all(answer.as_bytes()).unwrap();
             String::from_utf8_lossy(&request[..length]).into_owned()
         });
-        (directory, Api::new(socket).unwrap(), asked)
+        (directory, Api::new(socket, Duration::from_secs(60)).unwrap(), asked)
     }
 
     #[test]
@@ -179,6 +178,15 @@ mod tests {
         assert!(matches!(&error, ApiError::Refused { status: 500, said, .. } if said.starts_with("no space left")));
         assert!(!error.to_string().contains('\u{7}'));
         asked.join().unwrap();
+    }
+
+    #[test]
+    fn an_engine_is_not_waited_for_longer_than_was_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("engine");
+        let _silent = UnixListener::bind(&socket).unwrap();
+        let error = Api::new(socket, Duration::from_millis(20)).unwrap().order("start it", "/x").unwrap_err();
+        assert!(error.to_string().contains("does not answer"), "{error}");
     }
 
     #[test]

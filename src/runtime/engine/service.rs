@@ -10,8 +10,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long Podman may take to answer for the first time; it may have to set its storage up.
-const PATIENCE: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(5);
 
 /// Why there is no API.
@@ -42,8 +40,9 @@ pub struct Service {
 }
 
 impl Service {
-    /// Finds the user's own, or starts one that ends with the caller. `directory` is private to this run.
-    pub fn find(facts: &Facts, directory: &Path) -> Result<Self, ServiceError> {
+    /// Finds the user's own, or starts one that ends with the caller. `directory` is private to this run. It may take
+    /// `patience` to answer for the first time: it may have to set its storage up.
+    pub fn find(facts: &Facts, directory: &Path, patience: Duration) -> Result<Self, ServiceError> {
         let offered = facts.variable("XDG_RUNTIME_DIR").map(|dir| Path::new(dir).join("podman/podman.sock"));
         if let Some(socket) = offered.filter(|socket| UnixStream::connect(socket).is_ok()) {
             return Ok(Self { socket, child: None });
@@ -64,12 +63,12 @@ impl Service {
         }
         let child = command.spawn().map_err(ServiceError::Start)?;
         let mut service = Self { socket, child: Some(child) };
-        service.await_answer(&log)?;
+        service.await_answer(&log, patience)?;
         Ok(service)
     }
 
-    fn await_answer(&mut self, log: &Path) -> Result<(), ServiceError> {
-        let deadline = Instant::now() + PATIENCE;
+    fn await_answer(&mut self, log: &Path, patience: Duration) -> Result<(), ServiceError> {
+        let deadline = Instant::now() + patience;
         loop {
             if UnixStream::connect(&self.socket).is_ok() {
                 return Ok(());

@@ -1,6 +1,6 @@
-//! What Podman is told to make. Pure.
+//! What an engine is told to make, and how Podman is told. Pure.
 
-use super::podman::{LABEL, PLACE};
+use super::contract::{ImageFacts, LABEL, PLACE};
 use crate::plan::{HOSTNAME, Plan};
 use crate::relay::seat::INSIDE_PROGRAM;
 use crate::runtime::Image;
@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// Microseconds in which a share of processor time is counted (`cpu.cfs_period_us`).
-const PERIOD: u64 = 100_000;
+pub(super) const PERIOD: u64 = 100_000;
+/// What a container begins with.
+pub(super) const INIT: [&str; 3] = [INSIDE_PROGRAM, "guest", "container"];
 
 /// What a container is made from.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +20,8 @@ pub struct Spec<'a> {
     pub plan: &'a Plan,
     /// The image.
     pub image: &'a Image,
+    /// What that has.
+    pub has: &'a ImageFacts,
     /// rcc's program on the host, without symbolic links.
     pub program: &'a Path,
     /// Where what its first process says before it is heard is written.
@@ -29,17 +33,21 @@ pub struct Spec<'a> {
 }
 
 impl Spec<'_> {
+    /// What the container is called.
+    pub fn name(&self) -> String {
+        format!("rcc-{}", self.plan.session)
+    }
+
     /// As Podman's `SpecGenerator`. Whatever is not here is Podman's default or the user's containers.conf, which can
     /// add mounts and devices, as `mounts` of rcc's own configuration can.
     pub fn render(&self) -> Value {
         let (uid, gid) = self.plan.user;
-        let name = format!("rcc-{}", self.plan.session);
         let namespace = |mode: &str| json!({ "nsmode": mode });
         json!({
-            "name": name,
+            "name": self.name(),
             "image": self.image.as_str(),
             "labels": { LABEL: self.plan.session, PLACE: self.runtime_dir.to_string_lossy() },
-            "entrypoint": [INSIDE_PROGRAM, "guest", "container"],
+            "entrypoint": INIT,
             "command": [],
             "user": format!("{uid}:{gid}"),
             "work_dir": "/",

@@ -15,6 +15,7 @@ use crate::facts::Facts;
 use crate::relay::client::{self, Candidates, Client, ClientError};
 use crate::relay::pair;
 use crate::relay::place::Place;
+use crate::relay::wire::answer::Status;
 use miette::IntoDiagnostic;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -61,6 +62,11 @@ impl RelayArguments {
             RelayCommand::Reload(arguments) => arguments.run(),
         }
     }
+}
+
+/// What the relay says that the caller's sandboxes join.
+pub(super) fn state(facts: &Facts) -> Result<Status, ClientError> {
+    state::ask(&mut client::find(facts).connect()?.0)
 }
 
 impl Ground {

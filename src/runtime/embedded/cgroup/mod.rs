@@ -5,7 +5,10 @@
 //! transient scope from systemd, the user's own or, for root, the system's. [`Plan::enter`] moves
 //! one process there; what it forks later is born there.
 
+mod reclaim;
 mod scope;
+
+pub use reclaim::Reclaimer;
 
 use crate::settings::Limits;
 use rustix::process::Pid;
@@ -207,6 +210,25 @@ fn directory(mountinfo: &str, cgroup: &str) -> Option<PathBuf> {
     })
 }
 
+/// The cgroup that the calling process is in, and those above it as far as they are seen.
+#[derive(Clone, Debug)]
+pub struct Surroundings(Vec<PathBuf>);
+
+impl Surroundings {
+    /// Looks; without cgroup v2 there are none.
+    pub fn of_caller() -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let own = directory(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"));
+        Self(own.iter().flat_map(|dir| dir.ancestors()).map(Path::to_owned).collect())
+    }
+
+    /// The lowest number that this control file has in any of them.
+    pub fn lowest(&self, file: &str) -> Option<u64> {
+        let number = |dir: &PathBuf| fs::read_to_string(dir.join(file)).ok()?.trim().parse().ok();
+        self.0.iter().filter_map(number).min()
+    }
+}
+
 /// A cgroup with one sandbox in it. Dropping it kills what is left inside and removes it, so
 /// whoever forks must not let a copy of it be dropped inside.
 #[derive(Debug)]
@@ -386,7 +408,8 @@ impl Drop for Cgroup {
 /// What a sandbox's cgroup says of it; `None` for what its controllers do not count (kernel's cgroup-v2.rst).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
-    /// `memory.current`, in bytes: page cache and private `/tmp` included.
+    /// `memory.current` without `inactive_file`, in bytes: private `/tmp` included, but not the page cache that the
+    /// kernel drops first.
     pub memory: Option<u64>,
     /// `memory.max`, in bytes.
     pub memory_max: Option<u64>,
@@ -396,23 +419,68 @@ pub struct Counted {
     pub processor: Option<Duration>,
 }
 
-/// What the cgroup counts of the sandbox that process `pid` is in; nothing where it has no cgroup of ours.
-pub fn counted(pid: u32) -> Counted {
-    let dir = || {
+/// Where cgroups are seen, read once for however many sandboxes.
+#[derive(Clone, Debug)]
+pub struct Hierarchy(String);
+
+impl Hierarchy {
+    /// Reads it.
+    pub fn read() -> Self {
+        Self(fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+    }
+
+    /// The cgroup of the sandbox that process `pid` is in, which has nobody else in it: ours, or a container's. `None`
+    /// where it has none of its own.
+    pub fn of_sandbox(&self, pid: u32) -> Option<PathBuf> {
         let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-        let dir = directory(&fs::read_to_string("/proc/self/mountinfo").ok()?, &cgroup)?;
-        dir.file_name()?.to_str()?.starts_with(PREFIX).then_some(dir)
+        sandboxs(&directory(&self.0, &cgroup)?).map(Path::to_owned)
+    }
+
+    /// What the cgroup counts of the sandbox that process `pid` is in; nothing where it has none of its own.
+    pub fn counted(&self, pid: u32) -> Counted {
+        self.of_sandbox(pid).map(|dir| count(&dir)).unwrap_or_default()
+    }
+}
+
+/// [`Hierarchy::of_sandbox`] of one.
+pub fn of_sandbox(pid: u32) -> Option<PathBuf> {
+    Hierarchy::read().of_sandbox(pid)
+}
+
+/// How engines name the cgroups of containers, before the id: Podman, Docker with systemd.
+const CONTAINERS: [&str; 2] = ["libpod-", "docker-"];
+
+/// crun puts the processes of a container one level below.
+fn sandboxs(dir: &Path) -> Option<&Path> {
+    let of_one = |name: &str| {
+        let id = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        id || name.starts_with(PREFIX) || CONTAINERS.iter().any(|prefix| name.starts_with(prefix))
     };
-    let Some(dir) = dir() else { return Counted::default() };
+    dir.ancestors().take(2).find(|dir| dir.file_name().and_then(|name| name.to_str()).is_some_and(of_one))
+}
+
+/// [`Hierarchy::counted`] of one.
+pub fn counted(pid: u32) -> Counted {
+    Hierarchy::read().counted(pid)
+}
+
+fn count(dir: &Path) -> Counted {
     let number = |file: &str| fs::read_to_string(dir.join(file)).ok()?.trim().parse().ok();
     let usage = |text: String| text.lines().find_map(|line| line.strip_prefix("usage_usec ")?.trim().parse().ok());
     let processor = fs::read_to_string(dir.join("cpu.stat")).ok().and_then(usage).map(Duration::from_micros);
     Counted {
-        memory: number("memory.current"),
+        memory: number("memory.current").map(|current: u64| current.saturating_sub(inactive_file(dir))),
         memory_max: number("memory.max"),
         processes: number("pids.current"),
         processor,
     }
+}
+
+/// Bytes of a cgroup's page cache that nobody has used for a while (`memory.stat`); 0 where it is not told.
+pub fn inactive_file(dir: &Path) -> u64 {
+    let stat = fs::read_to_string(dir.join("memory.stat")).unwrap_or_default();
+    let bytes = stat.lines().find_map(|line| line.strip_prefix("inactive_file ")?.trim().parse().ok());
+    bytes.unwrap_or_default()
 }
 
 /// Whether RLIMIT_NPROC, set inside the sandbox, counts the sandbox's processes alone: so from

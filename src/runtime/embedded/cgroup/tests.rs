@@ -31,6 +31,33 @@ fn the_own_directory_is_found_below_the_cgroup2_mount() {
 }
 
 #[test]
+fn the_cgroup_of_one_sandbox_is_told_from_others() {
+    let found = |dir: &'static str| sandboxs(Path::new(dir)).map(|dir| dir.file_name().unwrap().to_str().unwrap());
+    let id = "4f".repeat(32);
+    for name in ["rcc-a-1f00.scope", "libpod-4f.scope", "docker-4f.scope", &id] {
+        let dir: &'static str = format!("/sys/fs/cgroup/user.slice/{name}").leak();
+        assert_eq!(found(dir), Some(name));
+    }
+    assert_eq!(found("/sys/fs/cgroup/user.slice/libpod-4f.scope/container"), Some("libpod-4f.scope"));
+    for dir in ["/sys/fs/cgroup", "/sys/fs/cgroup/user.slice/a.scope", "/sys/fs/cgroup/rcc-a/b/c"] {
+        assert_eq!(found(dir), None, "{dir}");
+    }
+}
+
+#[test]
+fn the_lowest_of_the_surrounding_ceilings_holds() {
+    let outer = fake();
+    let inner = outer.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    fs::write(outer.path().join("memory.max"), "4096\n").unwrap();
+    fs::write(inner.join("memory.max"), "max\n").unwrap();
+    let surroundings = Surroundings(vec![inner.clone(), outer.path().to_owned()]);
+    assert_eq!((surroundings.lowest("memory.max"), surroundings.lowest("pids.max")), (Some(4096), None));
+    fs::write(inner.join("memory.max"), "1024").unwrap();
+    assert_eq!(surroundings.lowest("memory.max"), Some(1024));
+}
+
+#[test]
 fn without_limits_nothing_is_needed() {
     assert_eq!(plan(&Host { own: None, bus: None }, &Limits::default()), Ok(None));
 }
