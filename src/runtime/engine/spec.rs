@@ -154,6 +154,6 @@ pub(super) mod tests {
 
     #[test]
     fn podman_is_told_all_of_this_and_nothing_else() {
-        crate::golden::assert_golden("src/runtime/engine/podman.json", &rendered(LIMITS, &[], Spec::render));
+        crate::golden::assert_golden("src/runtime/engine/podman.json", &rendered(LIMITS, &[], |spec| spec.render()));
     }
 }
