@@ -19,22 +19,27 @@ configured() {
 }
 configured crun
 chown -R dev:dev $login /home/dev/.config
-answers() { [[ -S $login/docker.sock ]] && as-user dev docker version; }
+answers() { as-user dev docker version; }
 # Without bridges nothing of the machine is needed that may not be there. A rootlesskit that asks getsubids(1) may take
 # the same range for two, where the file has it by uid.
 docker_start() {
-    command as-user dev env XDG_RUNTIME_DIR=$login DOCKERD_ROOTLESS_ROOTLESSKIT_FLAGS=--subid-source=static \
+    "$lib/as-user" dev env XDG_RUNTIME_DIR=$login DOCKERD_ROOTLESS_ROOTLESSKIT_FLAGS=--subid-source=static \
         "$(dockerd_rootless)" --iptables=false --bridge=none >/run/dockerd.log 2>&1 &
     docker=$!
     within 60 answers || broken "Docker without root answers" /run/dockerd.log
 }
 docker_stop() { kill "$docker" && wait "$docker"; }
 dockerd_rootless() { command -v dockerd-rootless.sh || echo /usr/share/docker.io/contrib/dockerd-rootless.sh; }
-host=DOCKER_HOST=unix://$login/docker.sock
-as-user() { command as-user "$1" env "$host" "${@:2}"; }
+# Whoever is started as dev finds Docker as in a login session; a launcher keeps its process id.
+install -m 0755 /dev/stdin /usr/local/bin/as-user <<END
+#!/bin/sh
+name=\$1
+shift
+exec $lib/as-user "\$name" env DOCKER_HOST=unix://$login/docker.sock "\$@"
+END
 docker_start
 runtime=docker
-as_dev=(as-user dev env "$host")
+as_dev=(as-user dev)
 import() { as-user dev docker import "${@:3}" - "$2" <"$1"; }
 import "$IMAGE" localhost/agent >/run/import.log 2>&1 || broken "an image is there" /run/import.log
 # shellcheck source=/dev/null
@@ -44,7 +49,7 @@ check "the user's own number is made inside, and the one outside is the user's" 
     offline cat /proc/self/uid_map
 check "no user namespace can be made inside" fails offline unshare --user true
 check "Docker's socket is nowhere" offline sh -c \
-    "test ! -e $login && test ! -e /run/docker.sock && test ! -e /var/run/docker.sock"
+    "test -z \"\$(ls -A $login)\" && test ! -e /run/docker.sock && test ! -e /var/run/docker.sock"
 check "nothing but the loopback without a network" says '^lo$' -- offline ls /sys/class/net
 import "$IMAGE" localhost/volume -c 'VOLUME /data' >/dev/null 2>&1
 check "an image for which Docker would mount something is refused, with the remedy" says '/data' 'without VOLUME' -- \
@@ -55,7 +60,7 @@ check "an image's entry point, user and command are not used" says '^4242$' -- \
     "${as_dev[@]}" rcc run --runtime docker --image localhost/entry --profile offline -- id -u
 # foreign: speaks at the first launcher's socket that appears, as another program of dev's.
 foreign() {
-    command as-user dev timeout 60 python3 -c '
+    as-user dev timeout 60 python3 -c '
 import glob, socket, time
 while True:
     for path in glob.glob("/run/rcc/4242/engine/*/launcher"):

@@ -18,8 +18,8 @@ pub const USER: Type = Type::Table(&[
         kind: Type::Enum(&["auto", "embedded", "podman", "docker", "orbstack", "apple"]),
         default: Some(r#""auto""#),
         description: "What makes the sandbox: rcc itself (`embedded`, which `auto` means on Linux) or a [container \
-                      engine](engines.md), which takes the system's files from `image`. Of the engines `podman` is \
-                      there, without root; the others answer that they are not there yet.",
+                      engine](engines.md), which takes the system's files from `image`. Of the engines `podman` and \
+                      `docker` are there, both without root; the others answer that they are not there yet.",
         example: Some(r#""podman""#),
     },
     Key {

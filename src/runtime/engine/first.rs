@@ -30,9 +30,9 @@ enum FirstError {
     #[error("the container's root can be written")]
     Writable,
     #[error(
-        "something is mounted on {0} inside that rcc has not put there: `volumes`, `mounts` and `devices` of \
-         containers.conf add it to every container; remove it there, and give what is needed by `mounts` of rcc's own \
-         configuration"
+        "something is mounted on {0} inside that rcc has not put there: the engine's own configuration adds it, as \
+         `volumes`, `mounts` and `devices` of containers.conf do to every container of Podman's; remove it there, and give \
+         what is needed by `mounts` of rcc's own configuration"
     )]
     Stranger(String),
     #[error("cannot look at the container's mounts: {0}")]

@@ -22,7 +22,7 @@ use bollard::query_parameters::{
 use rustix::process::Pid;
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
@@ -56,7 +56,7 @@ impl Docker {
     }
 }
 
-fn failure(socket: &std::path::Path, what: &'static str, error: Error) -> ApiError {
+fn failure(socket: &Path, what: &'static str, error: Error) -> ApiError {
     match error {
         Error::DockerResponseServerError { status_code: status, message } => {
             ApiError::Refused { what, status, said: crate::shown::text(&message) }
@@ -109,7 +109,7 @@ impl Engine for Docker {
         let Some(pid) = pid.and_then(Pid::from_raw) else { return Ok(None) };
         let deadline = Instant::now() + BIRTH;
         while !is_rcc(pid) {
-            if Instant::now() > deadline {
+            if Instant::now() > deadline || !Path::new(&format!("/proc/{}", pid.as_raw_pid())).exists() {
                 return Ok(None);
             }
             std::thread::sleep(INTERVAL);
