@@ -13,6 +13,7 @@ import time
 
 USER = "dev"
 PROJECT = pathlib.Path("/home/dev/project")
+ADMIN_FILE = pathlib.Path("/etc/rcc/config.toml")
 RCC = "/usr/local/bin/rcc"
 RESOLVER = "3543527F:0035"  # 127.82.67.53, port 53, as proc_net_tcp(5) writes it
 
@@ -139,6 +140,33 @@ def service():
         process.wait()
 
 
+def many_exceptions(count=10_000):
+    """Adds a profile with so many exceptions to root's configuration."""
+    addresses = (f"10.{1 + number // 250}.{number % 250}.7" for number in range(count))
+    lines = [f'  {{ address = "{address}", ports = [443] }},' for address in addresses]
+    before = ADMIN_FILE.read_text() if ADMIN_FILE.exists() else ""
+    ADMIN_FILE.write_text("\n".join([before, "[profiles.many]", "allow = [", *lines, "]", ""]))
+
+
+def pasta_attach(rounds):
+    """Times of pasta connecting a network namespace that is there already, which is what a
+    container waits for where podman leaves it to pasta."""
+    times = []
+    for _ in range(rounds):
+        holder = subprocess.Popen(["unshare", "--user", "--map-root-user", "--net", "sleep", "infinity"])
+        pid_file = PROJECT / "pasta.pid"
+        try:
+            while os.path.basename(os.readlink(f"/proc/{holder.pid}/exe")) != "sleep":
+                time.sleep(0.005)
+            times.append(timed(["pasta", "--config-net", "--quiet", "--pid", str(pid_file), str(holder.pid)]))
+            os.kill(int(pid_file.read_text()), signal.SIGKILL)
+        finally:
+            holder.kill()
+            holder.wait()
+            pid_file.unlink(missing_ok=True)
+    return times
+
+
 def descendants(root):
     tree, pending = [], [root]
     while pending:
@@ -190,6 +218,7 @@ def enter(program):
     here = pathlib.Path(program).resolve()
     directory = os.open(here.parent, os.O_RDONLY | os.O_DIRECTORY)
     os.set_inheritable(directory, True)
+    os.environ["WORLD_QUIET"] = "1"
     world = here.parent.parent / "checks/lib/world"
     inside = f"/proc/self/fd/{directory}/{here.name}"
     os.execv(world, [str(world), "python3", "-B", inside, "--inside", *sys.argv[1:]])

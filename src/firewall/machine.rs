@@ -13,6 +13,9 @@ use crate::policy::ruleset::{Ruleset, Version, aggregated};
 use ipnet::IpNet;
 use serde_json::Value;
 
+/// Before OrbStack's offload of flows, which is at `filter` (0) and moves packets that it knows past all later rules.
+const PRIORITY: i32 = -2;
+
 /// A listing is no longer than this, in octets: 10,000 exceptions make some megabytes.
 pub const LISTING_MAX: usize = 32 << 20;
 
@@ -48,8 +51,9 @@ impl Rules {
     /// can be seen.
     pub fn new(ruleset: Ruleset, surroundings: &Surroundings, vpn: &[IpNet]) -> Self {
         let on_link = aggregated(surroundings.on_link.iter().chain(vpn).copied().collect());
-        let version = nft::version(&ruleset);
-        let document = nft::replace(&ruleset, &version, &Surroundings { on_link, ..surroundings.clone() });
+        let version = nft::version_on_bridges(&ruleset, PRIORITY);
+        let surroundings = Surroundings { on_link, ..surroundings.clone() };
+        let document = nft::replace_on_bridges(&ruleset, &version, &surroundings, PRIORITY);
         Self { ruleset, version, document }
     }
 

@@ -3,6 +3,7 @@
 
 mod ceilings;
 pub mod engine;
+mod ground;
 pub mod membership;
 pub mod pairing;
 pub mod plugins;
@@ -15,27 +16,26 @@ pub use prepare::{PrepareError, Prepared, Room, Task};
 
 use crate::network::slot::{Slot, SlotError};
 use crate::output;
-use crate::plan::{Network, Plan};
+use crate::plan::Plan;
 use crate::project::handover::{HandoverError, Placeholder};
-use crate::project::home::{self, HomeError};
+use crate::project::home::HomeError;
 use crate::runtime::choice::Choice;
 use crate::runtime::embedded::cgroup::{self, CgroupError, Reclaimer};
 use crate::runtime::embedded::idmap::IdMapError;
 use crate::runtime::embedded::lockdown::Confinement;
-use crate::runtime::embedded::process;
 use crate::runtime::embedded::report::{Report, Reports};
 use crate::runtime::embedded::seccomp::{self, SeccompError};
-use crate::session::{self, Record, Session, SessionError};
+use crate::session::{Record, Session, SessionError};
 use crate::shown;
 use crate::terminal::control::{ControlError, LauncherEnd};
 use crate::terminal::relay::{self, RelayError};
 use crate::terminal::stdio::{self, AgentStdio, StdioError, UserStdio};
 use crate::terminal::{Outcome, Relay, Stdio};
 use ceilings::Ceilings;
+use ground::Ground;
 use miette::Diagnostic;
 use rustix::process::Pid;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::time::SystemTime;
 use supervisor::{Ends, Supervision, Supervisor};
 
@@ -129,8 +129,8 @@ pub fn execute(prepared: &Prepared, body: Body<'_>, standing: &mut dyn FnMut()) 
         Body::Function(_) => Stdio::none(),
     };
     match (&prepared.runtime, body) {
-        (Choice::Podman { image, .. }, Body::Command) => {
-            engine::carry_out(prepared, image, standing, || stdio.prepare())
+        (Choice::Engine { name, image, .. }, Body::Command) => {
+            engine::carry_out(prepared, (*name, image), standing, || stdio.prepare())
         }
         _ => carry_out(prepared, body, Loss::Tell, standing, || stdio.prepare()),
     }
@@ -167,19 +167,11 @@ fn carry_out(
     standing: &mut dyn FnMut(),
     streams: impl FnOnce() -> Result<(UserStdio, AgentStdio), StdioError>,
 ) -> Result<Ended, RunError> {
-    let (facts, started) = (&prepared.facts, SystemTime::now());
-    process::keep_descriptors().map_err(|error| host("keep the caller's open files from pasta")(error.into()))?;
-    let xdg = facts.variable("XDG_RUNTIME_DIR").map(Path::new);
-    let runtime_dir = session::runtime_dir(facts.user.uid, xdg, &facts.data_dir)?;
-    let handover = prepared.hand_over(&runtime_dir)?;
-    let home = home::prepare(&prepared.home())?;
-    (prepared.task.seed)(&home, &prepared.project.root, facts).map_err(RunError::Seed)?;
-    let plan = prepared.plan(&handover.guards, &home)?;
+    let ground = Ground::lay(prepared)?;
+    let plan = ground.plan(prepared)?;
     let (ceilings, cgroup) = ceilings::embedded(&plan)?;
-    let slot = match &plan.network {
-        Network::Offline => None,
-        Network::Guarded(guarded) => Some(Slot::acquire(&runtime_dir, guarded.identities.clone())?),
-    };
+    let slot = ground.slot(&plan)?;
+    let Ground { started, runtime_dir, handover, .. } = ground;
     let filter = seccomp::compile()?;
     let (writable, executes) = (plan.view.writable(), prepared.executes());
     let confinement = Confinement { filter, writable, executes, processes: ceilings.processes };

@@ -159,7 +159,7 @@ impl Prepared {
         let host = match runtime {
             Choice::Embedded { .. } => host::Host::read(),
             // The system's files are the image's.
-            Choice::Podman { .. } => host::Host::default(),
+            Choice::Engine { .. } => host::Host::default(),
         };
         let (policy, network) = network(&loaded, facts.user.uid)?.unzip();
         Ok(Self {
@@ -284,7 +284,7 @@ impl Prepared {
         let user = &self.facts.user;
         let mut environment =
             environment::inside(&self.facts, &self.session, &self.task.environment, &self.settings.environment);
-        if matches!(self.runtime, Choice::Podman { .. }) && !self.settings.environment.set.contains_key("SHELL") {
+        if matches!(self.runtime, Choice::Engine { .. }) && !self.settings.environment.set.contains_key("SHELL") {
             environment.insert("SHELL".into(), environment::IMAGES_SHELL.into());
         }
         environment.extend(self.seat.iter().flat_map(Seat::environment));

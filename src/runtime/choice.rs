@@ -3,6 +3,26 @@
 use super::{Image, Runtime};
 use serde::Serialize;
 
+/// An engine that rcc can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineName {
+    /// Podman without root.
+    Podman,
+    /// Docker without root.
+    Docker,
+}
+
+impl EngineName {
+    /// As its makers write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Podman => "Podman",
+            Self::Docker => "Docker",
+        }
+    }
+}
+
 /// What makes the sandbox of one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "name", rename_all = "lowercase")]
@@ -12,8 +32,11 @@ pub enum Choice {
         /// Why this one.
         why: &'static str,
     },
-    /// Podman without root, with an image's system files.
-    Podman {
+    /// A container engine, with an image's system files.
+    #[serde(untagged)]
+    Engine {
+        /// Which.
+        name: EngineName,
         /// The image.
         image: Image,
         /// Why this one.
@@ -26,7 +49,9 @@ pub enum Choice {
 pub enum ChoiceError {
     /// A known one that rcc cannot use yet.
     #[error("the runtime '{runtime}' is not there yet")]
-    #[diagnostic(help("on Linux `--runtime embedded`, which needs no image, and `--runtime podman` are"))]
+    #[diagnostic(help(
+        "on Linux `--runtime embedded`, which needs no image, `--runtime podman` and `--runtime docker` are"
+    ))]
     NotYet {
         /// Which.
         runtime: Runtime,
@@ -41,10 +66,13 @@ pub enum ChoiceError {
         /// Which.
         runtime: Runtime,
     },
-    /// Root's Podman is another thing: its containers' users are the host's.
-    #[error("the runtime 'podman' is for ordinary users: root's containers share the users of the host")]
+    /// Root's engine is another thing: its containers' users are the host's.
+    #[error("the runtime '{runtime}' is for ordinary users: root's containers share the users of the host")]
     #[diagnostic(help("run rcc as an ordinary user, or with `--runtime embedded`"))]
-    Root,
+    Root {
+        /// Which.
+        runtime: Runtime,
+    },
 }
 
 /// The runtime for a user with this uid.
@@ -52,13 +80,18 @@ pub fn choose(runtime: Runtime, image: Option<&Image>, uid: u32) -> Result<Choic
     match runtime {
         Runtime::Auto => Ok(Choice::Embedded { why: "auto: it needs neither an engine nor an image" }),
         Runtime::Embedded => Ok(Choice::Embedded { why: "it was asked for" }),
-        Runtime::Podman if uid == 0 => Err(ChoiceError::Root),
-        Runtime::Podman => match image {
-            Some(image) => Ok(Choice::Podman { image: image.clone(), why: "it was asked for" }),
-            None => Err(ChoiceError::NoImage { runtime }),
-        },
-        Runtime::Docker | Runtime::Orbstack | Runtime::Apple => Err(ChoiceError::NotYet { runtime }),
+        Runtime::Podman => engine(EngineName::Podman, runtime, image, uid),
+        Runtime::Docker => engine(EngineName::Docker, runtime, image, uid),
+        Runtime::Orbstack | Runtime::Apple => Err(ChoiceError::NotYet { runtime }),
     }
+}
+
+fn engine(name: EngineName, runtime: Runtime, image: Option<&Image>, uid: u32) -> Result<Choice, ChoiceError> {
+    if uid == 0 {
+        return Err(ChoiceError::Root { runtime });
+    }
+    let image = image.ok_or(ChoiceError::NoImage { runtime })?.clone();
+    Ok(Choice::Engine { name, image, why: "it was asked for" })
 }
 
 #[cfg(test)]
@@ -76,11 +109,24 @@ mod tests {
     #[test]
     fn an_engine_is_never_silently_replaced() {
         let image: Image = "agent".parse().unwrap();
-        assert_eq!(choose(Runtime::Podman, None, 1000), Err(ChoiceError::NoImage { runtime: Runtime::Podman }));
-        assert_eq!(choose(Runtime::Podman, Some(&image), 0), Err(ChoiceError::Root));
-        for runtime in [Runtime::Docker, Runtime::Orbstack, Runtime::Apple] {
+        for (runtime, expected) in [(Runtime::Podman, EngineName::Podman), (Runtime::Docker, EngineName::Docker)] {
+            assert_eq!(choose(runtime, None, 1000), Err(ChoiceError::NoImage { runtime }));
+            assert_eq!(choose(runtime, Some(&image), 0), Err(ChoiceError::Root { runtime }));
+            let chosen = choose(runtime, Some(&image), 1000);
+            assert!(matches!(chosen, Ok(Choice::Engine { name, .. }) if name == expected));
+        }
+        for runtime in [Runtime::Orbstack, Runtime::Apple] {
             assert_eq!(choose(runtime, Some(&image), 1000), Err(ChoiceError::NotYet { runtime }));
         }
-        assert!(matches!(choose(Runtime::Podman, Some(&image), 1000), Ok(Choice::Podman { .. })));
+    }
+
+    #[test]
+    fn a_plan_names_every_runtime_in_the_same_way() {
+        let image: Image = "agent".parse().unwrap();
+        for (runtime, name) in [(Runtime::Auto, "embedded"), (Runtime::Podman, "podman"), (Runtime::Docker, "docker")] {
+            let chosen = serde_json::to_value(choose(runtime, Some(&image), 1000).unwrap()).unwrap();
+            assert_eq!(chosen["name"], name);
+            assert_eq!(chosen.get("image").is_some(), name != "embedded");
+        }
     }
 }

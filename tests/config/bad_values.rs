@@ -105,6 +105,10 @@ fn the_rest_of_roots_file() {
 #[test]
 fn the_users_file() {
     let cases: &[Case] = &[
+        ("timeouts.start = \"0s\"", "timeouts.start", &["from 1s to 1h"]),
+        ("timeouts.stop = \"2h\"", "timeouts.stop", &["from 1s to 1h"]),
+        ("timeouts.engine = 30", "timeouts.engine", &["a string"]),
+        ("timeouts.strt = \"1s\"", "timeouts.strt", &["did you mean `start`?"]),
         ("profile = \"nowhere\"", "profile", &["no network profile 'nowhere'", "known profiles: offline, public"]),
         ("profile = \"No Where\"", "profile", &["1 to 24 characters"]),
         ("exclude = [\"../x\"]", "exclude[0]", &["stays inside the project"]),

@@ -161,6 +161,20 @@ fn a_project_that_was_made_for_a_larger_machine_gets_what_this_one_has() {
 }
 
 #[test]
+fn only_the_user_says_how_long_rcc_waits() {
+    let default = World::new().loaded().settings.timeouts;
+    assert_eq!((default.start.as_secs(), default.stop.as_secs()), (30, 5));
+    let world = World::new().user("[timeouts]\nstart = \"2m\"\nengine = \"10m\"\n");
+    let loaded = world.loaded();
+    let held = loaded.settings.timeouts;
+    assert_eq!((held.start.as_secs(), held.engine.as_secs(), held.death), (120, 600, default.death));
+    let rows = loaded.entries.iter().map(|entry| format!("{entry}\n")).collect::<String>();
+    says(&rows, &["timeouts.start = \"2m\"", "config.toml:2", "timeouts.death = \"10s\"", "# default"]);
+    assert_eq!(rcc::config::load_timeouts(&world.sources).unwrap(), held);
+    says(&World::new().project("timeouts.stop = \"1m\"").refused(), &["timeouts", "not allowed in this file"]);
+}
+
+#[test]
 fn excludes_add_up_and_the_projects_come_last() {
     let world = World::new().user("exclude = [\"/private\", \"!.env\"]").project("exclude = [\".env\"]");
     let exclude = world.loaded().settings.exclude;

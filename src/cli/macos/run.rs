@@ -44,6 +44,11 @@ struct NoGuest;
 #[error("this version of rcc cannot keep sandboxes on macOS: --detach is for Linux")]
 struct NoKeeper;
 
+/// It vanished between two readings.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the network profile '{0}' does not exist any more")]
+struct NoProfile(String);
+
 /// What cannot be laid is not left out.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("Apple's `container` cannot lay {count} parts of what the sandbox must see, {first} among them: {why}")]
@@ -154,10 +159,15 @@ fn guard(socket: &Path, context: Option<&str>, image: &Image, loaded: &Loaded, i
     if loaded.settings.profile.is_offline() {
         return Ok(());
     }
-    let ruleset = Ruleset::from(&enforcement::policy(&loaded.admin).into_diagnostic()?);
+    let policy = enforcement::policy(&loaded.admin).into_diagnostic()?;
+    let profile = &loaded.settings.profile;
+    let (position, _) = policy.profile(profile).ok_or_else(|| NoProfile(profile.to_string()))?;
+    let ruleset = Ruleset::from(&policy);
     let vpn = firewall::macos::behind_vpns(&ruleset).into_diagnostic()?;
     let rules = Rules::new(ruleset, &firewall::gather().into_diagnostic()?, &vpn);
+    // Before there is a bridge that a container could be on.
     let before = engine.guard(&rules, image)?;
+    engine.network(profile, position)?;
     tracing::info!("the rules in the machine of the engine were {before:?} and are in force");
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! interfaces, both checked, are rendered; of what the kernel holds, domain names and leases,
 //! which were parsed.
 
+mod bridged;
 mod held;
 pub mod log;
 mod rules;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::io::Write;
 
+pub use bridged::bridge;
 pub use held::{
     ADDRESSES_MAX, Contents, Held, HeldKey, LEASED_NAMES, LEASES_MAX, NameKind, Shape, digest, each_port, is_of_leases,
     tag_of,
@@ -46,6 +48,18 @@ pub fn replace_keeping(ruleset: &Ruleset, version: &Version, surroundings: &Surr
     document(ruleset, Some(version), surroundings, held)
 }
 
+/// [`replace`], where the sandboxes are behind bridges ([`bridge`]). `priority` is that of the hooks `forward` and
+/// `input`; `version` is [`version_on_bridges`]. The resolvers that `surroundings` names are open to every profile
+/// that may reach public space.
+pub fn replace_on_bridges(
+    ruleset: &Ruleset,
+    version: &Version,
+    surroundings: &Surroundings,
+    priority: i32,
+) -> Document {
+    on_bridges(document(ruleset, Some(version), surroundings, &[]), ruleset, surroundings, priority)
+}
+
 /// Replaces the content of the sets that follow the host, and nothing else, in one transaction.
 /// Fails in the kernel if the table is absent.
 pub fn update(version: &Version, surroundings: &Surroundings) -> Document {
@@ -66,8 +80,18 @@ pub fn remove() -> Document {
 /// change by themselves empty, the canary ports zero and no version in names, and over the names
 /// that it has rules for.
 pub fn version(ruleset: &Ruleset) -> Version {
+    hashed(&document(ruleset, None, &Surroundings::default(), &[]), ruleset)
+}
+
+/// The same of the rules on bridges.
+pub fn version_on_bridges(ruleset: &Ruleset, priority: i32) -> Version {
+    let surroundings = Surroundings::default();
+    hashed(&on_bridges(document(ruleset, None, &surroundings, &[]), ruleset, &surroundings, priority), ruleset)
+}
+
+fn hashed(document: &Document, ruleset: &Ruleset) -> Version {
     let mut hash = HashWriter(Sha256::new());
-    write_json(&document(ruleset, None, &Surroundings::default(), &[]), &mut hash);
+    write_json(document, &mut hash);
     for profile in &ruleset.profiles {
         write_json(&profile, &mut hash);
     }
@@ -107,6 +131,11 @@ pub fn rules_by_chain(document: &Document) -> BTreeMap<String, usize> {
         }
     }
     counts
+}
+
+fn on_bridges(mut document: Document, ruleset: &Ruleset, surroundings: &Surroundings, priority: i32) -> Document {
+    document.nftables.extend(bridged::objects(ruleset, surroundings, priority).into_iter().map(Command::from));
+    document
 }
 
 fn document(ruleset: &Ruleset, version: Option<&Version>, surroundings: &Surroundings, held: &[Held]) -> Document {

@@ -59,6 +59,21 @@ fn the_transaction_is_as_it_was() {
 }
 
 #[test]
+fn the_rules_on_bridges_are_those_and_more() {
+    let (ruleset, around) = (Ruleset::from(&policy()), surroundings());
+    let version = version_on_bridges(&ruleset, -2);
+    let resolvers = vec!["192.168.1.1:53".parse().unwrap(), "[2001:db8:1::53]:53".parse().unwrap()];
+    let around = Surroundings { resolvers, ..around };
+    let document = replace_on_bridges(&ruleset, &version, &around, -2);
+    nft_takes(&document).unwrap();
+    let sockets = replace(&ruleset, &version, &around).nftables.len();
+    let more = Document { nftables: document.nftables[sockets..].to_vec() };
+    assert_golden("nft-bridges.jsonl", &lines(&more));
+    assert_ne!(version, version_on_bridges(&ruleset, -10));
+    assert_ne!(version, super::version(&ruleset));
+}
+
+#[test]
 fn an_update_touches_only_dynamic_sets() {
     let ruleset = Ruleset::from(&policy());
     assert_golden("nft-update.jsonl", &lines(&update(&version(&ruleset), &surroundings())));

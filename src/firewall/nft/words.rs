@@ -1,8 +1,8 @@
 //! The few words of nftables' JSON (libnftables-json(5)) that the rules are made of.
 
 use nftables::expr::{
-    BinaryOperation, Elem, Expression, Fib, FibFlag, FibResult, Meta, MetaKey, NamedExpression, Payload, PayloadField,
-    Prefix, Range, SetItem, Verdict,
+    BinaryOperation, CT, Elem, Expression, Fib, FibFlag, FibResult, Meta, MetaKey, NamedExpression, Payload,
+    PayloadField, Prefix, Range, SetItem, Verdict,
 };
 use nftables::schema;
 use nftables::schema::{Chain, Counter, FlushObject, NfCmd, NfListObject, NfObject, Rule, Set, SetFlag, Table};
@@ -155,12 +155,17 @@ pub(super) fn add_chain(name: String) -> NfObject<'static> {
 
 /// The chain that sees every packet that a process of the host sends.
 pub(super) fn add_output_chain(name: &'static str, priority: i32) -> NfObject<'static> {
+    add_base_chain(name, NfHook::Output, priority)
+}
+
+/// A chain that sees every packet at a hook, and lets it go where no rule says otherwise.
+pub(super) fn add_base_chain(name: &'static str, hook: NfHook, priority: i32) -> NfObject<'static> {
     add(NfListObject::Chain(Chain {
         family: FAMILY,
         table: TABLE.into(),
         name: name.into(),
         _type: Some(NfChainType::Filter),
-        hook: Some(NfHook::Output),
+        hook: Some(hook),
         prio: Some(priority),
         policy: Some(NfChainPolicy::Accept),
         ..Chain::default()
@@ -256,6 +261,12 @@ pub(super) fn is_no_syn() -> Statement<'static> {
 pub(super) fn is_syn() -> Statement<'static> {
     let flag = BinaryOperation::AND(field("tcp", "flags"), text("syn"));
     is(Expression::BinaryOperation(Box::new(flag)), text("syn"))
+}
+
+/// A packet of a flow that the other side has begun.
+pub(super) fn is_reply() -> Statement<'static> {
+    let direction = CT { key: "direction".into(), family: None, dir: None };
+    is(Expression::Named(NamedExpression::CT(direction)), text("reply"))
 }
 
 /// Whether the left side is in a named set.

@@ -2,7 +2,7 @@
 
 use super::EngineError;
 use crate::project::handover::{Handover, HandoverError};
-use crate::runtime::engine::podman::Podman;
+use crate::runtime::engine::contract::Engine;
 use crate::runtime::engine::spec::Spec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -10,10 +10,10 @@ use rustix::process::{Signal, pidfd_send_signal};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// A container, and what protects the project from it. Dropping it ends it; Podman then removes it by itself, but for
+/// A container, and what protects the project from it. Dropping it ends it; the engine then removes it by itself, but for
 /// one that was never started.
 pub(super) struct Container<'a> {
-    pub(super) podman: &'a Podman,
+    pub(super) engine: &'a dyn Engine,
     pub(super) id: String,
     /// Its first one, when there is one.
     pub(super) process: Option<OwnedFd>,
@@ -25,15 +25,15 @@ pub(super) struct Container<'a> {
 }
 
 impl<'a> Container<'a> {
-    /// Has Podman make it.
+    /// Has the engine make it.
     pub(super) fn make(
-        podman: &'a Podman,
+        engine: &'a dyn Engine,
         spec: &Spec<'_>,
         handover: Handover,
         death: Duration,
     ) -> Result<Self, EngineError> {
-        let id = podman.create(&spec.render())?;
-        Ok(Self { podman, id, process: None, started: false, handover: Some(handover), death })
+        let id = engine.create(spec)?;
+        Ok(Self { engine, id, process: None, started: false, handover: Some(handover), death })
     }
 
     /// Ends it, and removes the placeholders if nothing inside can write any more. Returns what remains.
@@ -46,7 +46,7 @@ impl<'a> Container<'a> {
             }
             // Nothing of the agent's has run in it.
             _ => {
-                drop(self.podman.remove(&self.id));
+                drop(self.engine.remove(&self.id));
                 true
             }
         };

@@ -1,10 +1,10 @@
 //! What launchers left that were killed.
 
-use super::DIRECTORY;
+use super::files::DIRECTORY;
+use super::find;
 use crate::facts::Facts;
-use crate::runtime::engine::api::Api;
-use crate::runtime::engine::podman::Podman;
-use crate::runtime::engine::service::Service;
+use crate::runtime::choice::EngineName;
+use crate::runtime::engine::contract::Ours;
 use crate::session::Record;
 use crate::settings::Timeouts;
 use serde::Serialize;
@@ -37,16 +37,17 @@ pub fn left(runtime_dir: &Path, running: &[Record], facts: &Facts) -> Vec<Left> 
     sessions.iter().map(|session| Left { session: session.clone(), containers: of(session) }).collect()
 }
 
-/// Sessions and their containers, by Podman where it is there.
+/// Sessions and their containers, of the engines that answer; `None` if none does.
 fn containers(runtime_dir: &Path, facts: &Facts) -> Option<Vec<(String, String)>> {
-    let (directory, timeouts) = (made_in(runtime_dir)?, Timeouts::default());
-    let listed = Service::find(facts, &directory, timeouts.start).ok().and_then(|service| {
-        let podman = Podman::new(Api::new(service.socket.clone(), timeouts.engine).ok()?);
-        podman.ours().ok()
-    });
+    let directory = made_in(runtime_dir)?;
+    let ours = |name| {
+        find(name, facts, &directory, Timeouts::default()).ok().and_then(|(engine, _service)| engine.ours().ok())
+    };
+    let listed: Vec<_> = [EngineName::Podman, EngineName::Docker].into_iter().filter_map(ours).collect();
     let _ = std::fs::remove_dir_all(&directory);
-    let here = listed?.into_iter().filter(|ours| Path::new(&ours.runtime_dir) == runtime_dir);
-    Some(here.map(|ours| (ours.session, ours.id)).collect())
+    let here = |ours: &Ours| Path::new(&ours.runtime_dir) == runtime_dir;
+    let containers = || listed.iter().flatten().filter(|ours| here(ours));
+    (!listed.is_empty()).then(|| containers().map(|ours| (ours.session.clone(), ours.id.clone())).collect())
 }
 
 /// A directory for an engine's service that ends with this process.

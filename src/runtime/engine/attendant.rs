@@ -32,6 +32,8 @@ pub struct Network<'a, Check> {
     pub pasta: &'a Path,
     /// The host's number of the network identity.
     pub identity: u32,
+    /// What to do if the engine does not know it.
+    pub renewal: &'static str,
     /// The second layer.
     pub routes: &'a Routes,
 }
@@ -101,7 +103,7 @@ fn begin<Check: FnMut() -> Result<(), (String, Duration)>>(
     let routes = network.as_ref().map(|network| network.routes);
     let guard = network
         .map(|network| {
-            let identity = namespace::mapped(network.identity)?;
+            let identity = namespace::mapped(network.identity, network.renewal)?;
             Ok::<_, NamespaceError>(Guard { check: network.check, pasta: network.pasta, identity })
         })
         .transpose()?;

@@ -5,6 +5,7 @@ use super::greeting::{self, Received};
 use super::strangers;
 use crate::network::inside::{self, InsideError};
 use crate::output;
+use crate::runtime::embedded::idmap;
 use crate::runtime::embedded::init::{self, Agent, Body};
 use crate::runtime::embedded::lockdown::{self, Confinement};
 use crate::runtime::embedded::report::Report;
@@ -15,11 +16,13 @@ use crate::terminal::Outcome;
 use rustix::fs::StatVfsMountFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// Why the agent was not started.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,8 @@ enum FirstError {
     Root(Errno),
     #[error("cannot enter {0} inside the container: {1}")]
     Directory(PathBuf, Errno),
+    #[error("cannot have the user's own number in the container, in a user namespace of its own: {0}")]
+    User(String),
     #[error(transparent)]
     Inside(#[from] InsideError),
     #[error(transparent)]
@@ -65,6 +70,14 @@ pub fn run() -> u8 {
     // Closed by `start_agent`, before there is an agent.
     let reporter = ManuallyDrop::new(reporter);
     let result = || -> Result<Outcome, FirstError> {
+        // What comes with a user namespace of its own goes with the rest.
+        let unprivileged = match greeting.user {
+            Some(user) => {
+                become_user(user)?;
+                lockdown::drop_privileges
+            }
+            None => lockdown::verify_unprivileged,
+        };
         verify(&greeting)?;
         let environment = environment(greeting.environment, &greeting.path);
         let writable = greeting.writable.iter().map(PathBuf::from).collect();
@@ -74,7 +87,7 @@ pub fn run() -> u8 {
         let (command, ports) = (greeting.command.as_slice(), greeting.ports.as_slice());
         let agent = Agent { command, environment: &environment, body, confinement: &confinement, ports };
         let stdio = greeting.stdio.take(pipes)?;
-        Ok(init::start_agent(&agent, lockdown::verify_unprivileged, &reporter, control, stdio)?)
+        Ok(init::start_agent(&agent, unprivileged, &reporter, control, stdio)?)
     };
     match result() {
         Ok(outcome) => outcome.status(),
@@ -85,10 +98,32 @@ pub fn run() -> u8 {
     }
 }
 
+/// How long the attendant may take to lay the socket.
+const PATIENCE: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_millis(1);
+
+/// Connects as soon as there is a socket: an engine may start this process before the attendant has laid it.
 fn connect_launcher() -> Result<OwnedFd, Errno> {
-    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    connect(&socket, &SocketAddrUnix::new(greeting::SOCKET)?)?;
-    Ok(socket)
+    let address = SocketAddrUnix::new(greeting::SOCKET)?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        match connect(&socket, &address) {
+            // Not there, or the empty file on which it is about to be mounted.
+            Err(Errno::NOENT | Errno::CONNREFUSED) if Instant::now() < deadline => std::thread::sleep(INTERVAL),
+            Err(error) => return Err(error),
+            Ok(()) => return Ok(socket),
+        }
+    }
+}
+
+/// Becomes the user by number. In an engine's user namespace the user is 0, as whom this process runs; in the one that
+/// it makes below, the user is nobody else, and there is no way back up.
+fn become_user(user: (u32, u32)) -> Result<(), FirstError> {
+    // SAFETY: this process has a single thread.
+    let made = unsafe { unshare_unsafe(UnshareFlags::NEWUSER) };
+    made.map_err(|error| FirstError::User(error.to_string()))?;
+    idmap::map_self(user, (0, 0)).map_err(|error| FirstError::User(error.to_string()))
 }
 
 /// Looks from inside at what the attendant has made.

@@ -38,6 +38,8 @@ pub struct Greeting {
     pub path: OsString,
     /// The working directory.
     pub directory: OsString,
+    /// Whom the agent must be, where the engine has made a first process that is somebody else.
+    pub user: Option<(u32, u32)>,
     /// Where the agent may write.
     pub writable: Vec<OsString>,
     /// Where something was mounted for it.

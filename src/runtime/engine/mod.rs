@@ -8,6 +8,8 @@
 
 pub mod api;
 pub mod attendant;
+pub mod contract;
+pub mod docker;
 pub mod first;
 pub mod floors;
 pub mod greeting;

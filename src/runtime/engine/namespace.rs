@@ -1,6 +1,7 @@
 //! The user namespace in which a rootless engine is root: its containers' are below.
 
 use crate::network::identity::Mapped;
+use crate::runtime::choice::EngineName;
 use rustix::fs::{Mode, OFlags, fstat, open};
 use rustix::io::Errno;
 use rustix::process::{Gid, Pid, PidfdFlags, Uid, pidfd_open};
@@ -26,19 +27,32 @@ pub enum NamespaceError {
     },
     /// The container is not in a user namespace of the user's.
     #[error(
-        "the container shares the users of this machine: only Podman without root, started by the same user, can be used"
+        "the container shares the users of this machine: only an engine without root, started by the same user, can be used"
     )]
     NotRootless,
     /// The identity is not in the map.
     #[error(
-        "Podman does not know the network identity {identity}: it was started before `sudo rcc init`, and keeps what \
-         /etc/subuid and /etc/subgid said then; `podman system migrate` ends it and all its containers, and it knows \
-         the identity when it starts again"
+        "the engine does not know the network identity {identity}: it was started before `sudo rcc init`, and keeps what \
+         /etc/subuid and /etc/subgid said then; {remedy}"
     )]
     NotMapped {
         /// The host's number.
         identity: u32,
+        /// What to do.
+        remedy: &'static str,
     },
+}
+
+/// What makes an engine know the identities.
+pub fn renewal(engine: EngineName) -> &'static str {
+    match engine {
+        EngineName::Podman => {
+            "`podman system migrate` ends it and all its containers, and it knows the identity when it starts again"
+        }
+        EngineName::Docker => {
+            "`systemctl --user restart docker` ends it and all its containers, and it knows the identity then"
+        }
+    }
 }
 
 fn step(what: &'static str) -> impl Fn(Errno) -> NamespaceError {
@@ -132,11 +146,12 @@ fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
 }
 
-/// What the network identity is called in the user namespace of the calling process, which knows it by the maps.
-pub fn mapped(identity: u32) -> Result<Mapped, NamespaceError> {
+/// What the network identity is called in the user namespace of the calling process, which knows it by the maps;
+/// `remedy` if it does not.
+pub fn mapped(identity: u32, remedy: &'static str) -> Result<Mapped, NamespaceError> {
     let number = |path| {
         let map = std::fs::read_to_string(path).unwrap_or_default();
-        inside(&map, identity).ok_or(NamespaceError::NotMapped { identity })
+        inside(&map, identity).ok_or(NamespaceError::NotMapped { identity, remedy })
     };
     Ok(Mapped { uid: number("/proc/self/uid_map")?, gid: number("/proc/self/gid_map")? })
 }

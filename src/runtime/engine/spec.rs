@@ -1,6 +1,6 @@
-//! What Podman is told to make. Pure.
+//! What an engine is told to make, and how Podman is told. Pure.
 
-use super::podman::{LABEL, PLACE};
+use super::contract::{ImageFacts, LABEL, PLACE};
 use crate::plan::{HOSTNAME, Plan};
 use crate::relay::seat::INSIDE_PROGRAM;
 use crate::runtime::Image;
@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// Microseconds in which a share of processor time is counted (`cpu.cfs_period_us`).
-const PERIOD: u64 = 100_000;
+pub(super) const PERIOD: u64 = 100_000;
+/// What a container begins with.
+pub(super) const INIT: [&str; 3] = [INSIDE_PROGRAM, "guest", "container"];
 
 /// What a container is made from.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +20,8 @@ pub struct Spec<'a> {
     pub plan: &'a Plan,
     /// The image.
     pub image: &'a Image,
+    /// What that has.
+    pub has: &'a ImageFacts,
     /// rcc's program on the host, without symbolic links.
     pub program: &'a Path,
     /// Where what its first process says before it is heard is written.
@@ -29,17 +33,21 @@ pub struct Spec<'a> {
 }
 
 impl Spec<'_> {
+    /// What the container is called.
+    pub fn name(&self) -> String {
+        format!("rcc-{}", self.plan.session)
+    }
+
     /// As Podman's `SpecGenerator`. Whatever is not here is Podman's default or the user's containers.conf, which can
     /// add mounts and devices, as `mounts` of rcc's own configuration can.
     pub fn render(&self) -> Value {
         let (uid, gid) = self.plan.user;
-        let name = format!("rcc-{}", self.plan.session);
         let namespace = |mode: &str| json!({ "nsmode": mode });
         json!({
-            "name": name,
+            "name": self.name(),
             "image": self.image.as_str(),
             "labels": { LABEL: self.plan.session, PLACE: self.runtime_dir.to_string_lossy() },
-            "entrypoint": [INSIDE_PROGRAM, "guest", "container"],
+            "entrypoint": INIT,
             "command": [],
             "user": format!("{uid}:{gid}"),
             "work_dir": "/",
@@ -98,5 +106,54 @@ impl Spec<'_> {
             resources.insert("cpu".into(), json!({ "quota": quota, "period": PERIOD }));
         }
         resources.into()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::plan::Network;
+    use crate::runtime::choice::{Choice, EngineName};
+    use crate::settings::DefaultLimits;
+    use crate::view::View;
+    use std::path::PathBuf;
+
+    /// Renders what a run with these limits and an image with these variables is made from.
+    pub fn rendered<T: serde::Serialize>(
+        limits: Limits,
+        variables: &[&str],
+        render: impl Fn(&Spec<'_>) -> T,
+    ) -> String {
+        let image: Image = "localhost/agent".parse().unwrap();
+        let plan = Plan {
+            session: "project-7f3a".into(),
+            runtime: Choice::Engine { name: EngineName::Docker, image: image.clone(), why: "it was asked for" },
+            project: "/home/u/project".into(),
+            directory: "/home/u/project".into(),
+            command: vec!["true".into()],
+            environment: [("SECRET".into(), "s".into())].into(),
+            user: (1000, 1001),
+            view: View { mounts: Vec::new() },
+            network: Network::Offline,
+            limits,
+            default_limits: DefaultLimits::default(),
+            enforced: None,
+            relay: None::<PathBuf>,
+            pairs: Vec::new(),
+            ports: Vec::new(),
+        };
+        let has = ImageFacts { variables: variables.iter().map(|&v| v.to_owned()).collect(), volumes: Vec::new() };
+        let (program, log) = (Path::new("/usr/bin/rcc-guest"), Path::new("/run/user/1000/rcc/engine/x/log"));
+        let runtime_dir = Path::new("/run/user/1000/rcc");
+        let spec = Spec { plan: &plan, image: &image, has: &has, program, log, limits, runtime_dir };
+        let value = serde_json::to_value(render(&spec)).unwrap();
+        serde_json::to_string_pretty(&value).unwrap() + "\n"
+    }
+
+    pub const LIMITS: Limits = Limits { memory: Some(1 << 30), pids: Some(500), cpus: Some(1.5) };
+
+    #[test]
+    fn podman_is_told_all_of_this_and_nothing_else() {
+        crate::golden::assert_golden("src/runtime/engine/podman.json", &rendered(LIMITS, &[], Spec::render));
     }
 }

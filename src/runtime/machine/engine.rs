@@ -2,8 +2,10 @@
 
 use super::guard::{self, BadId, Call, Id, LOOK, MEND, Output, Place, Step, StreamError};
 use super::judge::Info;
+use super::network::{self, NotOurs};
 use crate::firewall::State;
 use crate::firewall::machine::{LISTING_MAX, ListingError, Rules};
+use crate::policy::ProfileName;
 use crate::runtime::Image;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::handshake;
@@ -48,6 +50,10 @@ pub enum GuardError {
         /// Its words.
         said: String,
     },
+    /// A network that rules would miss.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Network(#[from] NotOurs),
     /// An answer that names nothing.
     #[error(transparent)]
     Id(#[from] BadId),
@@ -118,6 +124,22 @@ impl Engine {
     pub fn info(&self) -> Result<Info, GuardError> {
         let answer = self.call(&guard::info())?;
         serde_json::from_value(answer).map_err(|error| self.broken(io::Error::other(error)))
+    }
+
+    /// Makes the network of a profile, unless it is there as it must be. `position` is the profile's in the policy.
+    ///
+    /// # Errors
+    /// It is there and is another, or it cannot be made.
+    pub fn network(&self, profile: &ProfileName, position: usize) -> Result<(), GuardError> {
+        match self.call(&network::inspect(profile)) {
+            Ok(answer) => Ok(network::check(&answer, profile, position)?),
+            Err(GuardError::Refused { status: 404, .. }) => {
+                self.call(&network::create(profile, position))?;
+                let made = self.call(&network::inspect(profile))?;
+                Ok(network::check(&made, profile, position)?)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Brings the rules into force in its machine; what they were before. They are left alone where they are whole.

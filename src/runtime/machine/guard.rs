@@ -6,6 +6,7 @@
 use crate::firewall::machine::{LIST, LOAD};
 use crate::policy::ruleset::Version;
 use crate::runtime::Image;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Every Docker since 20.10 speaks it.
@@ -25,7 +26,7 @@ pub enum Place {
 }
 
 /// One call of Docker's API.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Call {
     /// `GET`, `POST` or `DELETE`.
     pub method: &'static str,
@@ -36,7 +37,11 @@ pub struct Call {
 }
 
 impl Call {
-    fn post(path: String, body: Option<Value>) -> Self {
+    pub(super) fn get(path: String) -> Self {
+        Self { method: "GET", path: format!("{API}{path}"), body: None }
+    }
+
+    pub(super) fn post(path: String, body: Option<Value>) -> Self {
         Self { method: "POST", path: format!("{API}{path}"), body }
     }
 }
@@ -74,7 +79,7 @@ impl Step {
 
 /// Describes the machine; the answer is [`super::judge::Info`].
 pub fn info() -> Call {
-    Call { method: "GET", path: format!("{API}/info"), body: None }
+    Call::get("/info".to_owned())
 }
 
 /// Makes a container. Of all capabilities it has the one that nft needs, and nothing of the host or the machine is in
@@ -145,7 +150,7 @@ pub fn run(exec: &Id) -> Call {
 
 /// How a step that was run has ended; the answer's `ExitCode` is 0 or it has failed.
 pub fn ended(exec: &Id) -> Call {
-    Call { method: "GET", path: format!("{API}/exec/{}/json", exec.0), body: None }
+    Call::get(format!("/exec/{}/json", exec.0))
 }
 
 /// Ends and removes a container, whatever it is doing.

@@ -14,3 +14,4 @@ pub mod engine;
 pub mod found;
 pub mod guard;
 pub mod judge;
+pub mod network;

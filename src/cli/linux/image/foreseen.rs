@@ -6,7 +6,7 @@ use crate::image::engine::EngineKind;
 use crate::output;
 use crate::plan::Plan;
 use crate::runtime::Image;
-use crate::runtime::choice::Choice;
+use crate::runtime::choice::{Choice, EngineName};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -24,7 +24,8 @@ pub(in super::super) struct Foreseen<'a> {
 impl<'a> Foreseen<'a> {
     pub(in super::super) fn new(plan: &'a Plan) -> Self {
         let image_id = match &plan.runtime {
-            Choice::Podman { image, .. } => Some(json!(id(EngineKind::Podman, image))),
+            Choice::Engine { name: EngineName::Podman, image, .. } => Some(json!(id(EngineKind::Podman, image))),
+            Choice::Engine { name: EngineName::Docker, image, .. } => Some(json!(id(EngineKind::Docker, image))),
             Choice::Embedded { .. } => None,
         };
         Self { plan, image_id }

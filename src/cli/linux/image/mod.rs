@@ -78,7 +78,7 @@ impl Host {
         let answers = || docker_sockets(&facts).iter().any(|path| is_heard(path)).then_some(EngineKind::Docker);
         let kind = asked.engine.or(configured).or_else(installed).or_else(answers).ok_or(NoEngine::Any)?;
         match kind {
-            EngineKind::Podman if facts.user.uid == 0 => Err(ChoiceError::Root.into()),
+            EngineKind::Podman if facts.user.uid == 0 => Err(ChoiceError::Root { runtime: Runtime::Podman }.into()),
             EngineKind::Podman => {
                 let directory = Directory::make(&super::ps::runtime_dir(&facts).into_diagnostic()?)?;
                 let service = Service::find(&facts, &directory.0, chosen.start)?;

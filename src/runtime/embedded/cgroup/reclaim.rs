@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::thread::JoinHandle;
 
 /// Where the kernel tells of the whole machine's pressure.
 const PRESSURE: &str = "/proc/pressure/memory";
@@ -21,6 +22,8 @@ const TRIGGER: &str = "some 100000 2000000\0";
 const SHARE: f64 = 5.0;
 /// Between two looks at `avg10`, where the kernel takes no trigger: it is an average of 10 s.
 const INTERVAL: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+/// For a look without waiting.
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// What is asked for at once, in bytes: the kernel is busy with it for some milliseconds.
 const STEP: u64 = 64 << 20;
 /// Less is not worth the sandbox's reading it again.
@@ -28,10 +31,11 @@ const WORTH: u64 = 4 << 20;
 /// The thread calls a few functions and keeps nothing.
 const STACK: usize = 128 << 10;
 
-/// The thread. Dropping it ends it.
+/// The thread. Dropping it ends it, and returns when it has ended: whoever forks later has one thread again.
 #[derive(Debug)]
 pub struct Reclaimer {
-    _end: PipeWriter,
+    end: Option<PipeWriter>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Reclaimer {
@@ -42,11 +46,21 @@ impl Reclaimer {
         if !dir.join("memory.reclaim").exists() || !Path::new(PRESSURE).exists() {
             return None;
         }
-        let (end, _end) = io::pipe().ok()?;
+        let (end, writer) = io::pipe().ok()?;
         let dir = dir.to_owned();
         let watch = move || watch(&dir, &end);
-        std::thread::Builder::new().name("reclaim".into()).stack_size(STACK).spawn(watch).ok()?;
-        Some(Self { _end })
+        let thread = std::thread::Builder::new().name("reclaim".into()).stack_size(STACK).spawn(watch).ok()?;
+        Some(Self { end: Some(writer), thread: Some(thread) })
+    }
+}
+
+impl Drop for Reclaimer {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            // It has told the kernel what it wants, and nobody else.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -68,7 +82,8 @@ fn watch(dir: &Path, end: &PipeReader) {
         if trigger.is_none() && !is_pressed(&fs::read_to_string(PRESSURE).unwrap_or_default()) {
             continue;
         }
-        if is_short(&fs::read_to_string("/proc/meminfo").unwrap_or_default()) && give_back(dir).is_err() {
+        let ends = || poll(&mut [PollFd::new(end, PollFlags::IN)], Some(&NOW)) != Ok(0);
+        if is_short(&fs::read_to_string("/proc/meminfo").unwrap_or_default()) && give_back(dir, &ends).is_err() {
             return;
         }
     }
@@ -97,18 +112,18 @@ fn is_short(meminfo: &str) -> bool {
     field("MemFree:").zip(field("MemTotal:")).is_none_or(|(free, total)| free < total / 8)
 }
 
-/// Has the kernel drop the idle page cache of this cgroup. Returns how much of it was there.
+/// Has the kernel drop the idle page cache of this cgroup, until `ends` says otherwise. Returns how much of it was there.
 ///
 /// # Errors
 /// The cgroup is gone, or not the caller's.
-fn give_back(dir: &Path) -> io::Result<u64> {
+fn give_back(dir: &Path, ends: &dyn Fn() -> bool) -> io::Result<u64> {
     let idle = inactive_file(dir);
     if idle < WORTH {
         return Ok(0);
     }
     let reclaim = dir.join("memory.reclaim");
     let mut left = idle;
-    while left > 0 {
+    while left > 0 && !ends() {
         let step = left.min(STEP);
         match ask(&reclaim, step, swaps(dir)) {
             Ok(()) => left -= step,
@@ -169,16 +184,23 @@ mod tests {
     #[test]
     fn idle_page_cache_is_asked_for_in_steps_and_without_swapping() {
         let dir = cgroup(STEP + (5 << 20));
-        assert_eq!(give_back(dir.path()).unwrap(), STEP + (5 << 20));
+        assert_eq!(give_back(dir.path(), &|| false).unwrap(), STEP + (5 << 20));
         // A file that is only a file keeps what was written last, from its beginning.
         let asked = fs::read_to_string(dir.path().join("memory.reclaim")).unwrap();
         assert!(asked.starts_with("5242880 swappiness=0"), "{asked}");
     }
 
     #[test]
+    fn the_end_of_the_sandbox_is_not_waited_with() {
+        let dir = cgroup(STEP);
+        give_back(dir.path(), &|| true).unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join("memory.reclaim")).unwrap(), "");
+    }
+
+    #[test]
     fn little_is_left_where_it_is() {
         let dir = cgroup(WORTH - 1);
-        assert_eq!(give_back(dir.path()).unwrap(), 0);
+        assert_eq!(give_back(dir.path(), &|| false).unwrap(), 0);
         assert_eq!(fs::read_to_string(dir.path().join("memory.reclaim")).unwrap(), "");
     }
 
@@ -186,7 +208,7 @@ mod tests {
     fn a_cgroup_that_is_gone_ends_it() {
         let dir = cgroup(8 << 20);
         fs::remove_file(dir.path().join("memory.reclaim")).unwrap();
-        assert!(give_back(dir.path()).is_err());
+        assert!(give_back(dir.path(), &|| false).is_err());
     }
 
     #[test]

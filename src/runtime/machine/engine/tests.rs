@@ -24,6 +24,8 @@ struct Machine {
     /// What came on standard input in the machine.
     loaded: Vec<u8>,
     removed: usize,
+    /// The description of the only network.
+    network: Option<Value>,
 }
 
 fn id(number: usize) -> String {
@@ -36,8 +38,12 @@ fn number(path: &str) -> usize {
 }
 
 fn json(stream: &mut Stream, answer: &Value) {
+    status(stream, 200, answer);
+}
+
+fn status(stream: &mut Stream, status: u16, answer: &Value) {
     let text = answer.to_string();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", text.len());
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", text.len());
     stream.write_all((head + &text).as_bytes()).unwrap();
 }
 
@@ -48,6 +54,14 @@ impl Machine {
             ("POST", "/containers/create") => {
                 self.places.push(body["HostConfig"]["NetworkMode"].as_str().unwrap().to_owned());
                 json(stream, &serde_json::json!({ "Id": id(self.places.len() - 1) }));
+            }
+            ("GET", rest) if rest.starts_with("/networks/") => match &self.network {
+                Some(network) => json(stream, network),
+                None => status(stream, 404, &serde_json::json!({ "message": "network not found" })),
+            },
+            ("POST", "/networks/create") => {
+                self.network = Some(body.clone());
+                status(stream, 201, &serde_json::json!({ "Id": id(7) }));
             }
             ("POST", rest) if rest.ends_with("/start") && rest.starts_with("/containers") => json(stream, &Value::Null),
             ("POST", rest) if rest.ends_with("/exec") => {
@@ -158,4 +172,15 @@ fn an_image_without_nft_is_named() {
     let error = engine.guard(&rules(), &image()).unwrap_err();
     assert!(error.to_string().contains("'localhost/rcc' ended with 127"), "{error}");
     assert_eq!(machine.lock().unwrap().removed, 2);
+}
+
+#[test]
+fn a_network_is_made_once_and_one_that_the_rules_would_miss_is_refused() {
+    let (_directory, engine, machine) = serve(Machine::default());
+    for _ in 0..2 {
+        engine.network(&ProfileName::public(), 0).unwrap();
+    }
+    machine.lock().unwrap().network.as_mut().unwrap()["Options"] = Value::Null;
+    let error = engine.network(&ProfileName::public(), 0).unwrap_err();
+    assert!(matches!(error, GuardError::Network(_)), "{error}");
 }
