@@ -15,6 +15,7 @@ use crate::image::name;
 use crate::image::progress::{Progress, Told};
 use crate::output;
 use crate::runtime::choice::ChoiceError;
+use crate::runtime::engine::docker::socket as docker_socket;
 use crate::runtime::engine::service::Service;
 use crate::runtime::{Image, Runtime};
 use crate::shown;
@@ -22,7 +23,6 @@ use futures_util::{Stream, StreamExt};
 use miette::{IntoDiagnostic, WrapErr};
 use rustix::process::{Pid, getpid, test_kill_process};
 use std::io::IsTerminal;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
@@ -34,14 +34,9 @@ const EXIT_INTERRUPTED: u8 = 130;
 
 /// There is nothing that could have images.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-enum NoEngine {
-    #[error("there is no container engine: podman is not installed, and Docker does not answer")]
-    #[diagnostic(help("install podman by the system's package manager; `--runtime embedded` needs no image"))]
-    Any,
-    #[error("Docker does not answer at {}", .0.iter().map(|path| shown::terminal(path)).collect::<Vec<_>>().join(" or "))]
-    #[diagnostic(help("`docker info` as the same user shows whether Docker works here"))]
-    Docker(Vec<PathBuf>),
-}
+#[error("there is no container engine: podman is not installed, and no Docker without root answers")]
+#[diagnostic(help("install podman by the system's package manager; `--runtime embedded` needs no image"))]
+struct NoEngine;
 
 impl ImageCommand {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
@@ -75,8 +70,8 @@ impl Host {
             _ => None,
         };
         let installed = || facts::program("podman").map(|_| EngineKind::Podman);
-        let answers = || docker_sockets(&facts).iter().any(|path| is_heard(path)).then_some(EngineKind::Docker);
-        let kind = asked.engine.or(configured).or_else(installed).or_else(answers).ok_or(NoEngine::Any)?;
+        let answers = || docker_socket(&facts).ok().map(|_| EngineKind::Docker);
+        let kind = asked.engine.or(configured).or_else(installed).or_else(answers).ok_or(NoEngine)?;
         match kind {
             EngineKind::Podman if facts.user.uid == 0 => Err(ChoiceError::Root { runtime: Runtime::Podman }.into()),
             EngineKind::Podman => {
@@ -86,8 +81,7 @@ impl Host {
                 Ok(Self { facts, chosen, kind, socket, _service, _directory: Some(directory) })
             }
             EngineKind::Docker => {
-                let sockets = docker_sockets(&facts);
-                let socket = sockets.iter().find(|path| is_heard(path)).cloned().ok_or(NoEngine::Docker(sockets))?;
+                let socket = docker_socket(&facts)?;
                 Ok(Self { facts, chosen, kind, socket, _service: None, _directory: None })
             }
         }
@@ -148,19 +142,6 @@ impl Host {
             EngineKind::Docker => Runtime::Docker,
         }
     }
-}
-
-/// Where Docker may listen: where the caller says, without root, with root.
-fn docker_sockets(facts: &Facts) -> Vec<PathBuf> {
-    if let Some(said) = facts.variable("DOCKER_HOST").and_then(|host| host.strip_prefix("unix://")) {
-        return vec![said.into()];
-    }
-    let own = facts.variable("XDG_RUNTIME_DIR").map(|dir| Path::new(dir).join("docker.sock"));
-    own.into_iter().chain([PathBuf::from("/var/run/docker.sock")]).collect()
-}
-
-fn is_heard(socket: &Path) -> bool {
-    UnixStream::connect(socket).is_ok()
 }
 
 /// Files of one command, in the user's runtime directory.
