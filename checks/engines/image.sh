@@ -12,15 +12,18 @@ printf '%s\n' '# mine' 'runtime = "podman"' '' '# none above' '[limits]' 'pids =
 chown -R dev:dev /home/dev/.config
 config=/home/dev/.config/rcc/config.toml
 mount -t tmpfs -o mode=1777 build /mnt/log || broken "a place to build in" /dev/null
+export PYTHONPATH=$lib PYTHONDONTWRITEBYTECODE=1
 image() { as-user dev env TMPDIR=/mnt/log rcc image "$@"; }
-# online COMMAND...: where packages are.
-online() { nsenter --net=/proc/self/fd/9 env --chdir=/home/dev/project "$@"; }
-export -f image online
+# online ARGUMENTS...: the same where packages are.
+online() { nsenter --net=/proc/self/fd/9 as-user dev env TMPDIR=/mnt/log rcc image "$@"; }
+export -f image
 cp "$RESOLV" /etc/resolv.conf
 podman_() { as-user dev podman "$@"; }
 id_of() { podman_ image inspect --format '{{.Id}}' "$1"; }
 offline() { as-user dev rcc run --profile offline "$@"; }
-idle() { [[ -z $(ls /mnt/log) && -z $(ls /run/rcc/4242/images 2>/dev/null) && -z $(processes mmdebstrap) ]]; }
+# What Podman keeps among temporary files is its own, and small.
+temporary() { find /mnt/log -mindepth 1 \( -size +1M -o -name 'mmdebstrap*' -o -name 'rcc-*' \); }
+idle() { temporary; ls /run/rcc/4242/images; [[ -z $(temporary) && -z $(ls /run/rcc/4242/images) && -z $(processes mmdebstrap) ]]; }
 
 name=localhost/rcc:$(rcc --version | cut -d' ' -f2)
 check "no image is there yet" never_says localhost -- image list
@@ -35,7 +38,7 @@ done
 check "a digest is no name of a new image" says 'has no digest' -- exits 125 image build "x@sha256:00"
 
 check "an image is built from this machine's packages, without a registry" \
-    says "$name is there" 'for all runs, in .*config.toml' "image = \"localhost/rcc@sha256:" -- online image build
+    says "$name is there" 'for all runs, in .*config.toml' "image = \"localhost/rcc@sha256:" -- online build
 check "nothing of the work is left" within 5 idle
 check "it is listed, as rcc's" says "^$name +[0-9a-f]{12} .*built by rcc" -- image list
 check "for programs as well" python3 - <<END
@@ -51,7 +54,7 @@ check "but not where this machine's packages are from" says '^0$' -- \
     offline --image "$name" -- sh -c 'cat /etc/apt/sources.list /etc/apt/sources.list.d/* /etc/apt/auth.conf 2>/dev/null | wc -c'
 
 old=$(id_of "$name")
-check "built again, with a package more, and pinned" says "says now: image" -- online image build --with jq --pin
+check "built again, with a package more, and pinned" says "says now: image" -- online build --with jq --pin
 new=$(id_of "$name")
 check "the configuration has its digest and is otherwise as it was" says '^# mine.runtime = "podman".image = "localhost/rcc@sha256:[0-9a-f]{64}"..# none above.\[limits\].pids = 500.$' -- \
     bash -c "tr '\n' . <$config"
@@ -70,8 +73,6 @@ check "nor does a plan know it" says '"image_id": null' -- offline --dry-run -- 
 podman_ import -q -c 'LABEL rcc.image=0.0.1' "$IMAGE" localhost/rcc:0.0.1 >/run/import.log 2>&1 ||
     broken "a foreign image with the label" /run/import.log
 podman_ tag localhost/rcc:0.0.1 localhost/forged:1 >/dev/null
-printf 'FROM %s\nLABEL mine=1\n' "$old" | podman_ build -q --network none - >/run/derived 2>/run/build.log
-derived=$(tail -1 /run/derived)
 podman_ tag "$old" localhost/mine:1
 check "what the user called otherwise stays" says "keeps localhost/mine:1 .*: you called it localhost/mine:1" -- image prune
 podman_ untag "$old" localhost/mine:1
@@ -81,24 +82,35 @@ podman_ rm "$container" >/dev/null
 check "a rehearsal tells what goes, and how much" says "would remove ${old:0:12}, [0-9]+ MiB" '^1 images, [0-9]+ MiB' -- \
     image prune --dry-run
 check "and removes nothing" podman_ image exists "$old"
-if [[ -n $derived ]]; then
-    check "what others made from it keeps it" says 'failed to remove' -- exits 125 image prune
-    podman_ rmi "$derived" >/dev/null 2>&1
-fi
+printf 'FROM %s\nLABEL mine=1\n' "$old" | podman_ build -q --network none - >/run/derived 2>/run/build.log
+derived=$(tail -1 /run/derived)
+check "what others made of it has its label, and is not rcc's" says "keeps ${derived:0:12}: .*has not built it" '^0 images' -- \
+    image prune
+check "and keeps it" podman_ image exists "$old"
+podman_ tag "$old" localhost/mine:1
+podman_ rmi "$derived" >/dev/null 2>&1
+podman_ untag "$old" localhost/mine:1
 check "what rcc built and replaced goes" says "removed ${old:0:12}" -- image prune
 check "it is gone" fails podman_ image exists "$old"
 check "a forged label removes nothing" podman_ image exists localhost/rcc:0.0.1
 check "and is told" says 'forged:1.*rcc has not built it' -- image prune
 
 # A build that does not come to its end.
-full() { mount -t tmpfs -o mode=1777,size=48m small /mnt/log; online image build localhost/full:1; local status=$?; [[ -z $(ls -A /mnt/log) ]] || { ls -A /mnt/log; status=1; }; umount /mnt/log; return $status; }
+full() {
+    local status=0
+    mount -t tmpfs -o mode=1777,size=48m small /mnt/log
+    online build localhost/full:1 || status=$?
+    [[ -z $(find /mnt/log -name 'rcc-*') ]] || status=1
+    umount -l /mnt/log
+    return "$status"
+}
 check "a full disk is told" says 'No space left' 'no image was made' -- exits 125 full
 check "and leaves none" fails podman_ image exists localhost/full:1
 # interrupted SIGNAL: the build gets it in its middle.
 interrupted() {
-    online image build localhost/given-up:1 &
+    online build localhost/given-up:1 &
     local build=$! program
-    within 60 bash -c 'ls /mnt/log/mmdebstrap.*/var/lib/dpkg/status'
+    within 60 bash -c 'ls /mnt/log/rcc-image-*/mmdebstrap.*/var/lib/dpkg/status'
     sleep 2
     for program in $(processes rcc); do
         if tr '\0' ' ' <"/proc/$program/cmdline" | grep -q 'image build'; then kill "-$1" "$program"; fi
@@ -131,6 +143,12 @@ podman_ rmi -f localhost:5000/team/agent:1 >/dev/null
 check "gone, it is missed with its remedy" says "rcc image pull $pinned" -- exits 125 offline -- true
 check "by its digest it comes again" says 'is there' -- image pull "$pinned"
 check "and runs" offline -- true
+podman_ rmi -f "$pinned" >/dev/null
+check "on a terminal it moves, and what stays is the end" python3 - <<'END'
+from terminal import Terminal
+t = Terminal("as-user", "dev", "rcc", "image", "pull", "localhost:5000/team/agent:1")
+t.expect("pulling"); t.expect("\x1b"); t.expect("is there", 30); assert t.status() == 0
+END
 check "a tag that is not there" says 'failed to pull localhost:5000/team/agent:2' -- \
     exits 125 image pull localhost:5000/team/agent:2
 # Who says what acts on a terminal.

@@ -14,14 +14,14 @@ use std::time::Duration;
 use toml_edit::DocumentMut;
 
 /// What the user's file says of engines.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chosen {
     /// What makes sandboxes.
     pub runtime: Option<Runtime>,
     /// The image.
     pub image: Option<Image>,
     /// How long an engine may take for its first answer.
-    pub start: Option<Duration>,
+    pub start: Duration,
 }
 
 /// Why the user's file was not changed.
@@ -73,7 +73,7 @@ pub fn chosen(config_dir: &Path, home: &Path, uid: u32) -> Result<Chosen, Config
     Ok(Chosen {
         runtime: runtime.map(|sourced| sourced.value),
         image: image.map(|sourced| sourced.value),
-        start: timeouts.start.map(|sourced| sourced.value),
+        start: timeouts.values().start,
     })
 }
 

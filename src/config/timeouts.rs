@@ -21,7 +21,7 @@ const STOP: RangeInclusive<u64> = 1..=3600;
 /// The section as it was written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct TimeoutsSection {
-    pub start: Option<Sourced<Duration>>,
+    start: Option<Sourced<Duration>>,
     engine: Option<Sourced<Duration>>,
     death: Option<Sourced<Duration>>,
     stop: Option<Sourced<Duration>>,

@@ -1,8 +1,8 @@
 //! A container engine's images, by the API of Docker over its unix socket.
 
-use super::containerfile;
 use super::name::hex_of;
 use super::progress::Told;
+use super::{containerfile, libpod};
 use crate::shown;
 use bollard::models::{BuildInfo, CreateImageInfo, ProgressDetail};
 use bollard::query_parameters::{
@@ -10,10 +10,11 @@ use bollard::query_parameters::{
 };
 use bollard::{API_DEFAULT_VERSION, Docker, body_full, body_try_stream};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
 /// Seconds that an engine may take until it begins to answer. It answers an import when all of it has come.
 const PATIENCE: u64 = 3600;
@@ -69,22 +70,30 @@ pub struct Stored {
 
 /// An engine that answers.
 #[derive(Debug)]
-pub struct Engine(Docker);
+pub struct Engine {
+    docker: Docker,
+    kind: EngineKind,
+    socket: PathBuf,
+}
 
 impl Engine {
     /// Who listens at this socket, in words that both sides know.
-    pub async fn connect(socket: &Path) -> Result<Self, EngineError> {
+    pub async fn connect(kind: EngineKind, socket: &Path) -> Result<Self, EngineError> {
         let failed = |error| EngineError::Connection { socket: socket.to_owned(), said: said(error) };
         let path = socket.to_string_lossy();
         let docker = Docker::connect_with_unix(&path, PATIENCE, API_DEFAULT_VERSION).map_err(failed)?;
-        Ok(Self(docker.negotiate_version().await.map_err(failed)?))
+        let docker = docker.negotiate_version().await.map_err(failed)?;
+        Ok(Self { docker, kind, socket: socket.to_owned() })
     }
 
     /// All images that have a name, or are nobody's part.
     pub async fn images(&self) -> Result<Vec<Stored>, EngineError> {
         // Podman 4.3 answers nothing at all to whoever asks for digests, which are there anyway.
-        let listed =
-            self.0.list_images(None::<ListImagesOptions>).await.map_err(|error| failed("list its images", error))?;
+        let listed = self
+            .docker
+            .list_images(None::<ListImagesOptions>)
+            .await
+            .map_err(|error| failed("list its images", error))?;
         let stored = listed.into_iter().filter_map(|image| {
             Some(Stored {
                 id: hex_of(&image.id)?.to_owned(),
@@ -100,7 +109,7 @@ impl Engine {
 
     /// The image of this name, digest or id, as the engine itself understands that.
     pub async fn find(&self, name: &str) -> Result<Option<Stored>, EngineError> {
-        let found = match self.0.inspect_image(name).await {
+        let found = match self.docker.inspect_image(name).await {
             Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => return Ok(None),
             found => found.map_err(|error| failed("describe an image", error))?,
         };
@@ -117,7 +126,8 @@ impl Engine {
     /// The ids of the images that containers have, running or not.
     pub async fn used(&self) -> Result<BTreeSet<String>, EngineError> {
         let options = ListContainersOptions { all: true, ..Default::default() };
-        let listed = self.0.list_containers(Some(options)).await.map_err(|error| failed("list containers", error))?;
+        let listed =
+            self.docker.list_containers(Some(options)).await.map_err(|error| failed("list containers", error))?;
         Ok(listed.iter().filter_map(|container| Some(hex_of(container.image_id.as_deref()?)?.to_owned())).collect())
     }
 
@@ -125,29 +135,37 @@ impl Engine {
     pub fn pull(&self, name: &str) -> impl Stream<Item = Result<Told, EngineError>> + Send + use<> {
         let options = CreateImageOptions { from_image: Some(name.to_owned()), ..Default::default() };
         let what = format!("pull {name}");
-        self.0
+        self.docker
             .create_image(Some(options), None, None)
             .map(move |told| told.map(Told::from).map_err(|e| failed(&what, e)))
     }
 
     /// Makes an image of an archive of its files, and an instruction of a Containerfile. Where the archive ends by an
     /// error, none is made.
-    pub fn import<A: Stream<Item = io::Result<Bytes>> + Send + 'static>(
+    pub fn import(
         &self,
-        archive: A,
+        archive: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
         name: &str,
         change: String,
-    ) -> impl Stream<Item = Result<Told, EngineError>> + Send + use<A> {
+    ) -> Pin<Box<dyn Stream<Item = Result<Told, EngineError>> + Send>> {
+        let message = format!("built by rcc {}", env!("CARGO_PKG_VERSION"));
+        if self.kind == EngineKind::Podman {
+            let (socket, name) = (self.socket.clone(), name.to_owned());
+            return Box::pin(stream::once(async move {
+                let imported = libpod::import(&socket, archive, &name, &change, &message).await;
+                let failed = |said| EngineError::Failed { what: "import the image".to_owned(), said };
+                imported.map(|()| Told::default()).map_err(failed)
+            }));
+        }
         let options = CreateImageOptions {
             from_src: Some("-".to_owned()),
-            // Podman 4.3 would not look at a tag apart from it, and takes all changes together for one.
             repo: Some(name.to_owned()),
             changes: vec![change],
-            message: Some(format!("built by rcc {}", env!("CARGO_PKG_VERSION"))),
+            message: Some(message),
             ..Default::default()
         };
-        let stream = self.0.create_image(Some(options), Some(body_try_stream(archive)), None);
-        stream.map(|told| told.map(Told::from).map_err(|error| failed("import the image", error)))
+        let stream = self.docker.create_image(Some(options), Some(body_try_stream(archive)), None);
+        Box::pin(stream.map(|told| told.map(Told::from).map_err(|error| failed("import the image", error))))
     }
 
     /// Makes an image by the Containerfile.
@@ -166,7 +184,7 @@ impl Engine {
             labels: Some(labels),
             ..Default::default()
         };
-        let stream = self.0.build_image(options, None, Some(body_full(containerfile::context()?)));
+        let stream = self.docker.build_image(options, None, Some(body_full(containerfile::context()?)));
         Ok(stream.map(|told| told.map(Told::from).map_err(|error| failed("build the image", error))))
     }
 
@@ -174,7 +192,7 @@ impl Engine {
     /// was made from.
     pub async fn remove(&self, name: &str) -> Result<(), EngineError> {
         let options = RemoveImageOptions { noprune: true, ..Default::default() };
-        let removed = self.0.remove_image(name, Some(options), None).await;
+        let removed = self.docker.remove_image(name, Some(options), None).await;
         removed.map(drop).map_err(|error| failed(&format!("remove {name}"), error))
     }
 }

@@ -7,7 +7,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -33,8 +35,34 @@ pub struct Maker {
     ended: Arc<OnceLock<ExitStatus>>,
 }
 
-/// Starts the program, whose standard output is the archive.
-pub fn start(command: &mut Command) -> io::Result<(Maker, impl Stream<Item = io::Result<Bytes>> + Send + use<>)> {
+/// A directory for the temporary files of a program, which is removed with all that the program has left. Others may
+/// pass through it: the users of a namespace are others.
+#[derive(Debug)]
+pub struct Workplace(PathBuf);
+
+impl Workplace {
+    /// A new one in this directory.
+    pub fn make(directory: &Path) -> io::Result<Self> {
+        let path = directory.join(format!("rcc-image-{}", std::process::id()));
+        // Left by a process of that id.
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::DirBuilder::new().mode(0o711).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Workplace {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Starts the program, whose standard output is the archive, with the place as its `TMPDIR`.
+pub fn start(
+    command: &mut Command,
+    place: Workplace,
+) -> io::Result<(Maker, impl Stream<Item = io::Result<Bytes>> + Send + use<>)> {
+    command.env("TMPDIR", &place.0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own: it ends when rcc says so, and only then.
     command.process_group(0);
@@ -44,7 +72,7 @@ pub fn start(command: &mut Command) -> io::Result<(Maker, impl Stream<Item = io:
     }
     let mut child = command.spawn()?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let child = Running(child);
+    let child = Running { child, _place: place };
     let missing = || io::Error::other("the program has no output");
     let out = Receiver::from_owned_fd(OwnedFd::from(out.ok_or_else(missing)?))?;
     let err = Receiver::from_owned_fd(OwnedFd::from(err.ok_or_else(missing)?))?;
@@ -100,7 +128,7 @@ impl Archive {
             return Ok(Some(chunk.freeze()));
         }
         let status = loop {
-            match self.child.0.try_wait()? {
+            match self.child.child.try_wait()? {
                 Some(status) => break status,
                 None => tokio::time::sleep(INTERVAL).await,
             }
@@ -111,17 +139,21 @@ impl Archive {
 }
 
 /// Dropping it ends the program, which gets the time to take away what it has made so far.
-struct Running(Child);
+struct Running {
+    child: Child,
+    /// Goes after it.
+    _place: Workplace,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let pid = Pid::from_child(&self.0);
+        let pid = Pid::from_child(&self.child);
         let deadline = Instant::now() + PATIENCE;
         let mut told = false;
-        while matches!(self.0.try_wait(), Ok(None)) {
+        while matches!(self.child.try_wait(), Ok(None)) {
             if Instant::now() > deadline {
                 let _ = kill_process_group(pid, Signal::KILL);
-                let _ = self.0.wait();
+                let _ = self.child.wait();
                 return;
             }
             if !std::mem::replace(&mut told, true) {
@@ -207,7 +239,9 @@ mod tests {
     fn read(script: &str) -> (Vec<u8>, bool, Option<String>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let (mut maker, archive) = start(&mut shell(script)).unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            let place = Workplace::make(directory.path()).unwrap();
+            let (mut maker, archive) = start(&mut shell(script), place).unwrap();
             let (mut archive, mut all, mut whole) = (pin!(archive), Vec::new(), true);
             while let Some(chunk) = archive.next().await {
                 match chunk {
@@ -235,19 +269,21 @@ mod tests {
     #[test]
     fn one_that_is_given_up_ends_and_may_clear_up() {
         let directory = tempfile::tempdir().unwrap();
-        let (made, ready) = (directory.path().join("made"), directory.path().join("ready"));
+        let (cleared, ready) = (directory.path().join("cleared"), directory.path().join("ready"));
         let script = format!(
-            "touch {made}; trap 'rm {made}; exit 1' TERM; touch {ready}; while :; do sleep 0.05; done",
-            made = made.display(),
-            ready = ready.display()
+            "touch $TMPDIR/left; trap 'touch {}; exit 1' TERM; touch {}; while :; do sleep 0.05; done",
+            cleared.display(),
+            ready.display()
         );
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _entered = runtime.enter();
-        let (_maker, archive) = start(&mut shell(&script)).unwrap();
+        let place = Workplace::make(directory.path()).unwrap();
+        let (_maker, archive) = start(&mut shell(&script), place).unwrap();
         while !ready.exists() {
             std::thread::sleep(INTERVAL);
         }
         drop(archive);
-        assert!(!made.exists());
+        assert!(cleared.exists());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
     }
 }

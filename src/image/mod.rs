@@ -10,6 +10,7 @@ pub mod contents;
 pub mod debian;
 pub mod engine;
 pub mod interrupt;
+mod libpod;
 pub mod listed;
 #[cfg(target_os = "linux")]
 pub mod maker;

@@ -91,38 +91,41 @@ mod tests {
         }
     }
 
-    fn judged(image: &Stored, change: impl FnOnce(&mut Known<'_>)) -> Option<Verdict> {
-        let (built, none) = (BTreeSet::from([image.id.clone()]), BTreeSet::new());
-        let mut known = Known { built: &built, used: &none, configured: None, current: "localhost/rcc:0.2.0" };
-        change(&mut known);
-        judge(image, &known)
+    const NOTHING: BTreeSet<String> = BTreeSet::new();
+
+    fn judged(image: &Stored, used: &BTreeSet<String>, configured: Option<&str>) -> Option<Verdict> {
+        let built = BTreeSet::from([image.id.clone()]);
+        judge(image, &Known { built: &built, used, configured, current: "localhost/rcc:0.2.0" })
+    }
+
+    fn unknown(image: &Stored) -> Option<Verdict> {
+        judge(image, &Known { built: &NOTHING, used: &NOTHING, configured: None, current: "localhost/rcc:0.2.0" })
     }
 
     #[test]
     fn what_rcc_built_and_replaced_goes() {
         for names in [&[][..], &["localhost/rcc:0.1.0"], &["localhost/rcc:0.1.0", "localhost/rcc:0.0.9"]] {
-            assert_eq!(judged(&stored(names, true), |_| ()), Some(Verdict::Remove), "{names:?}");
+            assert_eq!(judged(&stored(names, true), &NOTHING, None), Some(Verdict::Remove), "{names:?}");
         }
     }
 
     #[test]
     fn a_forged_label_removes_nothing() {
-        let none = BTreeSet::new();
         let keep = Some(Verdict::Keep(Why::Foreign));
-        assert_eq!(judged(&stored(&["localhost/rcc:0.1.0"], true), |known| known.built = &none), keep);
-        assert_eq!(judged(&stored(&["localhost/rcc:0.1.0"], false), |_| ()), None);
+        assert_eq!(unknown(&stored(&["localhost/rcc:0.1.0"], true)), keep);
+        assert_eq!(judged(&stored(&["localhost/rcc:0.1.0"], false), &NOTHING, None), None);
     }
 
     #[test]
     fn what_is_of_use_stays() {
         let image = stored(&["localhost/rcc:0.1.0"], true);
         let used = BTreeSet::from([image.id.clone()]);
-        assert_eq!(judged(&image, |known| known.used = &used), Some(Verdict::Keep(Why::Used)));
-        assert_eq!(judged(&image, |known| known.configured = Some(&image.id)), Some(Verdict::Keep(Why::Configured)));
-        assert_eq!(judged(&stored(&["localhost/rcc:0.2.0"], true), |_| ()), Some(Verdict::Keep(Why::Current)));
+        assert_eq!(judged(&image, &used, None), Some(Verdict::Keep(Why::Used)));
+        assert_eq!(judged(&image, &NOTHING, Some(&image.id)), Some(Verdict::Keep(Why::Configured)));
+        assert_eq!(judged(&stored(&["localhost/rcc:0.2.0"], true), &NOTHING, None), Some(Verdict::Keep(Why::Current)));
         for name in ["localhost/agent:latest", "localhost/rcc2:0.1.0", "localhost/rcc/x:1"] {
             let named = Some(Verdict::Keep(Why::Named(name.to_owned())));
-            assert_eq!(judged(&stored(&["localhost/rcc:0.1.0", name], true), |_| ()), named, "{name}");
+            assert_eq!(judged(&stored(&["localhost/rcc:0.1.0", name], true), &NOTHING, None), named, "{name}");
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::image::built::Built;
 use crate::image::contents;
 use crate::image::debian::{self, Sources};
 use crate::image::engine::Engine;
-use crate::image::maker;
+use crate::image::maker::{self, Workplace};
 use crate::image::name::{self, Reference};
 use crate::image::progress::{Progress, Told};
 use crate::output;
@@ -17,7 +17,6 @@ use futures_util::StreamExt;
 use miette::{IntoDiagnostic, WrapErr};
 use std::ffi::OsStr;
 use std::path::Path;
-use std::pin::pin;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -52,7 +51,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// Where mmdebstrap and apt look for programs: not where the caller does.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// What they see of the caller's environment beside.
-const PASSED: [&str; 6] = ["TMPDIR", "http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"];
+const PASSED: [&str; 5] = ["http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"];
 
 impl BuildArguments {
     pub(super) fn run(self) -> miette::Result<ExitCode> {
@@ -151,9 +150,12 @@ async fn from_host(
     let program = facts::program("mmdebstrap").ok_or(BuildError::NoProgram("mmdebstrap"))?;
     progress.say(&format!("building {} from packages of {}", name.as_str(), sources.suite));
     let mut command = command(&program, facts);
-    let started = maker::start(command.args(debian::arguments(sources, packages)));
+    let directory = facts.variable("TMPDIR").map(Path::new).filter(|path| path.is_absolute());
+    let place = Workplace::make(directory.unwrap_or(Path::new("/var/tmp")));
+    let place = place.into_diagnostic().wrap_err("cannot make a directory for temporary files")?;
+    let started = maker::start(command.args(debian::arguments(sources, packages)), place);
     let (mut maker, archive) = started.into_diagnostic().wrap_err("cannot start mmdebstrap")?;
-    let mut answers = pin!(engine.import(archive, name.as_str(), contents::change()));
+    let mut answers = engine.import(archive, name.as_str(), contents::change());
     let (mut tick, mut speaks) = (tokio::time::interval(TICK), true);
     let imported = loop {
         tokio::select! {

@@ -17,7 +17,6 @@ use crate::output;
 use crate::runtime::choice::ChoiceError;
 use crate::runtime::engine::service::Service;
 use crate::runtime::{Image, Runtime};
-use crate::settings::Timeouts;
 use crate::shown;
 use futures_util::{Stream, StreamExt};
 use miette::{IntoDiagnostic, WrapErr};
@@ -82,8 +81,7 @@ impl Host {
             EngineKind::Podman if facts.user.uid == 0 => Err(ChoiceError::Root { runtime: Runtime::Podman }.into()),
             EngineKind::Podman => {
                 let directory = Directory::make(&super::ps::runtime_dir(&facts).into_diagnostic()?)?;
-                let start = chosen.start.unwrap_or(Timeouts::default().start);
-                let service = Service::find(&facts, &directory.0, start)?;
+                let service = Service::find(&facts, &directory.0, chosen.start)?;
                 let (socket, _service) = (service.socket.clone(), Some(service));
                 Ok(Self { facts, chosen, kind, socket, _service, _directory: Some(directory) })
             }
@@ -99,7 +97,7 @@ impl Host {
     fn run(self, work: impl AsyncFnOnce(&Self, &Engine) -> miette::Result<ExitCode>) -> miette::Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
         let done = runtime.block_on(unless_interrupted(async {
-            let engine = Engine::connect(&self.socket).await?;
+            let engine = Engine::connect(self.kind, &self.socket).await?;
             work(&self, &engine).await
         }));
         // Connections, and what feeds them, end with it.
