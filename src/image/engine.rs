@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn an_amount_is_known_or_is_not() {
-        let detail = |current, total| Some(ProgressDetail { current, total, ..Default::default() });
+        let detail = |current, total| Some(ProgressDetail { current, total });
         assert_eq!(amounts(detail(Some(5), Some(10))), Some((5, Some(10))));
         assert_eq!(amounts(detail(Some(5), Some(-1))), Some((5, None)));
         assert_eq!(amounts(detail(None, Some(10))), None);
