@@ -105,6 +105,7 @@ fn policy() -> Policy {
         users: vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).unwrap()],
         private: vec![],
         vpn_interfaces: vec!["wg*".parse().unwrap()],
+        bridging: None,
     }
 }
 
