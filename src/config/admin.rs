@@ -165,7 +165,8 @@ impl Admin {
         ];
         if let Some(Bridging { profiles, v4, v6 }) = &self.bridging {
             let parts = [("profiles", json!(profiles)), ("v4", json!(v4)), ("v6", json!(v6))];
-            entries.extend(parts.map(|(key, value)| Entry::new(format!("bridges.{key}"), value, origin(lines.bridges))));
+            entries
+                .extend(parts.map(|(key, value)| Entry::new(format!("bridges.{key}"), value, origin(lines.bridges))));
         }
         for (profile, from) in self.profiles.iter().zip(&self.origins) {
             let key = |last: &str| format!("profiles.{}.{last}", profile.name);

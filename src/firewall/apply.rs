@@ -101,7 +101,8 @@ pub(super) fn apply_in(run: &Path, policy: &Policy, surroundings: &Surroundings)
     }
     if bridges::make(&policy.bridges())? {
         // The bridges are links too, and what is on them is on-link from now on.
-        let surroundings = Surroundings { on_link: onlink::read().map_err(BridgeError::from)?.on_link, ..surroundings.clone() };
+        let surroundings =
+            Surroundings { on_link: onlink::read().map_err(BridgeError::from)?.on_link, ..surroundings.clone() };
         nft.execute("update the sets", &nft::update(&version, &surroundings))?;
     }
     Ok(())

@@ -70,11 +70,7 @@ impl Question {
         let version = nft::version(ruleset);
         let (rules, prefixes) = (version.canary(profile), version.on_link_canary(on_link));
         let at = |address: Ipv4Addr, canary: &Canary| canary.ports.map(|port| SocketAddr::from((address, port)));
-        let knocks = [
-            at(BRIDGE_CANARY, &rules),
-            at(BRIDGE_ON_LINK_CANARY, &prefixes),
-            at(BRIDGE_PORTS_CANARY, &rules),
-        ];
+        let knocks = [at(BRIDGE_CANARY, &rules), at(BRIDGE_ON_LINK_CANARY, &prefixes), at(BRIDGE_PORTS_CANARY, &rules)];
         let silent = [
             (BRIDGE_CANARY, rules.control),
             (BRIDGE_ON_LINK_CANARY, prefixes.control),
@@ -84,8 +80,7 @@ impl Question {
         let opens = |rules: &ProfileRules, address: &IpAddr| {
             let mut opened = rules.hosts.iter().chain(&rules.prefixes);
             opened.any(|opening| {
-                opening.net.contains(address)
-                    && (opening.ports.first()..=opening.ports.last()).contains(&PROBE_PORT)
+                opening.net.contains(address) && (opening.ports.first()..=opening.ports.last()).contains(&PROBE_PORT)
             })
         };
         // What a packet from here can be sent to at all: loopback and multicast never leave.

@@ -6,10 +6,10 @@ use crate::network::netlink::Rtnetlink;
 use crate::policy::bridge::Bridge;
 use crate::policy::identity::PROFILES_MAX;
 use ipnet::IpNet;
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
-use netlink_packet_route::AddressFamily;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
@@ -111,7 +111,8 @@ pub(super) fn make(bridges: &[Bridge]) -> Result<bool, BridgeError> {
             (IpAddr::V4(bridge.gateway_v4()), bridge.v4.prefix_len()),
             (IpAddr::V6(bridge.gateway_v6()), bridge.v6.prefix_len()),
         ] {
-            match change("give an address to", &interface, RouteNetlinkMessage::NewAddress(own(index, address, length))) {
+            match change("give an address to", &interface, RouteNetlinkMessage::NewAddress(own(index, address, length)))
+            {
                 // A host without IPv6, whose bridges then have none either.
                 Err(BridgeError::Kernel { .. }) if address.is_ipv6() => {}
                 result => result?,

@@ -1,6 +1,7 @@
 //! The rules in a kernel: every test has a network namespace of its own. They need root and nft,
 //! and fail without.
 
+mod bridges;
 mod denials;
 mod loading;
 mod names;

@@ -19,8 +19,7 @@ pub const SHARED_V6: u8 = 48;
 /// What is shared unless root says otherwise: nobody's default, RFC 1918.
 pub const DEFAULT_V4: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 82, 0, 0), SHARED_V4);
 /// The same of unique local addresses, RFC 4193: "rccb" in ASCII, which no random prefix is likely to be.
-pub const DEFAULT_V6: Ipv6Net =
-    Ipv6Net::new_assert(Ipv6Addr::new(0xfd72, 0x6363, 0x6272, 0, 0, 0, 0, 0), SHARED_V6);
+pub const DEFAULT_V6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfd72, 0x6363, 0x6272, 0, 0, 0, 0, 0), SHARED_V6);
 /// How every hardware address of a place begins: locally administered (IEEE 802, 8.4), then "rc".
 pub const MAC_START: [u8; 3] = [0x02, b'r', b'c'];
 /// Of one bridge: 2,048 addresses, and as many as one could want.
@@ -199,7 +198,8 @@ mod tests {
                     assert!(bridge.v4.hosts().any(|host| host == place.v4) && bridge.v6.contains(&place.v6));
                     assert_ne!(place.v4, bridge.gateway_v4());
                     assert!(seen.insert(place.mac) && seen.len() <= 3 * RANGE_LENGTH as usize);
-                    let of = |address| bridges.iter().filter_map(|other| other.identity_at(address)).collect::<Vec<_>>();
+                    let of =
+                        |address| bridges.iter().filter_map(|other| other.identity_at(address)).collect::<Vec<_>>();
                     assert_eq!((of(place.v4.into()), of(place.v6.into())), (vec![identity], vec![identity]));
                 }
             }

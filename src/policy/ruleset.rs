@@ -116,12 +116,7 @@ impl From<&Policy> for Ruleset {
             let places = bridge.places(&policy.users);
             BridgeRules { bridge, places }
         });
-        Self {
-            denied: aggregated(denied),
-            vpn_interfaces,
-            profiles: profiles.collect(),
-            bridges: bridges.collect(),
-        }
+        Self { denied: aggregated(denied), vpn_interfaces, profiles: profiles.collect(), bridges: bridges.collect() }
     }
 }
 

@@ -11,7 +11,9 @@ use super::rules::{self, Class};
 use super::sets;
 use super::words::{self, DeclaredSet, field, goto, is, is_not, meta, text};
 use crate::policy::bridge::{Bridge, MAC_START};
-use crate::policy::ruleset::{BRIDGE_CANARY, BRIDGE_ON_LINK_CANARY, BRIDGE_PORTS_CANARY, BridgeRules, Ruleset, Version};
+use crate::policy::ruleset::{
+    BRIDGE_CANARY, BRIDGE_ON_LINK_CANARY, BRIDGE_PORTS_CANARY, BridgeRules, Ruleset, Version,
+};
 use nftables::expr::{CT, Expression, MetaKey, NamedExpression, SetItem};
 use nftables::schema::NfObject;
 use nftables::stmt::{Statement, VerdictMap};
@@ -167,7 +169,10 @@ fn placed_rules(bridge: &Bridge, version: Option<&Version>) -> Vec<NfObject<'sta
         words::add_rule(&chain, vec![to(BRIDGE_ON_LINK_CANARY), knock(on_link), words::reset()]),
         words::add_rule(&chain, vec![to(BRIDGE_ON_LINK_CANARY), words::drop()]),
         // The table of frames marks those that knock at the right ports. If it is gone, nobody answers.
-        words::add_rule(&chain, vec![to(BRIDGE_PORTS_CANARY), is(meta(MetaKey::Mark), Expression::Number(FRAMES_MARK)), words::reset()]),
+        words::add_rule(
+            &chain,
+            vec![to(BRIDGE_PORTS_CANARY), is(meta(MetaKey::Mark), Expression::Number(FRAMES_MARK)), words::reset()],
+        ),
         words::add_rule(&chain, vec![to(BRIDGE_PORTS_CANARY), words::drop()]),
     ]
 }
@@ -201,7 +206,8 @@ fn towards_rules() -> Vec<NfObject<'static>> {
     let ct = |key: &'static str| Expression::Named(NamedExpression::CT(CT { key: key.into(), ..CT::default() }));
     let replies = is(ct("direction"), text("reply"));
     let known = is(ct("state"), words::one_of(vec![text("established"), text("related")]));
-    let canaries = [BRIDGE_CANARY, BRIDGE_ON_LINK_CANARY, BRIDGE_PORTS_CANARY].map(|address| text(address.to_string())).to_vec();
+    let canaries =
+        [BRIDGE_CANARY, BRIDGE_ON_LINK_CANARY, BRIDGE_PORTS_CANARY].map(|address| text(address.to_string())).to_vec();
     let canary = is(field("ip", "saddr"), words::one_of(canaries));
     vec![
         words::add_rule(TOWARDS, vec![replies, known, words::accept()]),

@@ -237,7 +237,12 @@ fn profile_rules(profile: &ProfileRules, ruleset: &Ruleset, version: Option<&Ver
     // RFC 1035, 4.2: both over port 53.
     let port = is(field("th", "dport"), Expression::Number(53));
     let resolver = || [is(destination(Family::V4), text(RESOLVER.to_string())), transport.clone(), port.clone()];
-    rules.push(rule(resolver().into_iter().chain([too_many_queries(queries_meter(&profile.name), meta(MetaKey::Skuid)), words::drop()]).collect()));
+    rules.push(rule(
+        resolver()
+            .into_iter()
+            .chain([too_many_queries(queries_meter(&profile.name), meta(MetaKey::Skuid)), words::drop()])
+            .collect(),
+    ));
     rules.push(rule(resolver().into_iter().chain(pass(DNS)).collect()));
     rules.extend(exception(sets::HOST));
     let host = ["local", "broadcast", "anycast", "multicast"].map(text).to_vec();
