@@ -6,15 +6,12 @@ use crate::policy::Profile;
 use crate::policy::bridge::{Bridging, DEFAULT_V4, DEFAULT_V6, SHARED_V4, SHARED_V6};
 use ipnet::{Ipv4Net, Ipv6Net};
 
-/// Nothing where there is no such section.
+/// Nothing where no profile has one.
 pub(super) fn take(file: &mut Table<'_, '_>, profiles: &[(Profile, Origins)]) -> Option<Sourced<Bridging>> {
     let known: Vec<&str> = profiles.iter().map(|(profile, _)| profile.name.as_str()).collect();
     file.sourced("bridges", |value| {
         let mut table = value.table()?;
-        if !table.has("profiles") {
-            table.error("`profiles` is missing", "name those that get a bridge: profiles = [\"public\"]");
-        }
-        let names = table.take("profiles", |value| {
+        let profiles = table.take("profiles", |value| {
             value.list("a list of profiles like [\"public\", \"allowlist\"]", |item| {
                 item.parse("a profile that can have a bridge", |text| {
                     let found = profiles.iter().find(|(profile, _)| profile.name.as_str() == text);
@@ -25,7 +22,8 @@ pub(super) fn take(file: &mut Table<'_, '_>, profiles: &[(Profile, Origins)]) ->
         let v4 = table.take("v4", |value| value.parse("where bridges can be", shared_v4)).unwrap_or(DEFAULT_V4);
         let v6 = table.take("v6", |value| value.parse("where bridges can be", shared_v6)).unwrap_or(DEFAULT_V6);
         table.finish();
-        Some(Bridging { profiles: names?, v4, v6 })
+        let profiles = profiles.filter(|profiles| !profiles.is_empty())?;
+        Some(Bridging { profiles, v4, v6 })
     })
 }
 

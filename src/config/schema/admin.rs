@@ -45,7 +45,7 @@ pub const ADMIN: Type = Type::Table(&[
         kind: Type::Table(&BRIDGES),
         default: None,
         description: "Bridges for container engines of root's (Docker, Podman as root), whose networks rcc cannot \
-                      enter. Without this section there is none.",
+                      enter. Without a profile in it there is none.",
         example: None,
     },
     Key {
@@ -86,9 +86,8 @@ const BRIDGES: [Key; 3] = [
     Key {
         name: "profiles",
         kind: Type::List(&Type::String),
-        default: None,
-        description: "The profiles that have one: `rcc0` is that of `public`, `rcc1` that of `allowlist`, and so on. \
-                      Required.",
+        default: Some("[]"),
+        description: "The profiles that have one: `rcc0` is that of `public`, `rcc1` that of `allowlist`, and so on.",
         example: Some(r#"["public", "allowlist"]"#),
     },
     Key {
