@@ -133,7 +133,13 @@ mod tests {
             exceptions: targets.into_iter().map(exception).collect(),
             reach: Reach::Public,
         };
-        let policy = Policy { profiles: vec![profile.clone()], users: vec![], private: vec![], vpn_interfaces: vec![] };
+        let policy = Policy {
+            profiles: vec![profile.clone()],
+            users: vec![],
+            private: vec![],
+            vpn_interfaces: vec![],
+            bridging: None,
+        };
         routes(&policy, &profile, "169.254.1.1".parse().unwrap())
     }
 

@@ -1,5 +1,6 @@
 //! `/etc/rcc/config.toml`: what root decides.
 
+use super::bridges;
 use super::exceptions;
 use super::groups::{self, Group};
 use super::limits::{AdminLimits, LimitsSection, May};
@@ -9,6 +10,7 @@ use super::reader::{Mistakes, Report, Sourced, Table, Value};
 use super::relay::RelaySection;
 use super::show::{Entry, Origin};
 use super::values::login_name;
+use crate::policy::bridge::Bridging;
 use crate::policy::identity::UserRange;
 use crate::policy::{Exception, InterfacePattern, Listed, Policy, Profile, ProfileName, Reach, Target};
 use crate::relay;
@@ -57,6 +59,8 @@ pub struct Admin {
     pub private: Vec<IpNet>,
     /// Interfaces whose routes are denied.
     pub vpn_interfaces: Vec<InterfacePattern>,
+    /// Bridges for container engines, if any are wanted.
+    pub bridging: Option<Bridging>,
     /// Ceilings for every user.
     pub limits: AdminLimits,
     /// What the system's relay does.
@@ -73,6 +77,7 @@ pub(super) struct Lines {
     pub users: Option<usize>,
     pub private: Option<usize>,
     pub vpn_interfaces: Option<usize>,
+    pub bridges: Option<usize>,
     pub memory: Option<usize>,
     pub pids: Option<usize>,
     pub cpus: Option<usize>,
@@ -90,6 +95,7 @@ impl Default for Admin {
             groups,
             private: Vec::new(),
             vpn_interfaces,
+            bridging: None,
             limits: AdminLimits::default(),
             relay: RelaySection::default(),
             warnings: Vec::new(),
@@ -106,6 +112,7 @@ impl Admin {
             users,
             private: self.private.clone(),
             vpn_interfaces: self.vpn_interfaces.clone(),
+            bridging: self.bridging.clone(),
         }
     }
 
@@ -156,6 +163,11 @@ impl Admin {
             Entry::new("network.private", json!(self.private), origin(lines.private)),
             Entry::new("network.vpn_interfaces", json!(self.vpn_interfaces), origin(lines.vpn_interfaces)),
         ];
+        if let Some(Bridging { profiles, v4, v6 }) = &self.bridging {
+            let parts = [("profiles", json!(profiles)), ("v4", json!(v4)), ("v6", json!(v6))];
+            entries
+                .extend(parts.map(|(key, value)| Entry::new(format!("bridges.{key}"), value, origin(lines.bridges))));
+        }
         for (profile, from) in self.profiles.iter().zip(&self.origins) {
             let key = |last: &str| format!("profiles.{}.{last}", profile.name);
             let denies = matches!(profile.reach, Reach::Listed(_));
@@ -200,6 +212,9 @@ impl Admin {
         }
         admin.groups = file.groups;
         (admin.profiles, admin.origins) = file.profiles.into_iter().unzip();
+        if let Some(Sourced { value, span }) = file.bridging {
+            (admin.bridging, admin.lines.bridges) = (Some(value), line(span.start));
+        }
         admin.relay = file.relay;
         let LimitsSection { memory, pids, cpus } = file.limits;
         admin.lines.memory = memory.as_ref().and_then(|memory| line(memory.span.start));
@@ -261,6 +276,7 @@ struct AdminFile {
     vpn_interfaces: Option<Sourced<Vec<InterfacePattern>>>,
     groups: Vec<Group>,
     profiles: Vec<(Profile, Origins)>,
+    bridging: Option<Sourced<Bridging>>,
     limits: LimitsSection,
     relay: RelaySection,
 }
@@ -289,10 +305,11 @@ impl AdminFile {
         });
         let groups = groups::take(file);
         let profiles = profiles::take(file, &groups);
+        let bridging = bridges::take(file, &profiles);
         let limits = LimitsSection::take(file, May::Lift);
         let relay = RelaySection::take(file, None, |_| {});
         file.finish();
-        Self { users, private, vpn_interfaces, groups, profiles, limits, relay }
+        Self { users, private, vpn_interfaces, groups, profiles, bridging, limits, relay }
     }
 }
 

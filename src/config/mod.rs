@@ -8,6 +8,7 @@
 
 mod admin;
 pub mod amend;
+mod bridges;
 mod edited;
 mod error;
 mod exceptions;

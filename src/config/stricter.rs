@@ -192,7 +192,8 @@ mod tests {
 
     /// What a profile reaches of a few places: by name in public and in private space, and by address.
     fn reached(profile: &Profile) -> Vec<bool> {
-        let policy = Policy { profiles: vec![], users: vec![], private: vec![], vpn_interfaces: vec![] };
+        let policy =
+            Policy { profiles: vec![], users: vec![], private: vec![], vpn_interfaces: vec![], bridging: None };
         let names = ["a", "b", "a.a", "b.a", "a.b", "b.b", "a.a.a", "b.a.b", "a.b.a.b", "c.c"];
         let (mut all, place) = (Vec::new(), Place::default());
         for transport in [crate::policy::ruleset::Transport::Tcp, crate::policy::ruleset::Transport::Udp] {

@@ -206,7 +206,9 @@ impl Recording {
 }
 
 fn event(sessions: &mut Sessions, policy: &Policy, logged: &Logged<'_>) -> Option<Event> {
-    let identity = logged.uid?;
+    // Only who is in its place on a bridge has its address, and no packet of the host's own does.
+    let placed = packet::source(logged.packet).and_then(|address| policy.identity_at(address));
+    let identity = placed.or(logged.uid)?;
     let (class, profile) = log::parse_prefix(logged.prefix)?;
     let (_, session) = sessions.holder(policy, identity)?;
     let (profile, to) = (profile.to_string(), packet::destination(logged.packet));

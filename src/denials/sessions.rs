@@ -68,6 +68,7 @@ mod tests {
             users: vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).unwrap()],
             private: vec![],
             vpn_interfaces: vec![],
+            bridging: None,
         }
     }
 

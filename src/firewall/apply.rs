@@ -1,11 +1,13 @@
 //! Loads the rules, as root. The kernel is the only state.
 
+use super::bridges::{self, BridgeError};
 use super::carry;
 use super::held;
 use super::kernel::{Nft, NftError};
 use super::loaded::Loaded;
 use super::netfilter::Netfilter;
 use super::nft;
+use super::onlink;
 use super::run_directory::{self, RunError, directory, lock};
 use crate::policy::ruleset::{IdentityRange, Ruleset};
 use crate::policy::{Policy, Surroundings};
@@ -53,6 +55,9 @@ pub enum ApplyError {
     /// What the old rules hold for a while.
     #[error("cannot read the leases and open addresses that the new rules should keep: {0}")]
     Held(#[source] std::io::Error),
+    /// The bridges of container engines.
+    #[error(transparent)]
+    Bridge(#[from] BridgeError),
     /// The kernel's rules are not what was just loaded: somebody else changes them too.
     #[error("the rules were loaded but are not what the kernel lists now: is another program rewriting nft tables?")]
     Overwritten,
@@ -83,10 +88,32 @@ pub(super) fn apply_in(run: &Path, policy: &Policy, surroundings: &Surroundings)
     let version = nft::version(&ruleset);
     let held = Netfilter::open().and_then(|mut kernel| held::read(&mut kernel)).map_err(ApplyError::Held)?;
     let document = nft::replace_keeping(&ruleset, &version, surroundings, &carry::carried(&held, &ruleset));
+    // What no rule is for any more is not to be reached from.
+    bridges::remove_others(&policy.bridges())?;
     nft.execute("load the rules", &document)?;
     let loaded = nft.outline()?.map(Loaded::new).ok_or(ApplyError::Overwritten)?;
     let same = loaded.is_version(&version, &ruleset) && loaded.rules_by_chain() == nft::rules_by_chain(&document);
-    if same { Ok(()) } else { Err(ApplyError::Overwritten) }
+    if !same {
+        return Err(ApplyError::Overwritten);
+    }
+    if policy.bridging.is_none() {
+        return Ok(drop_frames(&nft)?);
+    }
+    if bridges::make(&policy.bridges())? {
+        // The bridges are links too, and what is on them is on-link from now on.
+        let surroundings =
+            Surroundings { on_link: onlink::read().map_err(BridgeError::from)?.on_link, ..surroundings.clone() };
+        nft.execute("update the sets", &nft::update(&version, &surroundings))?;
+    }
+    Ok(())
+}
+
+/// The table of frames of bridges that are gone.
+fn drop_frames(nft: &Nft) -> Result<(), NftError> {
+    if nft.tables("bridge")?.iter().any(|name| name == nft::TABLE) {
+        nft.execute("remove the rules of bridges", &nft::remove_frames())?;
+    }
+    Ok(())
 }
 
 /// [`reset`] with another directory for the locks.
@@ -97,7 +124,10 @@ pub(super) fn reset_in(run: &Path) -> Result<(), ApplyError> {
     if rustix::fs::flock(&watch, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK) {
         return Err(ApplyError::Watched);
     }
-    Ok(Nft::find()?.execute("remove the rules", &nft::remove())?)
+    let nft = Nft::find()?;
+    bridges::remove_others(&[])?;
+    nft.execute("remove the rules", &nft::remove())?;
+    Ok(drop_frames(&nft)?)
 }
 
 /// Replaces the content of the dynamic sets only. Counters go on.

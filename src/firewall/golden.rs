@@ -20,6 +20,7 @@ pub(super) fn policy() -> Policy {
         users: vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).unwrap()],
         private: vec!["198.51.100.0/24".parse().unwrap()],
         vpn_interfaces: vec!["wg*".parse().unwrap(), "abcdefghijklmno*".parse().unwrap()],
+        bridging: None,
     }
 }
 

@@ -50,9 +50,9 @@ impl Nft {
         self.run(attempt, &["-j", "-f", "-"], nft::json(document)).map(drop)
     }
 
-    /// The names of the tables of the family `inet`.
-    pub(super) fn tables(&self) -> Result<Vec<String>, NftError> {
-        let listing = self.run("list the tables", &["-j", "list", "tables", "inet"], Vec::new())?;
+    /// The names of the tables of a family.
+    pub(super) fn tables(&self, family: &str) -> Result<Vec<String>, NftError> {
+        let listing = self.run("list the tables", &["-j", "list", "tables", family], Vec::new())?;
         let tables = objects(listing)?.into_iter().filter_map(|object| {
             let name = object.get("table")?.get("name")?.as_str()?;
             Some(name.to_owned())
@@ -64,7 +64,7 @@ impl Nft {
     pub(super) fn table(&self) -> Result<Option<Vec<Value>>, NftError> {
         match self.run("list our table", &["-j", "list", "table", "inet", nft::TABLE], Vec::new()) {
             // Whether it is absent is asked only now, to start nft once where it is present.
-            Err(NftError::Refused { .. }) if !self.tables()?.iter().any(|name| name == nft::TABLE) => Ok(None),
+            Err(NftError::Refused { .. }) if !self.tables("inet")?.iter().any(|name| name == nft::TABLE) => Ok(None),
             listing => listing.and_then(objects).map(Some),
         }
     }

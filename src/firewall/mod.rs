@@ -18,6 +18,10 @@ mod apply;
 #[cfg(target_os = "linux")]
 pub mod battery;
 #[cfg(target_os = "linux")]
+pub mod bridge_probe;
+#[cfg(target_os = "linux")]
+pub mod bridges;
+#[cfg(target_os = "linux")]
 mod carry;
 #[cfg(target_os = "linux")]
 mod events;

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use netlink_packet_core::{DecodeError, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
@@ -57,6 +58,18 @@ pub fn read() -> Result<Links, OnLinkError> {
         })?;
     }
     Ok(Links { on_link: aggregated(ranges::with_nat64(nets)), own })
+}
+
+/// Visits every interface of the calling thread's network namespace.
+pub(super) fn links(mut each: impl FnMut(LinkMessage)) -> Result<(), OnLinkError> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    dump(&socket, RouteNetlinkMessage::GetLink(LinkMessage::default()), |message| {
+        if let RouteNetlinkMessage::NewLink(link) = message {
+            each(link);
+        }
+    })
 }
 
 fn dump(

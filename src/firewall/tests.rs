@@ -1,6 +1,7 @@
 //! The rules in a kernel: every test has a network namespace of its own. They need root and nft,
 //! and fail without.
 
+mod bridged;
 mod bridges;
 mod denials;
 mod loading;
@@ -106,6 +107,7 @@ fn policy() -> Policy {
         users: vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).unwrap()],
         private: vec![],
         vpn_interfaces: vec!["wg*".parse().unwrap()],
+        bridging: None,
     }
 }
 

@@ -11,7 +11,7 @@ pub mod dead_end;
 #[cfg(target_os = "linux")]
 pub mod inside;
 #[cfg(target_os = "linux")]
-mod netlink;
+pub mod netlink;
 #[cfg(target_os = "linux")]
 pub mod pasta;
 #[cfg(target_os = "linux")]

@@ -44,6 +44,15 @@ impl fmt::Display for Protocol {
 /// Extension headers that are walked over (RFC 8200, 4.1); nobody has a use for more.
 const EXTENSIONS_MAX: usize = 8;
 
+/// Who sent a packet, as it says itself; nothing if it is too short.
+pub fn source(packet: &[u8]) -> Option<IpAddr> {
+    match packet.first()? >> 4 {
+        4 => Some(<[u8; 4]>::try_from(packet.get(12..16)?).ok()?.into()),
+        6 => Some(<[u8; 16]>::try_from(packet.get(8..24)?).ok()?.into()),
+        _ => None,
+    }
+}
+
 /// Reads an IPv4 (RFC 791) or IPv6 (RFC 8200) packet, of which the end may be missing. Nothing if
 /// it does not even say where to.
 pub fn destination(packet: &[u8]) -> Option<Destination> {

@@ -90,6 +90,7 @@ mod tests {
             users: uids.iter().enumerate().map(range).collect(),
             private: vec![],
             vpn_interfaces: vec![],
+            bridging: None,
         }
     }
 

@@ -36,6 +36,7 @@ fn policy(profile: Profile) -> Policy {
         users: vec![],
         private: vec!["203.0.113.0/24".parse().unwrap()],
         vpn_interfaces: vec!["wg*".parse().unwrap(), "tun0".parse().unwrap()],
+        bridging: None,
     }
 }
 

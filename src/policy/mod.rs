@@ -3,6 +3,7 @@
 //! A [`Policy`] is the whole of what root decided about the network. It renders, in one
 //! direction only, to a ruleset ([`ruleset`]) and from there to nft or pf (`crate::firewall`).
 
+pub mod bridge;
 mod exception;
 pub mod explain;
 pub mod identity;
@@ -21,6 +22,7 @@ pub use names::{BadName, DomainName, InterfacePattern, ProfileName};
 pub use pattern::NamePattern;
 pub use surroundings::Surroundings;
 
+use bridge::Bridging;
 use identity::UserRange;
 use ipnet::IpNet;
 use serde::Serialize;
@@ -37,6 +39,8 @@ pub struct Policy {
     pub private: Vec<IpNet>,
     /// Interfaces whose routes are private (VPNs).
     pub vpn_interfaces: Vec<InterfacePattern>,
+    /// Bridges for container engines, if root wants any.
+    pub bridging: Option<Bridging>,
 }
 
 /// A named network policy: what of the public internet it reaches, and its exceptions into private

@@ -1,6 +1,7 @@
 //! A policy as plain rules, in the form that every packet filter can be given: no name of a
 //! backend, and nothing left to decide.
 
+use super::bridge::{Bridge, Place};
 use super::identity::SLOTS;
 use super::{
     Exception, InterfacePattern, NameRules, Policy, PortRange, Ports, Profile, ProfileName, Protocol, Reach, Target,
@@ -24,6 +25,17 @@ pub struct Ruleset {
     pub vpn_interfaces: Vec<InterfacePattern>,
     /// In the order of the policy.
     pub profiles: Vec<ProfileRules>,
+    /// Bridges of container engines, in the order of the policy.
+    pub bridges: Vec<BridgeRules>,
+}
+
+/// The rules of one bridge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BridgeRules {
+    /// Which one.
+    pub bridge: Bridge,
+    /// Who may be on it.
+    pub places: Vec<Place>,
 }
 
 /// The rules of one profile.
@@ -100,7 +112,11 @@ impl From<&Policy> for Ruleset {
             });
             ProfileRules::new(profile, identities.collect())
         });
-        Self { denied: aggregated(denied), vpn_interfaces, profiles: profiles.collect() }
+        let bridges = policy.bridges().into_iter().map(|bridge| {
+            let places = bridge.places(&policy.users);
+            BridgeRules { bridge, places }
+        });
+        Self { denied: aggregated(denied), vpn_interfaces, profiles: profiles.collect(), bridges: bridges.collect() }
     }
 }
 
@@ -236,6 +252,13 @@ pub struct Canary {
 pub const CANARY: Ipv4Addr = Ipv4Addr::new(127, 82, 67, 67);
 /// Where the canary of the on-link prefixes sits.
 pub const ON_LINK_CANARY: Ipv4Addr = Ipv4Addr::new(127, 82, 67, 68);
+/// Where the canary of a bridge sits, seen from it: in reserved space (RFC 1112, 4), which no router
+/// forwards to, should the rules be gone.
+pub const BRIDGE_CANARY: Ipv4Addr = Ipv4Addr::new(240, 82, 67, 67);
+/// The same for the on-link prefixes.
+pub const BRIDGE_ON_LINK_CANARY: Ipv4Addr = Ipv4Addr::new(240, 82, 67, 68);
+/// The same for the rules that keep the ports of a bridge apart.
+pub const BRIDGE_PORTS_CANARY: Ipv4Addr = Ipv4Addr::new(240, 82, 67, 69);
 /// Where sandboxes ask for names, on port 53 over UDP and TCP (RFC 1035, 4.2). Only network
 /// identities get there.
 pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 82, 67, 53);

@@ -24,6 +24,7 @@ static VIEW: LazyLock<View> = LazyLock::new(|| {
         users: UserRange::new(1000, BLOCK_START, RANGE_LENGTH).into_iter().collect(),
         private: vec![],
         vpn_interfaces: vec![],
+        bridging: None,
     };
     let ruleset = Arc::new(Ruleset::from(&policy));
     let rules = Rules { ruleset, version: Version::new([0; 32]), on_link: vec![], own: vec![] };

@@ -216,6 +216,7 @@ fn is_same(one: &Admin, other: &Admin) -> bool {
         && profiles(one) == profiles(other)
         && one.private == other.private
         && one.vpn_interfaces == other.vpn_interfaces
+        && one.bridging == other.bridging
         && one.limits == other.limits
         && groups(one) == groups(other)
 }

@@ -41,6 +41,14 @@ pub const ADMIN: Type = Type::Table(&[
         example: Some(r#"{ internal = { names = ["registry.example.com"] } }"#),
     },
     Key {
+        name: "bridges",
+        kind: Type::Table(&BRIDGES),
+        default: None,
+        description: "Bridges for container engines of root's (Docker, Podman as root), whose networks rcc cannot \
+                      enter. Without a profile in it there is none.",
+        example: None,
+    },
+    Key {
         name: "limits",
         kind: Type::Table(&LIMITS),
         default: None,
@@ -71,6 +79,30 @@ const NETWORK: [Key; 2] = [
         description: "Interfaces through which nothing is reached, whatever its address; a final `*` stands for any \
                       ending. A list here replaces the default.",
         example: Some(r#"["wg*", "company0"]"#),
+    },
+];
+
+const BRIDGES: [Key; 3] = [
+    Key {
+        name: "profiles",
+        kind: Type::List(&Type::String),
+        default: Some("[]"),
+        description: "The profiles that have one: `rcc0` is that of `public`, `rcc1` that of `allowlist`, and so on.",
+        example: Some(r#"["public", "allowlist"]"#),
+    },
+    Key {
+        name: "v4",
+        kind: Type::String,
+        default: Some(r#""10.82.0.0/16""#),
+        description: "Where their IPv4 addresses are: a private prefix of length 16 that is not in use here.",
+        example: Some(r#""10.200.0.0/16""#),
+    },
+    Key {
+        name: "v6",
+        kind: Type::String,
+        default: Some(r#""fd72:6363:6272::/48""#),
+        description: "Where their IPv6 addresses are: a unique local prefix of length 48.",
+        example: Some(r#""fd12:3456:789a::/48""#),
     },
 ];
 

@@ -36,6 +36,7 @@ fn rulesets() -> impl Strategy<Value = Ruleset> {
             users: vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).unwrap()],
             private: vec![],
             vpn_interfaces: vec![],
+            bridging: None,
         })
     })
 }
@@ -169,6 +170,7 @@ fn of_too_many_the_first_to_end_go() {
         users: vec![],
         private: vec![],
         vpn_interfaces: vec![],
+        bridging: None,
     });
     let kept = carried(&(0..2 * LEASES_MAX).map(held).collect::<Vec<_>>(), &ruleset);
     assert_eq!(kept.len(), LEASES_MAX as usize);

@@ -77,7 +77,7 @@ mod tests {
         assert!(links.on_link.contains(&net("198.51.100.0/24")) && links.on_link.contains(&net("203.0.113.0/24")));
         assert!(!links.on_link.iter().any(|it| it.contains(&net("127.0.0.0/8")) || it.contains(&net("10.20.0.0/16"))));
         let vpn_interfaces = vec!["utun*".parse().unwrap()];
-        let policy = Policy { profiles: vec![], users: vec![], private: vec![], vpn_interfaces };
+        let policy = Policy { profiles: vec![], users: vec![], private: vec![], vpn_interfaces, bridging: None };
         assert_eq!(links.vpn(&Ruleset::from(&policy)), [net("10.20.0.0/16")]);
         assert_eq!(links.own.len(), 2);
     }

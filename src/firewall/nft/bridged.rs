@@ -10,7 +10,7 @@ use crate::policy::ruleset::{ProfileRules, Ruleset};
 use nftables::expr::{Expression, MetaKey, NamedExpression, SetItem};
 use nftables::schema::NfObject;
 use nftables::stmt::{Statement, VerdictMap};
-use nftables::types::NfHook;
+use nftables::types::{NfChainType, NfHook};
 
 const FORWARD: &str = "forward";
 const INPUT: &str = "input";
@@ -36,8 +36,8 @@ fn chain(profile: &ProfileName) -> String {
 pub(super) fn objects(ruleset: &Ruleset, surroundings: &Surroundings, priority: i32) -> Vec<NfObject<'static>> {
     let mut objects: Vec<NfObject<'static>> =
         ruleset.profiles.iter().map(|profile| words::add_chain(chain(&profile.name))).collect();
-    objects.push(words::add_base_chain(FORWARD, NfHook::Forward, priority));
-    objects.push(words::add_base_chain(INPUT, NfHook::Input, priority));
+    objects.push(words::add_base_chain(FORWARD, NfChainType::Filter, NfHook::Forward, priority));
+    objects.push(words::add_base_chain(INPUT, NfChainType::Filter, NfHook::Input, priority));
     for profile in &ruleset.profiles {
         objects.extend(of_profile(profile, surroundings));
     }

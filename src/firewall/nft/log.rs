@@ -4,10 +4,12 @@
 //! listener it is dropped, and a listener that is too slow loses records. Packets wait for neither.
 
 use super::rules::{self, Class};
+use super::sets::Family;
 use super::words;
 use crate::policy::ProfileName;
+use crate::policy::bridge::Bridge;
 use crate::policy::ruleset::ProfileRules;
-use nftables::expr::MetaKey;
+use nftables::expr::{Expression, MetaKey};
 use nftables::stmt::{Log, Meter, Statement};
 use serde::Deserialize;
 use serde::de::value::{Error, StrDeserializer};
@@ -26,18 +28,41 @@ const MARK: &str = "rcc-deny";
 
 /// Logs the packet unless its sender has been logged too often.
 pub(super) fn statements(class: Class, profile: &ProfileName) -> Vec<Statement<'static>> {
-    let meter = Meter {
-        name: meter(class, profile).into(),
-        key: words::meta(MetaKey::Skuid),
-        stmt: Box::new(rules::limit(RATE, BURST)),
-    };
+    vec![limited(meter(class, profile), words::meta(MetaKey::Skuid)), record(class, profile)]
+}
+
+/// The same for what comes from a bridge, where the address tells the sender; for each family.
+pub(super) fn bridge_statements(class: Class, bridge: &Bridge) -> [Vec<Statement<'static>>; 2] {
+    Family::BOTH.map(|family| {
+        let protocol = if family == Family::V4 { "ip" } else { "ip6" };
+        let from = words::is(words::meta(MetaKey::Iifname), words::text(bridge.interface()));
+        let meter = limited(bridge_meter(class, &bridge.profile, family), words::field(protocol, "saddr"));
+        vec![from, meter, record(class, &bridge.profile)]
+    })
+}
+
+/// [`meters`] of a profile with a bridge.
+pub(super) fn bridge_meters(profile: &ProfileRules) -> Vec<String> {
+    let both = |class: &Class| Family::BOTH.map(|family| bridge_meter(*class, &profile.name, family));
+    Class::of(profile).iter().flat_map(both).collect()
+}
+
+fn bridge_meter(class: Class, profile: &ProfileName, family: Family) -> String {
+    format!("bridge{}log{}", family.digit(), class.counter(profile))
+}
+
+fn limited(name: String, key: Expression<'static>) -> Statement<'static> {
+    Statement::Meter(Meter { name: name.into(), key, stmt: Box::new(rules::limit(RATE, BURST)) })
+}
+
+fn record(class: Class, profile: &ProfileName) -> Statement<'static> {
     let log = Log {
         // At most 127 bytes (`NF_LOG_PREFIXLEN`, linux/netfilter/nf_log.h): names are of up to 24.
         prefix: Some(format!("{MARK} {class} {profile}").into()),
         snaplen: Some(SNAPLEN),
         ..Log::new(Some(GROUP.into()))
     };
-    vec![Statement::Meter(meter), Statement::Log(Some(log))]
+    Statement::Log(Some(log))
 }
 
 /// The sets in which the kernel counts who was logged how often: newer nft lists them as sets.

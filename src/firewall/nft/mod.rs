@@ -1,4 +1,5 @@
-//! Renders a ruleset as one nftables transaction on the table `inet rcc`.
+//! Renders a ruleset as one nftables transaction on the table `inet rcc`, and where there are bridges
+//! on `bridge rcc`, which sees what packets' tables do not.
 //!
 //! Floors: Linux 5.12 and nft 1.0.2; intervals in concatenated sets alone need 5.6 and 0.9.4. Of
 //! all strings in a configuration only names of profiles and
@@ -6,6 +7,7 @@
 //! which were parsed.
 
 mod bridged;
+mod bridges;
 mod held;
 pub mod log;
 mod rules;
@@ -76,6 +78,11 @@ pub fn remove() -> Document {
     Document { nftables: commands.map(|command| NfObject::CmdObject(command).into()).to_vec() }
 }
 
+/// Removes the table of frames of bridges; no error if it is absent.
+pub fn remove_frames() -> Document {
+    Document { nftables: words::no_frames().map(Command::from).to_vec() }
+}
+
 /// The version of a ruleset: SHA-256 over everything that is rendered from it, with the sets that
 /// change by themselves empty, the canary ports zero and no version in names, and over the names
 /// that it has rules for.
@@ -117,15 +124,16 @@ pub fn counted_sets(ruleset: &Ruleset) -> Vec<String> {
     let meters = |profile: &ProfileRules| {
         log::meters(profile).into_iter().chain([rules::queries_meter(&profile.name)]).collect::<Vec<_>>()
     };
-    ruleset.profiles.iter().flat_map(meters).collect()
+    ruleset.profiles.iter().flat_map(meters).chain(bridges::meters(ruleset)).collect()
 }
 
-/// How many rules a document gives to each chain.
+/// How many rules a document gives to each chain of the table `inet rcc`.
 pub fn rules_by_chain(document: &Document) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for command in &document.nftables {
         if let Command::Other(object) = command
             && let NfObject::CmdObject(NfCmd::Add(NfListObject::Rule(rule))) = &**object
+            && words::is_of_packets(rule)
         {
             *counts.entry(rule.chain.to_string()).or_insert(0) += 1;
         }
@@ -142,10 +150,12 @@ fn document(ruleset: &Ruleset, version: Option<&Version>, surroundings: &Surroun
     let table = [NfCmd::Add(words::table()), NfCmd::Delete(words::table()), NfCmd::Add(words::table())];
     let mut commands: Vec<Command> = table.map(|command| NfObject::CmdObject(command).into()).to_vec();
     let followed = sets::followed(version, surroundings);
-    let sets = sets::fixed(ruleset).into_iter().chain(followed).chain(held::sets(ruleset, version, held));
+    let fixed = sets::fixed(ruleset).into_iter().chain(bridges::sets(ruleset));
+    let sets = fixed.chain(followed).chain(held::sets(ruleset, version, held));
     commands.extend(sets.map(words::add_set));
     commands.extend(rules::chains(ruleset, version).into_iter().map(Command::from));
     commands.extend(rules::rules(ruleset, version).into_iter().map(Command::from));
+    commands.extend(bridges::frames(ruleset, version).into_iter().map(Command::from));
     Document { nftables: commands }
 }
 

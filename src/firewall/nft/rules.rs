@@ -1,10 +1,12 @@
 //! The chains of the table and the rules in them.
 
+use super::bridges;
 use super::held::{self, Contents, NameKind, Shape};
 use super::log;
 use super::sets::{self, Family};
 use super::words::{self, count, field, goto, is, is_in, meta, text};
 use crate::policy::ProfileName;
+use crate::policy::bridge::Bridge;
 use crate::policy::ruleset::{CANARY, ON_LINK_CANARY, ProfileRules, RESOLVER, Ruleset, Version};
 use nftables::expr::{Expression, MetaKey, NamedExpression, SetItem};
 use nftables::schema::NfObject;
@@ -70,17 +72,17 @@ pub fn passed(profile: &ProfileRules) -> [&'static str; 4] {
     [DNS, EXCEPTION, LEASE, if profile.listed.is_some() { LISTED } else { PUBLIC }]
 }
 
-const DNS: &str = "dns";
+pub(super) const DNS: &str = "dns";
 const EXCEPTION: &str = "exception";
 const LEASE: &str = "lease";
 const LISTED: &str = "listed";
 const PUBLIC: &str = "public";
 
 const DENY: &str = "deny";
-const OUTPUT: &str = "output";
+pub(super) const OUTPUT: &str = "output";
 /// Just before the usual filter chains (`filter` is 0, nft(8)), so that their logs and counters
 /// do not see what we deny.
-const PRIORITY: i32 = -10;
+pub(super) const PRIORITY: i32 = -10;
 const ON_LINK_CANARY_CHAIN: &str = "canary_onlink";
 /// Queries of one identity that get to the resolver each second, and at once after a pause. It answers a
 /// hundred thousand from one core, and takes in some times as many.
@@ -121,6 +123,7 @@ pub(super) fn chains(ruleset: &Ruleset, version: Option<&Version>) -> Vec<NfObje
         objects.extend(named_sets(profile, version).map(|(_, _, set)| words::add_chain(set)));
     }
     objects.push(words::add_output_chain(OUTPUT, PRIORITY));
+    objects.extend(bridges::chains(ruleset));
     objects
 }
 
@@ -145,11 +148,13 @@ pub(super) fn rules(ruleset: &Ruleset, version: Option<&Version>) -> Vec<NfObjec
             named_sets(profile, version)
                 .flat_map(|(contents, family, set)| renewing_rules(profile, &contents, family, &set)),
         );
-        rules.extend(Class::of(profile).iter().flat_map(|class| class_rules(*class, profile)));
+        let bridge = ruleset.bridges.iter().map(|rules| &rules.bridge).find(|bridge| bridge.profile == profile.name);
+        rules.extend(Class::of(profile).iter().flat_map(|class| class_rules(*class, profile, bridge)));
         rules.extend(deny_rules(profile));
     }
     rules.extend(dispatch(ruleset));
     rules.extend(resolver_rules());
+    rules.extend(bridges::rules(ruleset, version));
     rules
 }
 
@@ -232,7 +237,12 @@ fn profile_rules(profile: &ProfileRules, ruleset: &Ruleset, version: Option<&Ver
     // RFC 1035, 4.2: both over port 53.
     let port = is(field("th", "dport"), Expression::Number(53));
     let resolver = || [is(destination(Family::V4), text(RESOLVER.to_string())), transport.clone(), port.clone()];
-    rules.push(rule(resolver().into_iter().chain([too_many_queries(&profile.name), words::drop()]).collect()));
+    rules.push(rule(
+        resolver()
+            .into_iter()
+            .chain([too_many_queries(queries_meter(&profile.name), meta(MetaKey::Skuid)), words::drop()])
+            .collect(),
+    ));
     rules.push(rule(resolver().into_iter().chain(pass(DNS)).collect()));
     rules.extend(exception(sets::HOST));
     let host = ["local", "broadcast", "anycast", "multicast"].map(text).to_vec();
@@ -259,10 +269,9 @@ fn profile_rules(profile: &ProfileRules, ruleset: &Ruleset, version: Option<&Ver
 }
 
 /// All sandboxes share one queue to the resolver. What one of them sends beyond any use never gets into it.
-fn too_many_queries(profile: &ProfileName) -> Statement<'static> {
+pub(super) fn too_many_queries(meter: String, key: Expression<'static>) -> Statement<'static> {
     let limit = Limit { inv: Some(true), ..packets(QUERIES_RATE, QUERIES_BURST) };
-    let (key, stmt) = (meta(MetaKey::Skuid), Box::new(Statement::Limit(limit)));
-    Statement::Meter(Meter { name: queries_meter(profile).into(), key, stmt })
+    Statement::Meter(Meter { name: meter.into(), key, stmt: Box::new(Statement::Limit(limit)) })
 }
 
 /// The set in which the kernel counts the queries of each identity: newer nft lists it as a set.
@@ -322,18 +331,20 @@ fn renewing_rules(profile: &ProfileRules, contents: &Contents, family: Family, s
 /// Probes are denied like everything else but neither counted nor logged nor answered: they come
 /// several times a second from every guard. Only they leave by `lo` for an address that is not
 /// local.
-fn class_rules(class: Class, profile: &ProfileRules) -> Vec<NfObject<'static>> {
+fn class_rules(class: Class, profile: &ProfileRules, bridge: Option<&Bridge>) -> Vec<NfObject<'static>> {
     let chain = class.counter(&profile.name);
     let probe = vec![
         is(meta(MetaKey::Oifname), text("lo")),
         is(field("udp", "dport"), Expression::Number(PROBE_PORT.into())),
         words::drop(),
     ];
-    vec![
-        words::add_rule(&chain, probe),
-        words::add_rule(&chain, log::statements(class, &profile.name)),
-        words::add_rule(&chain, vec![count(chain.clone()), goto(of(DENY, profile))]),
-    ]
+    let mut rules =
+        vec![words::add_rule(&chain, probe), words::add_rule(&chain, log::statements(class, &profile.name))];
+    // What comes from a bridge has no socket here, and so no uid.
+    let logs = bridge.into_iter().flat_map(|bridge| log::bridge_statements(class, bridge));
+    rules.extend(logs.map(|statements| words::add_rule(&chain, statements)));
+    rules.push(words::add_rule(&chain, vec![count(chain.clone()), goto(of(DENY, profile))]));
+    rules
 }
 
 /// TCP gets a reset, because an ICMPv6 reject does not reach a local TCP socket. What is rejected

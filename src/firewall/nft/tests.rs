@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::firewall::golden::{self, assert_golden};
+use crate::policy::bridge::{Bridging, DEFAULT_V4, DEFAULT_V6};
 use crate::policy::identity::{BLOCK_START, PROFILES_MAX, RANGE_LENGTH, UserRange};
 use crate::policy::ruleset::Transport;
 use crate::policy::{
@@ -56,6 +57,36 @@ fn lines(document: &Document) -> String {
 #[test]
 fn the_transaction_is_as_it_was() {
     assert_golden("nft.jsonl", &lines(&loading(&Ruleset::from(&policy()), &surroundings())));
+}
+
+fn bridged() -> Policy {
+    let profiles = vec![ProfileName::public(), ProfileName::new("locked").unwrap()];
+    Policy { bridging: Some(Bridging { profiles, v4: DEFAULT_V4, v6: DEFAULT_V6 }), ..policy() }
+}
+
+/// With the tag of the version and its ports gone, which differ in every line otherwise.
+#[test]
+fn what_bridges_add_to_the_transaction_is_as_it_was() {
+    let document = |policy: &Policy| {
+        let ruleset = Ruleset::from(policy);
+        lines(&super::document(&ruleset, None, &Surroundings::default(), &[]))
+    };
+    let (without, with) = (document(&policy()), document(&bridged()));
+    let before: std::collections::BTreeSet<&str> = without.lines().collect();
+    let added: Vec<&str> = with.lines().filter(|line| !before.contains(line)).collect();
+    assert_eq!(with.lines().count(), without.lines().count() + added.len(), "nothing else changes");
+    // Every place is one element, all alike.
+    let short = added.iter().map(|line| line.split_once("\"elem\":").map_or(*line, |(head, _)| head).to_owned() + "\n");
+    assert_golden("nft-bridges.jsonl", &short.collect::<String>());
+}
+
+#[test]
+fn nft_takes_bridges() {
+    let mut policy = bridged();
+    policy.bridging.as_mut().unwrap().profiles = policy.profiles.iter().map(|profile| profile.name.clone()).collect();
+    nft_takes(&loading(&Ruleset::from(&policy), &surroundings())).unwrap();
+    nft_takes(&loading(&Ruleset::from(&Policy { users: vec![], ..policy }), &surroundings())).unwrap();
+    nft_takes(&remove_frames()).unwrap();
 }
 
 #[test]
@@ -187,6 +218,7 @@ fn policies() -> impl Strategy<Value = Policy> {
         users,
         private,
         vpn_interfaces,
+        bridging: None,
     })
 }
 

@@ -37,6 +37,7 @@ pub(super) struct DeclaredSet {
     pub(super) name: String,
     #[serde(rename = "type")]
     key: Key,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     flags: Vec<SetFlag>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     elem: Vec<Element>,
@@ -121,6 +122,11 @@ pub(super) fn interval_set(name: String, types: Vec<&'static str>, elements: Vec
     DeclaredSet { elem, flags: vec![SetFlag::Interval], ..declared(name, types) }
 }
 
+/// A set of single elements that stay.
+pub(super) fn plain_set(name: String, types: Vec<&'static str>, elements: Vec<Expression<'static>>) -> DeclaredSet {
+    DeclaredSet { elem: elements.into_iter().map(Element::Plain).collect(), ..declared(name, types) }
+}
+
 /// A hash set of at most `size` elements, which end after the longest life of an address unless
 /// they say otherwise. A rule may renew them.
 pub(super) fn timed_set(name: String, types: Vec<&'static str>, size: u32, elem: Vec<Element>) -> DeclaredSet {
@@ -155,21 +161,76 @@ pub(super) fn add_chain(name: String) -> NfObject<'static> {
 
 /// The chain that sees every packet that a process of the host sends.
 pub(super) fn add_output_chain(name: &'static str, priority: i32) -> NfObject<'static> {
-    add_base_chain(name, NfHook::Output, priority)
+    add_base_chain(name, NfChainType::Filter, NfHook::Output, priority)
 }
 
-/// A chain that sees every packet at a hook, and lets it go where no rule says otherwise.
-pub(super) fn add_base_chain(name: &'static str, hook: NfHook, priority: i32) -> NfObject<'static> {
-    add(NfListObject::Chain(Chain {
-        family: FAMILY,
+/// A chain that packets come to by themselves.
+pub(super) fn add_base_chain(name: &'static str, kind: NfChainType, hook: NfHook, priority: i32) -> NfObject<'static> {
+    add(NfListObject::Chain(base_chain(FAMILY, name, kind, hook, priority)))
+}
+
+fn base_chain(family: NfFamily, name: &'static str, kind: NfChainType, hook: NfHook, priority: i32) -> Chain<'static> {
+    Chain {
+        family,
         table: TABLE.into(),
         name: name.into(),
-        _type: Some(NfChainType::Filter),
+        _type: Some(kind),
         hook: Some(hook),
         prio: Some(priority),
         policy: Some(NfChainPolicy::Accept),
         ..Chain::default()
+    }
+}
+
+/// The table of the family `bridge`, which sees frames.
+fn frames() -> NfListObject<'static> {
+    NfListObject::Table(Table { family: NfFamily::Bridge, name: TABLE.into(), handle: None })
+}
+
+/// An empty table of frames, whether there was one or not.
+pub(super) fn replaced_frames() -> Vec<NfObject<'static>> {
+    [NfCmd::Add(frames()), NfCmd::Delete(frames()), NfCmd::Add(frames())].map(NfObject::CmdObject).to_vec()
+}
+
+/// No table of frames, whether there was one or not.
+pub(super) fn no_frames() -> [NfObject<'static>; 2] {
+    // Deleting what is absent is an error, adding what is present is not.
+    [NfCmd::Add(frames()), NfCmd::Delete(frames())].map(NfObject::CmdObject)
+}
+
+/// A chain that frames come to by themselves.
+pub(super) fn add_frames_chain(name: &'static str, hook: NfHook, priority: i32) -> NfObject<'static> {
+    add(NfListObject::Chain(base_chain(NfFamily::Bridge, name, NfChainType::Filter, hook, priority)))
+}
+
+/// A rule for frames.
+pub(super) fn add_frames_rule(chain: &'static str, expr: Vec<Statement<'static>>) -> NfObject<'static> {
+    add(NfListObject::Rule(Rule {
+        family: NfFamily::Bridge,
+        table: TABLE.into(),
+        chain: chain.into(),
+        expr: expr.into(),
+        ..Rule::default()
     }))
+}
+
+/// Whether the first octets of a frame's address are these.
+pub(super) fn mac_starts(which: &'static str, start: &[u8]) -> Statement<'static> {
+    let octets = |of: &dyn Fn(usize) -> u8| (0..6).map(|at| format!("{:02x}", of(at))).collect::<Vec<_>>().join(":");
+    let mask = octets(&|at| if at < start.len() { 0xff } else { 0 });
+    let wanted = octets(&|at| start.get(at).copied().unwrap_or_default());
+    let masked = BinaryOperation::AND(field("ether", which), text(mask));
+    is(Expression::BinaryOperation(Box::new(masked)), text(wanted))
+}
+
+/// Marks the packet, as long as it is on this machine.
+pub(super) fn mark(value: u32) -> Statement<'static> {
+    Statement::Mangle(stmt::Mangle { key: meta(MetaKey::Mark), value: Expression::Number(value) })
+}
+
+/// Whether a rule is in the table of packets.
+pub(super) fn is_of_packets(rule: &Rule<'_>) -> bool {
+    rule.family == FAMILY
 }
 
 pub(super) fn add_counter(name: String) -> NfObject<'static> {
@@ -248,6 +309,10 @@ pub(super) fn destination_type() -> Expression<'static> {
 
 pub(super) fn is(left: Expression<'static>, right: Expression<'static>) -> Statement<'static> {
     Statement::Match(Match { left, right, op: Operator::EQ })
+}
+
+pub(super) fn is_not(left: Expression<'static>, right: Expression<'static>) -> Statement<'static> {
+    Statement::Match(Match { left, right, op: Operator::NEQ })
 }
 
 /// A segment of a TCP connection that is open or was: the kernel sends no other without SYN from

@@ -82,7 +82,7 @@ proptest! {
             reach: listed.as_ref().map_or(Reach::Public, |names| Reach::Listed(names.iter().map(list).collect())),
         };
         let users = vec![UserRange::new(me(), BLOCK_START, RANGE_LENGTH).unwrap()];
-        let policy = Policy { profiles: vec![profile], users, private: vec![], vpn_interfaces: vec![] };
+        let policy = Policy { profiles: vec![profile], users, private: vec![], vpn_interfaces: vec![], bridging: None };
         let leases: Vec<Lease> = leased.iter().map(|text| format!("{text} tcp 443 public").parse().unwrap()).collect();
 
         let (now, hour) = (Instant::now(), Duration::from_secs(3600));

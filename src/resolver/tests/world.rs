@@ -58,6 +58,7 @@ pub(super) fn ruleset(exceptions: &[&str], listed: Option<&[&str]>) -> Ruleset {
         users: vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).unwrap()],
         private: vec![],
         vpn_interfaces: vec![],
+        bridging: None,
     };
     let mut ruleset = Ruleset::from(&policy);
     ruleset.profiles[0].identities.push(IdentityRange { first: me(), last: me() });
