@@ -114,6 +114,10 @@ impl Companions {
             tracing::error!("{why}; it is started again");
             (*resolver, self.alarm) = (None, None);
         }
+        // Bridges came or went. A new one listens once the old one has let go.
+        if resolver.as_ref().is_some_and(|running| !running.serves(in_force.ruleset)) {
+            (*resolver, self.alarm) = (None, None);
+        }
         let resolver = match &mut *resolver {
             Some(running) => {
                 running.upstreams(in_force.surroundings.resolvers.clone());

@@ -14,8 +14,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 
-/// What an interface of ours says about itself (`ip link`), and by which it is known as ours.
-const ALIAS: &str = "rcc: for container engines";
+/// The hardware address of the bridge with this number, by which it is known as ours: an interface is made
+/// with it, whereas the kernel gives it an alias only later. Not of a sandbox's kind.
+fn mac(number: u8) -> Vec<u8> {
+    vec![0x02, b'r', b'b', number, 0, 1]
+}
 
 /// Why bridges are not as they should be.
 #[derive(Debug, thiserror::Error)]
@@ -145,9 +148,8 @@ fn link(bridge: &Bridge) -> LinkMessage {
     let mut link = LinkMessage::default();
     link.attributes = vec![
         LinkAttribute::IfName(bridge.interface()),
-        LinkAttribute::IfAlias(ALIAS.to_owned()),
-        // Its own, or it would change with every container; and not of a sandbox's kind.
-        LinkAttribute::Address(vec![0x02, b'r', b'b', position, 0, 1]),
+        // Without one it would change with every container.
+        LinkAttribute::Address(mac(position)),
         LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
     ];
     link
@@ -172,9 +174,10 @@ fn present() -> Result<BTreeMap<String, Present>, BridgeError> {
             LinkAttribute::IfName(name) => Some(name.clone()),
             _ => None,
         });
-        let number = |name: &String| name.strip_prefix("rcc")?.parse::<usize>().ok();
-        if let Some(name) = name.filter(|name| number(name).is_some_and(|number| number < PROFILES_MAX)) {
-            let ours = link.attributes.iter().any(|attribute| *attribute == LinkAttribute::IfAlias(ALIAS.to_owned()));
+        let number = name.as_ref().and_then(|name| name.strip_prefix("rcc")?.parse::<u8>().ok());
+        let number = number.filter(|number| usize::from(*number) < PROFILES_MAX);
+        if let Some((name, number)) = name.zip(number) {
+            let ours = link.attributes.contains(&LinkAttribute::Address(mac(number)));
             present.insert(name, Present { index: link.header.index, ours });
         }
     })?;

@@ -18,6 +18,7 @@ use crate::firewall::grants::GrantError;
 use hickory_proto::rr::{Name, RecordType};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,6 +75,12 @@ impl Core {
     /// Whether this uid is a network identity of some profile.
     pub fn is_identity(&self, uid: u32) -> bool {
         self.shared.view().asker(uid).is_some()
+    }
+
+    /// Which identity is in the place on a bridge that this address belongs to. The rules let nobody else
+    /// send from it.
+    pub fn placed(&self, address: IpAddr) -> Option<u32> {
+        self.shared.view().placed(address).filter(|identity| self.is_identity(*identity))
     }
 
     /// The reply, if this identity has asked the same a moment ago.

@@ -122,6 +122,11 @@ impl View {
         self.hosts.get(name).map(Vec::as_slice)
     }
 
+    /// Which identity an address on a bridge stands for.
+    pub fn placed(&self, address: IpAddr) -> Option<u32> {
+        self.ruleset.bridges.iter().find_map(|rules| rules.bridge.identity_at(address))
+    }
+
     /// Which profile an identity asks for; `None` if it is no network identity.
     pub fn asker(&self, identity: u32) -> Option<Asker> {
         self.ruleset.profile_of(identity).map(|profile| Asker { identity, profile })

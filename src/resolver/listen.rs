@@ -42,6 +42,9 @@ impl Doorkeeper {
 
     /// The network identity at `peer`; nobody if it is none.
     fn identity(&self, core: &Core, protocol: Protocol, peer: SocketAddr) -> io::Result<Option<u32>> {
+        if let Some(identity) = core.placed(peer.ip()) {
+            return Ok(Some(identity));
+        }
         let mut owners = self.owners.borrow_mut();
         let uid = match owners.uid(protocol, peer, self.own) {
             Ok(uid) => uid,

@@ -9,7 +9,7 @@ use super::listen;
 use super::seen::NameDenial;
 use super::shared::Shared;
 use crate::policy::Lease;
-use crate::policy::ruleset::RESOLVER;
+use crate::policy::ruleset::{RESOLVER, Ruleset};
 use rustix::net::sockopt;
 use std::io::{self, PipeReader, PipeWriter};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
@@ -72,6 +72,8 @@ pub struct Resolver {
     leases: Vec<(Lease, Instant)>,
     hosts: Hosts,
     address: SocketAddr,
+    /// Where sandboxes on bridges ask.
+    gateways: Vec<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<io::Result<()>>>,
     /// Readable, with nothing to read, when the thread has ended.
@@ -82,15 +84,25 @@ impl Resolver {
     /// Listens, and answers from now on.
     pub fn start(config: Config) -> Result<Self, ResolverError> {
         let Config { listen: address, rules, upstreams, opener, bell } = config;
-        let (udp, tcp) = sockets(address).map_err(|source| ResolverError::Listen { address, source })?;
-        let address = udp.local_addr().map_err(ResolverError::Start)?;
+        let first = sockets(address).map_err(|source| ResolverError::Listen { address, source })?;
+        let address = first.0.local_addr().map_err(ResolverError::Start)?;
+        let gateways = gateways(&rules.ruleset);
+        let others = gateways.iter().filter_map(|gateway| match sockets(*gateway) {
+            Ok(sockets) => Some(sockets),
+            // Whoever is on no bridge needs none of them.
+            Err(error) => {
+                tracing::error!("cannot listen on {gateway} for the queries of sandboxes on a bridge: {error}");
+                None
+            }
+        });
+        let sockets: Vec<_> = [first].into_iter().chain(others).collect();
         let shared = Arc::new(Shared::new(View::new(&rules, vec![], Hosts::new()), bell));
         let (stop, stopped) = oneshot::channel();
         let (ended, alive) = io::pipe().map_err(ResolverError::Start)?;
         let theirs = Arc::clone(&shared);
         let thread = Builder::new()
             .name("rcc-resolver".to_owned())
-            .spawn(move || run(theirs, opener, udp, tcp, stopped, alive))
+            .spawn(move || run(theirs, opener, sockets, stopped, alive))
             .map_err(ResolverError::Start)?;
         let resolver = Self {
             shared,
@@ -98,12 +110,18 @@ impl Resolver {
             leases: vec![],
             hosts: Hosts::new(),
             address,
+            gateways,
             stop: Some(stop),
             thread: Some(thread),
             ended,
         };
         resolver.upstreams(upstreams);
         Ok(resolver)
+    }
+
+    /// Whether it listens where sandboxes on these rules' bridges ask; if not, another has to be started.
+    pub fn serves(&self, ruleset: &Ruleset) -> bool {
+        self.gateways == gateways(ruleset)
     }
 
     /// Where it listens.
@@ -193,6 +211,10 @@ impl Drop for Resolver {
     }
 }
 
+fn gateways(ruleset: &Ruleset) -> Vec<SocketAddr> {
+    ruleset.bridges.iter().map(|rules| (rules.bridge.gateway_v4(), DOMAIN).into()).collect()
+}
+
 fn sockets(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
     let udp = UdpSocket::bind(address)?;
     // The same port, where tests leave the choice to the kernel.
@@ -208,8 +230,7 @@ fn sockets(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
 fn run(
     shared: Arc<Shared>,
     opener: Opener,
-    udp: UdpSocket,
-    tcp: TcpListener,
+    sockets: Vec<(UdpSocket, TcpListener)>,
     stopped: oneshot::Receiver<()>,
     _alive: PipeWriter,
 ) -> io::Result<()> {
@@ -217,11 +238,12 @@ fn run(
     let local = LocalSet::new();
     let granting = Granting::start(opener)?;
     local.block_on(&runtime, async move {
-        let (udp, tcp) = (Rc::new(udp), tokio::net::TcpListener::from_std(tcp)?);
         let core = Core::new(shared, granting);
         let mut tasks = JoinSet::new();
-        tasks.spawn_local(listen::udp(Rc::clone(&core), udp));
-        tasks.spawn_local(listen::tcp(core, tcp));
+        for (udp, tcp) in sockets {
+            tasks.spawn_local(listen::udp(Rc::clone(&core), Rc::new(udp)));
+            tasks.spawn_local(listen::tcp(Rc::clone(&core), tokio::net::TcpListener::from_std(tcp)?));
+        }
         tasks.spawn_local(async move {
             // Told to, or the handle is gone.
             let _ = stopped.await;
