@@ -6,7 +6,6 @@ use crate::runtime::embedded::cgroup::{Counted, Hierarchy};
 use crate::runtime::embedded::memory::{Processes, Usage};
 use crate::session::{self, Record, SessionError};
 use serde::Serialize;
-use std::cell::OnceCell;
 use std::path::Path;
 use std::time::Duration;
 
@@ -48,24 +47,46 @@ impl Network {
 
 /// Looks at all of them, the oldest first. What costs is done once for all, and only if it is needed.
 pub(super) fn look(facts: &Facts, runtime_dir: &Path) -> Result<Vec<Sandbox>, SessionError> {
-    let (hierarchy, processes) = (Hierarchy::read(), OnceCell::new());
-    let processes = || processes.get_or_init(|| Processes::read(Path::new("/proc")).ok()).as_ref();
-    let connected = OnceCell::new();
-    let seen = |record: Record| {
-        let counted = record.root().map(|root| hierarchy.counted(root)).unwrap_or_default();
-        let whole = counted.memory.is_some() && counted.processes.is_some() && counted.processor.is_some();
-        let added = if whole { None } else { record.root().and_then(|root| processes()?.usage(root).ok()) };
+    let (records, hierarchy) = (session::list(runtime_dir)?, Hierarchy::read());
+    let counted = |record: &Record| record.root().map(|root| hierarchy.counted(root)).unwrap_or_default();
+    let counted: Vec<Counted> = records.iter().map(counted).collect();
+    let whole = |of: &Counted| of.memory.is_some() && of.processes.is_some() && of.processor.is_some();
+    let processes = (!counted.iter().all(whole) || records.iter().any(|record| record.identity.is_some()))
+        .then(|| Processes::read(Path::new("/proc")).ok())
+        .flatten();
+    let wanted = |(record, counted): (&Record, &Counted)| if whole(counted) { None } else { record.root() };
+    let roots: Vec<Option<u32>> = records.iter().zip(&counted).map(wanted).collect();
+    let added = add(processes.as_ref(), &roots);
+    let connected = processes.as_ref().and_then(Processes::connected);
+    let seen = |((record, counted), added): ((Record, Counted), Option<Usage>)| {
         let detached = Place::new(runtime_dir, &facts.data_dir, &record.id).socket().exists();
         let network = match record.identity {
             None => Some(Network::Offline),
-            Some(identity) => connected
-                .get_or_init(|| processes().and_then(Processes::connected))
-                .as_ref()
-                .map(|all: &Vec<u32>| if all.contains(&identity) { Network::Connected } else { Network::Cut }),
+            Some(identity) => {
+                connected.as_ref().map(|all| if all.contains(&identity) { Network::Connected } else { Network::Cut })
+            }
         };
         of(record, &counted, added.as_ref(), detached, network)
     };
-    Ok(session::list(runtime_dir)?.into_iter().map(seen).collect())
+    Ok(records.into_iter().zip(counted).zip(added).map(seen).collect())
+}
+
+/// Threads that add up at most: the kernel goes through the memory of every process meanwhile.
+const THREADS: usize = 4;
+
+/// What the processes below these use together, several at a time. No thread is left.
+fn add(processes: Option<&Processes>, roots: &[Option<u32>]) -> Vec<Option<Usage>> {
+    let usage = |root: &Option<u32>| processes?.usage((*root)?).ok();
+    let threads = std::thread::available_parallelism().map_or(1, |most| most.get().min(THREADS));
+    let share = roots.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let part = |roots: &[Option<u32>]| roots.iter().map(usage).collect::<Vec<_>>();
+        let parts: Vec<_> = roots.chunks(share).map(|roots| scope.spawn(move || part(roots))).collect();
+        parts
+            .into_iter()
+            .flat_map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
 }
 
 fn of(record: Record, counted: &Counted, added: Option<&Usage>, detached: bool, network: Option<Network>) -> Sandbox {

@@ -4,10 +4,8 @@ use super::clock::{age, local};
 use super::ps::{of_ceiling, runtime_dir};
 use super::relay;
 use super::sandboxes::{self, Sandbox};
-use super::verify;
 use crate::cli::status::StatusArguments;
 use crate::cli::table;
-use crate::enforcement;
 use crate::facts::Facts;
 use crate::firewall::State;
 use crate::output;
@@ -16,9 +14,11 @@ use crate::plugin::control::{Ask, Status as BrokerStatus};
 use crate::run::engine::left::{self, Left};
 use crate::shown;
 use miette::IntoDiagnostic;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt::Write;
-use std::process::ExitCode;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// All there is.
@@ -42,11 +42,12 @@ enum Part<T> {
     Not { why: String },
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Firewall {
     state: State,
     version: String,
     /// Whether names resolve, where that was asked.
+    #[serde(default)]
     resolver: Option<bool>,
 }
 
@@ -54,7 +55,7 @@ struct Firewall {
 struct Relay {
     system: bool,
     pid: u32,
-    sessions: u64,
+    sessions: u32,
     waiting: u64,
 }
 
@@ -77,18 +78,17 @@ impl<T> Part<T> {
 
 impl StatusArguments {
     pub(in crate::cli) fn run(self) -> miette::Result<ExitCode> {
-        let facts = Facts::gather().into_diagnostic()?;
+        let (firewall, facts) = (Asked::now(), Facts::gather().into_diagnostic()?);
         let dir = runtime_dir(&facts).into_diagnostic()?;
         let sandboxes = sandboxes::look(&facts, &dir).into_diagnostic()?;
         let running: Vec<_> = sandboxes.iter().map(|sandbox| sandbox.record.clone()).collect();
         let status = Status {
             version: env!("CARGO_PKG_VERSION"),
-            // Before the others: it makes a process.
-            firewall: Part::of(firewall()),
             relay: Part::of(relay(&facts)),
             broker: Part::of(broker(&facts)),
             left: left::left(&dir, &running, &facts),
             sandboxes,
+            firewall: Part::of(firewall.answer()),
         };
         if self.json {
             output::print_json(&status)?;
@@ -99,15 +99,29 @@ impl StatusArguments {
     }
 }
 
-fn firewall() -> miette::Result<Firewall> {
-    let status = verify::status(&enforcement::current()?)?;
-    Ok(Firewall { state: status.state, version: status.version.to_string(), resolver: status.resolver })
+/// The question whether the rules are in force, which takes as long as all others: a process of its own asks it
+/// meanwhile.
+struct Asked(io::Result<Child>);
+
+impl Asked {
+    fn now() -> Self {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("rcc").args(["firewall", "status", "--json"]);
+        Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn())
+    }
+
+    fn answer(self) -> Result<Firewall, String> {
+        let output = self.0.and_then(Child::wait_with_output).map_err(|error| format!("cannot ask: {error}"))?;
+        serde_json::from_slice(&output.stdout).map_err(|_| {
+            let said = String::from_utf8_lossy(&output.stderr);
+            said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it was not told").to_owned()
+        })
+    }
 }
 
 fn relay(facts: &Facts) -> Result<Relay, crate::relay::client::ClientError> {
     let status = relay::state(facts)?;
-    let (sessions, waiting) = (status.sessions as u64, status.waiting as u64);
-    Ok(Relay { system: status.system, pid: status.pid, sessions, waiting })
+    Ok(Relay { system: status.system, pid: status.pid, sessions: status.sessions, waiting: status.waiting })
 }
 
 fn broker(facts: &Facts) -> miette::Result<Broker> {

@@ -1,7 +1,8 @@
 //! What a sandbox uses, without cgroups.
 
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,20 +26,38 @@ pub struct Processes {
     children: BTreeMap<u32, Vec<u32>>,
     /// Those that are called like pasta, whatever it was built for and started as (`pasta.avx2`, `passt`).
     pastas: Vec<u32>,
+    /// Of each, with that of its children whose end it has noticed.
+    processor: BTreeMap<u32, Duration>,
 }
 
 impl Processes {
     /// Reads the caller's `/proc`. It is no snapshot: processes that come and go meanwhile may be missed.
     pub fn read(proc: &Path) -> io::Result<Self> {
-        let (children, pastas) = children(proc)?;
-        Ok(Self { proc: proc.to_owned(), children, pastas })
+        let mut seen =
+            Self { proc: proc.to_owned(), children: BTreeMap::new(), pastas: Vec::new(), processor: BTreeMap::new() };
+        for entry in std::fs::read_dir(proc)? {
+            let entry = entry?;
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            if let Ok(stat) = read(&entry.path().join("stat")) {
+                seen.note(pid, &stat);
+            }
+        }
+        Ok(seen)
+    }
+
+    fn note(&mut self, pid: u32, stat: &str) {
+        let Some(parent) = parent(stat) else { return };
+        self.children.entry(parent).or_default().push(pid);
+        self.pastas.extend([" (pasta", " (passt"].iter().any(|name| stat.contains(name)).then_some(pid));
+        let ticks = ticks(stat).saturating_mul(1000) / rustix::param::clock_ticks_per_second().max(1);
+        self.processor.insert(pid, Duration::from_millis(ticks));
     }
 
     /// The users as whom pasta runs: the network identities that are connected. `None` where the processes of others
     /// are not shown (`hidepid` of proc(5)).
     pub fn connected(&self) -> Option<Vec<u32>> {
         self.proc.join("1/stat").exists().then(|| {
-            let status = |pid: &u32| std::fs::read_to_string(self.proc.join(pid.to_string()).join("status")).ok();
+            let status = |pid: &u32| read(&self.proc.join(pid.to_string()).join("status")).ok();
             self.pastas.iter().filter_map(|pid| real_uid(&status(pid)?)).collect()
         })
     }
@@ -49,8 +68,8 @@ impl Processes {
     /// # Errors
     /// `NotFound` where there is no process `init`.
     pub fn usage(&self, init: u32) -> io::Result<Usage> {
-        let proc = &self.proc;
-        let mut usage = Usage { bytes: resident(proc, init)?, processes: 1, processor: processor(proc, init) };
+        let (proc, processor) = (&self.proc, |pid| self.processor.get(&pid).copied().unwrap_or_default());
+        let mut usage = Usage { bytes: resident(proc, init)?, processes: 1, processor: processor(init) };
         let mut pending = vec![init];
         while let Some(parent) = pending.pop() {
             for &child in self.children.get(&parent).into_iter().flatten() {
@@ -59,7 +78,7 @@ impl Processes {
                     Ok(bytes) => {
                         usage.bytes += bytes;
                         usage.processes += 1;
-                        usage.processor += processor(proc, child);
+                        usage.processor += processor(child);
                     }
                     Err(error) if gone(&error) => {}
                     Err(error) => return Err(error),
@@ -83,18 +102,11 @@ fn gone(error: &io::Error) -> bool {
     error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
-fn children(proc: &Path) -> io::Result<(BTreeMap<u32, Vec<u32>>, Vec<u32>)> {
-    let (mut children, mut pastas) = (BTreeMap::<u32, Vec<u32>>::new(), Vec::new());
-    for entry in std::fs::read_dir(proc)? {
-        let entry = entry?;
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-        if let Some(parent) = parent(&stat) {
-            children.entry(parent).or_default().push(pid);
-            pastas.extend([" (pasta", " (passt"].iter().any(|name| stat.contains(name)).then_some(pid));
-        }
-    }
-    Ok((children, pastas))
+/// The beginning of a file of proc(5), which has all of it there: one page at most, in one call.
+fn read(path: &Path) -> io::Result<String> {
+    let mut page = [0; 4096];
+    let length = File::open(path)?.read(&mut page)?;
+    Ok(String::from_utf8_lossy(&page[..length]).into_owned())
 }
 
 /// `Uid:` and the real one (proc_pid_status(5)), which everybody is shown.
@@ -109,12 +121,7 @@ fn parent(stat: &str) -> Option<u32> {
     after_name.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// proc_pid_stat(5): `utime`, `stime`, `cutime` and `cstime`, the 14th to the 17th, in ticks. Zero for who is gone.
-fn processor(proc: &Path, pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(proc.join(pid.to_string()).join("stat")).unwrap_or_default();
-    Duration::from_millis(ticks(&stat).saturating_mul(1000) / rustix::param::clock_ticks_per_second().max(1))
-}
-
+/// proc_pid_stat(5): `utime`, `stime`, `cutime` and `cstime`, the 14th to the 17th.
 fn ticks(stat: &str) -> u64 {
     let after_name = stat.rsplit_once(')').map_or("", |(_, after)| after);
     let times = after_name.split_ascii_whitespace().skip(11).take(4);
@@ -123,13 +130,13 @@ fn ticks(stat: &str) -> u64 {
 
 fn resident(proc: &Path, pid: u32) -> io::Result<u64> {
     let dir = proc.join(pid.to_string());
-    match std::fs::read_to_string(dir.join("smaps_rollup")) {
+    match read(&dir.join("smaps_rollup")) {
         Ok(rollup) => Ok(proportional(&rollup)),
         // Undumpable processes, such as the sandbox's own PID 1, don't show their maps.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             // SAFETY: sysconf(3) only returns a number.
             let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.unsigned_abs();
-            Ok(private_pages(&std::fs::read_to_string(dir.join("statm"))?) * page)
+            Ok(private_pages(&read(&dir.join("statm"))?) * page)
         }
         // A zombie has a directory but no memory.
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) && dir.exists() => Ok(0),
