@@ -109,10 +109,10 @@ fn connect_launcher() -> Result<OwnedFd, Errno> {
     loop {
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         match connect(&socket, &address) {
-            // Not there, or the empty file on which it is about to be mounted.
-            Err(Errno::NOENT | Errno::CONNREFUSED) if Instant::now() < deadline => std::thread::sleep(INTERVAL),
-            Err(error) => return Err(error),
             Ok(()) => return Ok(socket),
+            // Not there yet, or what it is about to be mounted on: a directory or file that may be read-only already.
+            Err(_) if Instant::now() < deadline => std::thread::sleep(INTERVAL),
+            Err(error) => return Err(error),
         }
     }
 }
