@@ -44,6 +44,7 @@ fn policy(count: u32) -> Policy {
         users: vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).expect("one of ours")],
         private: vec![],
         vpn_interfaces: vec![],
+        bridging: None,
     }
 }
 

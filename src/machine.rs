@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn this_machine_has_memory_and_processes() {
         let machine = Machine::read();
-        assert!(machine.memory >= 64 << 20 && machine.processes >= 100, "{machine:?}");
+        assert!(machine.memory >= 64 << 20, "{machine:?}");
+        assert_eq!(machine.processes >= 100, cfg!(target_os = "linux"), "{machine:?}");
         assert_eq!(machine.percent(100), machine.memory);
         assert!(machine.percent(50).abs_diff(machine.memory / 2) <= 1);
     }

@@ -23,7 +23,7 @@ pub struct Record {
     /// The supervisor: when it ends, the sandbox does.
     pub supervisor: i32,
     /// What makes the sandbox, as `--runtime` names it.
-    #[serde(default = "embedded")]
+    #[serde(default = "unknown")]
     pub runtime: String,
     /// The first process of the container, where an engine made one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,12 +46,19 @@ pub struct Record {
     pub by_default: Vec<String>,
 }
 
-/// What made sandboxes before there were others.
-fn embedded() -> String {
-    "embedded".to_owned()
+/// What made a sandbox, as far as a program knows that recorded nothing of it.
+const UNKNOWN: &str = "?";
+
+fn unknown() -> String {
+    UNKNOWN.to_owned()
 }
 
 impl Record {
+    /// Whether an engine is about to make its container.
+    pub fn is_starting(&self) -> bool {
+        self.container.is_none() && !["embedded", UNKNOWN].contains(&self.runtime.as_str())
+    }
+
     /// The process above all of the sandbox's own.
     pub fn root(&self) -> Option<u32> {
         u32::try_from(self.container.unwrap_or(self.supervisor)).ok()
@@ -296,10 +303,10 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_an_rcc_without_engines_is_one_of_the_embedded_runtime() {
+    fn a_record_of_an_older_rcc_does_not_tell_its_runtime() {
         let old = r#"{"id":"a","launcher":1,"supervisor":2,"project":"/p","profile":"public","identity":null,"command":[],"started":1}"#;
         let record: Record = serde_json::from_str(old).unwrap();
-        assert_eq!((record.runtime.as_str(), record.root()), ("embedded", Some(2)));
+        assert_eq!((record.runtime.as_str(), record.root()), ("?", Some(2)));
     }
 
     #[test]

@@ -173,6 +173,7 @@ fn resolver(upstream: SocketAddr, reach: Reach) -> Resolver {
         users: vec![UserRange::new(1000, BLOCK_START, RANGE_LENGTH).expect("one of ours")],
         private: vec![],
         vpn_interfaces: vec![],
+        bridging: None,
     };
     let mut ruleset = Ruleset::from(&policy);
     let own = rustix::process::geteuid().as_raw();

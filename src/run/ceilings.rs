@@ -134,7 +134,21 @@ pub(super) fn verify(ceilings: Ceilings, pid: Pid) -> Result<Ceilings, RunError>
         return Ok(ceilings);
     }
     cgroup::verify(pid, &ceilings.required)?;
-    Ok(Ceilings { of_cgroup: ceilings.required, ..ceilings })
+    let (all, mut held, mut lacking) = (ceilings.of_cgroup, ceilings.required, Vec::new());
+    for (more, name) in [(Limits { memory: all.memory, ..held }, "memory"), (Limits { pids: all.pids, ..held }, "pids")]
+    {
+        let unheld = || more != ceilings.required && cgroup::verify(pid, &more).is_err();
+        if unheld() {
+            lacking.push(name);
+        } else {
+            held = Limits { memory: held.memory.or(more.memory), pids: held.pids.or(more.pids), ..held };
+        }
+    }
+    output::tell_line(format_args!(
+        "rcc: this sandbox has no ceiling of {}: the engine has not put its container under one",
+        lacking.join(" and of ")
+    ));
+    Ok(Ceilings { of_cgroup: held, ..ceilings })
 }
 
 /// Says what will hold the ceilings of this plan.

@@ -119,7 +119,7 @@ pub(super) fn carry_out(
     streams: impl FnOnce() -> Result<(UserStdio, AgentStdio), StdioError>,
 ) -> Result<Ended, RunError> {
     let ground = Ground::lay(prepared)?;
-    let files = Files::make(&ground.runtime_dir, prepared.session())?;
+    let files = Files::make(&ground.runtime_dir, prepared.session(), name)?;
     let listener = listen_at(&files.socket()).map_err(|error| host("make the launcher's socket")(error.into()))?;
     let plan = plan(prepared, &ground, &files)?;
     let slot = ground.slot(&plan)?;

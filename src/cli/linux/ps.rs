@@ -8,6 +8,7 @@ use crate::config::{self, Sources};
 use crate::facts::Facts;
 use crate::output;
 use crate::session;
+use crate::settings::Timeouts;
 use miette::{IntoDiagnostic, WrapErr, miette};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -80,7 +81,14 @@ impl StopArguments {
         };
         let patience = match self.time {
             Some(seconds) => Duration::from_secs(seconds),
-            None => config::load_timeouts(&Sources::new(&facts, &facts.cwd, None))?.stop,
+            // Whatever a file says, what runs can be stopped.
+            None => config::load_timeouts(&Sources::new(&facts, &facts.cwd, None)).map_or_else(
+                |error| {
+                    output::tell_line(format_args!("rcc: {error}; the time to stop in is the default's"));
+                    Timeouts::default().stop
+                },
+                |timeouts| timeouts.stop,
+            ),
         };
         let mut failures = Vec::new();
         let mut stopped = Vec::new();

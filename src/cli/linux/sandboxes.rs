@@ -33,6 +33,8 @@ pub(super) enum Network {
     Connected,
     /// It was, and is not any more.
     Cut,
+    /// Its container is being made.
+    Starting,
 }
 
 impl Network {
@@ -41,6 +43,7 @@ impl Network {
             Self::Offline => "offline",
             Self::Connected => "connected",
             Self::Cut => "cut",
+            Self::Starting => "starting",
         }
     }
 }
@@ -62,6 +65,7 @@ pub(super) fn look(facts: &Facts, runtime_dir: &Path) -> Result<Vec<Sandbox>, Se
         let detached = Place::new(runtime_dir, &facts.data_dir, &record.id).socket().exists();
         let network = match record.identity {
             None => Some(Network::Offline),
+            Some(_) if record.is_starting() => Some(Network::Starting),
             Some(identity) => {
                 connected.as_ref().map(|all| if all.contains(&identity) { Network::Connected } else { Network::Cut })
             }

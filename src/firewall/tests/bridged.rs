@@ -127,7 +127,8 @@ fn rules() -> Rules {
     let target = Target::Address("10.9.9.9/32".parse().unwrap());
     let exceptions = vec![Exception { target, ports, protocol: Protocol::Tcp }];
     let work = Profile { name: ProfileName::new("work").unwrap(), exceptions, reach: Reach::Public };
-    let policy = Policy { profiles: vec![public, work], users: vec![], private: vec![], vpn_interfaces: vec![], bridging: None };
+    let policy =
+        Policy { profiles: vec![public, work], users: vec![], private: vec![], vpn_interfaces: vec![], bridging: None };
     Rules::new(Ruleset::from(&policy), &Surroundings::default(), &["9.9.9.128/25".parse().unwrap()])
 }
 

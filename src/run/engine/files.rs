@@ -2,6 +2,7 @@
 
 use super::EngineError;
 use crate::run::{RunError, host};
+use crate::runtime::choice::EngineName;
 use crate::runtime::engine::contract::{Engine, Ours};
 use crate::session;
 use std::path::{Path, PathBuf};
@@ -10,15 +11,25 @@ use std::time::{Duration, SystemTime};
 /// Where the files of runs are, in the user's runtime directory.
 pub(super) const DIRECTORY: &str = "engine";
 
+/// The file with the engine's name.
+const ENGINE: &str = "engine";
+
 /// The files of one run, in the user's runtime directory: gone when it ends.
 pub(super) struct Files(PathBuf);
 
 impl Files {
-    pub(super) fn make(runtime_dir: &Path, session: &str) -> Result<Self, RunError> {
+    pub(super) fn make(runtime_dir: &Path, session: &str, engine: EngineName) -> Result<Self, RunError> {
         let dir = runtime_dir.join(DIRECTORY).join(session);
         let made = std::fs::DirBuilder::new().recursive(true).create(&dir);
+        let made = made.and_then(|()| std::fs::write(dir.join(ENGINE), engine.as_str()));
         made.map_err(host("make a directory for the container"))?;
         Ok(Self(dir))
+    }
+
+    /// Which engine the files in this directory are for.
+    pub(super) fn engine(dir: &Path) -> Option<EngineName> {
+        let name = std::fs::read_to_string(dir.join(ENGINE)).ok()?;
+        [EngineName::Podman, EngineName::Docker].into_iter().find(|engine| engine.as_str() == name)
     }
 
     pub(super) fn directory(&self) -> &Path {

@@ -1,6 +1,6 @@
 //! What launchers left that were killed.
 
-use super::files::DIRECTORY;
+use super::files::{DIRECTORY, Files};
 use super::find;
 use crate::facts::Facts;
 use crate::runtime::choice::EngineName;
@@ -9,6 +9,7 @@ use crate::session::Record;
 use crate::settings::Timeouts;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A run whose launcher is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,35 +20,37 @@ pub struct Left {
     pub containers: Option<Vec<String>>,
 }
 
-/// Those of these directories: a launcher removes its files when it ends. The engine is asked only if there are any,
-/// since that may take a second.
+/// How long an engine may take: what it does not tell by then is not known.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Those of these directories: a launcher removes its files when it ends. An engine is asked only if there are any of
+/// its, since that may take a second.
 pub fn left(runtime_dir: &Path, running: &[Record], facts: &Facts) -> Vec<Left> {
-    let entries = std::fs::read_dir(runtime_dir.join(DIRECTORY)).into_iter().flatten().flatten();
+    let directory = runtime_dir.join(DIRECTORY);
+    let entries = std::fs::read_dir(&directory).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let mut sessions: Vec<String> = names.filter(|name| !running.iter().any(|record| record.id == *name)).collect();
     sessions.sort();
-    if sessions.is_empty() {
-        return Vec::new();
-    }
-    let containers = containers(runtime_dir, facts);
-    let of = |session: &String| {
-        let all = containers.as_ref()?;
-        Some(all.iter().filter(|(of, _)| of == session).map(|(_, id)| id.clone()).collect())
+    let mut told: Vec<(EngineName, Option<Vec<Ours>>)> = Vec::new();
+    let mut of = |session: &String| {
+        let name = Files::engine(&directory.join(session))?;
+        if !told.iter().any(|(engine, _)| *engine == name) {
+            told.push((name, containers(name, runtime_dir, facts)));
+        }
+        let (_, all) = told.iter().find(|(engine, _)| *engine == name)?;
+        let here = |ours: &&Ours| ours.session == *session && Path::new(&ours.runtime_dir) == runtime_dir;
+        Some(all.as_ref()?.iter().filter(here).map(|ours| ours.id.clone()).collect())
     };
     sessions.iter().map(|session| Left { session: session.clone(), containers: of(session) }).collect()
 }
 
-/// Sessions and their containers, of the engines that answer; `None` if none does.
-fn containers(runtime_dir: &Path, facts: &Facts) -> Option<Vec<(String, String)>> {
+/// All containers of rcc's that this engine has; `None` if it does not answer.
+fn containers(name: EngineName, runtime_dir: &Path, facts: &Facts) -> Option<Vec<Ours>> {
     let directory = made_in(runtime_dir)?;
-    let ours = |name| {
-        find(name, facts, &directory, Timeouts::default()).ok().and_then(|(engine, _service)| engine.ours().ok())
-    };
-    let listed: Vec<_> = [EngineName::Podman, EngineName::Docker].into_iter().filter_map(ours).collect();
+    let timeouts = Timeouts { start: PATIENCE, engine: PATIENCE, ..Timeouts::default() };
+    let listed = find(name, facts, &directory, timeouts).ok().and_then(|(engine, _service)| engine.ours().ok());
     let _ = std::fs::remove_dir_all(&directory);
-    let here = |ours: &Ours| Path::new(&ours.runtime_dir) == runtime_dir;
-    let containers = || listed.iter().flatten().filter(|ours| here(ours));
-    (!listed.is_empty()).then(|| containers().map(|ours| (ours.session.clone(), ours.id.clone())).collect())
+    listed
 }
 
 /// A directory for an engine's service that ends with this process.

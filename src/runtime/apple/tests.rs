@@ -196,7 +196,8 @@ fn the_anchor_is_on_the_bridges_of_the_tools_networks() {
     let networks = behind_bridges(&networks.unwrap(), &addresses).unwrap();
     let public = Profile { name: ProfileName::public(), exceptions: vec![], reach: Reach::Public };
     let work = Profile { name: ProfileName::new("my-work").unwrap(), ..public.clone() };
-    let policy = Policy { profiles: vec![public, work], users: vec![], private: vec![], vpn_interfaces: vec![], bridging: None };
+    let policy =
+        Policy { profiles: vec![public, work], users: vec![], private: vec![], vpn_interfaces: vec![], bridging: None };
     let ruleset = crate::policy::ruleset::Ruleset::from(&policy);
     let surroundings = Surroundings { networks, ..Surroundings::default() };
     let anchor = crate::firewall::pf::Anchor::new(&ruleset, &surroundings);

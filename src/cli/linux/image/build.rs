@@ -63,7 +63,7 @@ impl BuildArguments {
             let mut progress = progress(self.quiet);
             match &sources {
                 Some(sources) => from_host(engine, &host.facts, sources, &packages, &name, &mut progress).await?,
-                None => self.from_base(engine, &packages, &name, &mut progress).await?,
+                None => self.upon_base(engine, &packages, &name, &mut progress).await?,
             }
             drop(progress);
             let stored = engine.find(name.as_str()).await?;
@@ -95,7 +95,7 @@ impl BuildArguments {
         self.from.unwrap_or(if possible { Origin::Host } else { Origin::Containerfile })
     }
 
-    async fn from_base(
+    async fn upon_base(
         &self,
         engine: &Engine,
         packages: &[String],

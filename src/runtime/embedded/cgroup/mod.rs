@@ -421,19 +421,25 @@ pub struct Counted {
 
 /// Where cgroups are seen, read once for however many sandboxes.
 #[derive(Clone, Debug)]
-pub struct Hierarchy(String);
+pub struct Hierarchy {
+    mounts: String,
+    /// The reader's own.
+    own: Option<PathBuf>,
+}
 
 impl Hierarchy {
     /// Reads it.
     pub fn read() -> Self {
-        Self(fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let own = fs::read_to_string("/proc/self/cgroup").ok().and_then(|own| directory(&mounts, &own));
+        Self { mounts, own }
     }
 
     /// The cgroup of the sandbox that process `pid` is in, which has nobody else in it: ours, or a container's. `None`
     /// where it has none of its own.
     pub fn of_sandbox(&self, pid: u32) -> Option<PathBuf> {
         let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-        sandboxs(&directory(&self.0, &cgroup)?).map(Path::to_owned)
+        self.sandboxs(&directory(&self.mounts, &cgroup)?)
     }
 
     /// What the cgroup counts of the sandbox that process `pid` is in; nothing where it has none of its own.
@@ -450,13 +456,19 @@ pub fn of_sandbox(pid: u32) -> Option<PathBuf> {
 /// How engines name the cgroups of containers, before the id: Podman, Docker with systemd.
 const CONTAINERS: [&str; 2] = ["libpod-", "docker-"];
 
-/// crun puts the processes of a container one level below.
-fn sandboxs(dir: &Path) -> Option<&Path> {
-    let of_one = |name: &str| {
-        let id = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-        id || name.starts_with(PREFIX) || CONTAINERS.iter().any(|prefix| name.starts_with(prefix))
-    };
-    dir.ancestors().take(2).find(|dir| dir.file_name().and_then(|name| name.to_str()).is_some_and(of_one))
+impl Hierarchy {
+    /// That of one sandbox, if this is in one. crun puts the processes of a container one level below. A container that
+    /// the reader is in as well is around the sandbox.
+    fn sandboxs(&self, dir: &Path) -> Option<PathBuf> {
+        let of_one = |name: &str| {
+            let id = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+            id || name.starts_with(PREFIX) || CONTAINERS.iter().any(|prefix| name.starts_with(prefix))
+        };
+        let named = |dir: &&Path| dir.file_name().and_then(|name| name.to_str()).is_some_and(of_one);
+        let found = dir.ancestors().take(2).find(named)?;
+        let around = self.own.as_ref().is_some_and(|own| own.starts_with(found));
+        (!around).then(|| found.to_owned())
+    }
 }
 
 /// [`Hierarchy::counted`] of one.

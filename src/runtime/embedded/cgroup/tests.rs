@@ -32,16 +32,23 @@ fn the_own_directory_is_found_below_the_cgroup2_mount() {
 
 #[test]
 fn the_cgroup_of_one_sandbox_is_told_from_others() {
-    let found = |dir: &'static str| sandboxs(Path::new(dir)).map(|dir| dir.file_name().unwrap().to_str().unwrap());
+    let seen_from = |own: &str, dir: &str| {
+        let hierarchy = Hierarchy { mounts: String::new(), own: Some(own.into()) };
+        hierarchy.sandboxs(Path::new(dir)).map(|dir| dir.file_name().unwrap().to_str().unwrap().to_owned())
+    };
+    let found = |dir: &str| seen_from("/sys/fs/cgroup/user.slice/session.scope", dir);
     let id = "4f".repeat(32);
     for name in ["rcc-a-1f00.scope", "libpod-4f.scope", "docker-4f.scope", &id] {
-        let dir: &'static str = format!("/sys/fs/cgroup/user.slice/{name}").leak();
-        assert_eq!(found(dir), Some(name));
+        assert_eq!(found(&format!("/sys/fs/cgroup/user.slice/{name}")).as_deref(), Some(name));
     }
-    assert_eq!(found("/sys/fs/cgroup/user.slice/libpod-4f.scope/container"), Some("libpod-4f.scope"));
+    assert_eq!(found("/sys/fs/cgroup/user.slice/libpod-4f.scope/container").as_deref(), Some("libpod-4f.scope"));
     for dir in ["/sys/fs/cgroup", "/sys/fs/cgroup/user.slice/a.scope", "/sys/fs/cgroup/rcc-a/b/c"] {
         assert_eq!(found(dir), None, "{dir}");
     }
+    let around = "/sys/fs/cgroup/docker-4f.scope";
+    assert_eq!(seen_from(around, around), None, "a container that rcc itself runs in");
+    assert_eq!(seen_from(&format!("{around}/init"), around), None);
+    assert_eq!(seen_from("/sys/fs/cgroup/docker-4f.scope2", around).as_deref(), Some("docker-4f.scope"));
 }
 
 #[test]
