@@ -1,6 +1,5 @@
 //! What `rcc image` takes.
 
-use crate::image::containerfile::BASE;
 use crate::image::engine::EngineKind;
 use crate::image::package::Package;
 use crate::runtime::Image;
@@ -41,12 +40,14 @@ pub enum Origin {
 pub struct BuildArguments {
     #[command(flatten)]
     pub(super) engine: EngineArguments,
-    /// What it is built from [default: `host` where that is possible, else `containerfile`]
+    /// What it is built from [default: `host` where that is possible and no `--base` is given, else `containerfile`]
     #[arg(long, value_enum, value_name = "ORIGIN")]
     pub(super) from: Option<Origin>,
-    /// With `--from containerfile`, the base image: Debian or Ubuntu, best with a digest (`NAME@sha256:...`)
-    #[arg(long, default_value = BASE, value_name = "IMAGE")]
-    pub(super) base: Image,
+    /// The base image of `containerfile`: Debian or Ubuntu, best with a digest (`NAME@sha256:...`). Its own programs run
+    /// while it is built, in the engine's network, where no rule of rcc's holds
+    /// [default: docker.io/library/debian:stable-slim]
+    #[arg(long, value_name = "IMAGE")]
+    pub(super) base: Option<Image>,
     /// One more package of the distribution, as often as you like
     #[arg(long, value_name = "PACKAGE")]
     pub(super) with: Vec<Package>,

@@ -27,6 +27,12 @@ impl Ceilings {
         Limits { pids: self.of_cgroup.pids.or(self.processes), ..self.of_cgroup }
     }
 
+    /// The processes that the kernel is to count, beside the cgroup where that does: what the cgroup was to hold is held
+    /// then, if there is none after all.
+    pub fn counted(&self, uid: u32) -> Option<u64> {
+        self.processes.or(self.of_cgroup.pids.filter(|_| counted(uid)))
+    }
+
     /// How those follow that nobody has asked for.
     pub fn by_default(&self, plan: &Plan) -> Vec<String> {
         let (held, why) = (self.held(), &plan.default_limits.why);
@@ -118,8 +124,11 @@ pub(super) fn enter(
 ) -> Result<(Ceilings, Option<Cgroup>), RunError> {
     match plan.map(|plan| plan.enter(pid.as_raw_pid().unsigned_abs(), session)).transpose() {
         Err(error) if ceilings.required == Limits::default() => {
-            output::tell_line(format_args!("rcc: this sandbox has no ceiling of memory: {error}"));
-            Ok((Ceilings { of_cgroup: Limits::default(), ..ceilings }, None))
+            if ceilings.of_cgroup.memory.is_some() {
+                output::tell_line(format_args!("rcc: this sandbox has no ceiling of memory: {error}"));
+            }
+            let processes = ceilings.counted(rustix::process::geteuid().as_raw());
+            Ok((Ceilings { of_cgroup: Limits::default(), processes, ..ceilings }, None))
         }
         entered => Ok((ceilings, entered?)),
     }
@@ -144,11 +153,11 @@ pub(super) fn verify(ceilings: Ceilings, pid: Pid) -> Result<Ceilings, RunError>
             held = Limits { memory: held.memory.or(more.memory), pids: held.pids.or(more.pids), ..held };
         }
     }
-    output::tell_line(format_args!(
-        "rcc: this sandbox has no ceiling of {}: the engine has not put its container under one",
-        lacking.join(" and of ")
-    ));
-    Ok(Ceilings { of_cgroup: held, ..ceilings })
+    if lacking.contains(&"memory") {
+        output::tell_line("rcc: this sandbox has no ceiling of memory: the engine has not put its container under one");
+    }
+    let uncounted = all.pids.filter(|_| lacking.contains(&"pids") && counted(rustix::process::geteuid().as_raw()));
+    Ok(Ceilings { of_cgroup: held, processes: ceilings.processes.or(uncounted), ..ceilings })
 }
 
 /// Says what will hold the ceilings of this plan.

@@ -174,7 +174,7 @@ fn carry_out(
     let Ground { started, runtime_dir, handover, .. } = ground;
     let filter = seccomp::compile()?;
     let (writable, executes) = (plan.view.writable(), prepared.executes());
-    let confinement = Confinement { filter, writable, executes, processes: ceilings.processes };
+    let confinement = Confinement { filter, writable, executes, processes: ceilings.counted(plan.user.0) };
     let supervision = Supervision { prepared, plan: &plan, slot: slot.as_ref(), confinement: &confinement, body };
     let (mut supervisor, ends) = Supervisor::start(&supervision, streams()?)?;
     let (ceilings, cgroup) = ceilings::enter(ceilings, cgroup, supervisor.pid, &plan.session)?;

@@ -99,7 +99,7 @@ fn the_rules_on_bridges_are_those_and_more() {
     nft_takes(&document).unwrap();
     let sockets = replace(&ruleset, &version, &around).nftables.len();
     let more = Document { nftables: document.nftables[sockets..].to_vec() };
-    assert_golden("nft-bridges.jsonl", &lines(&more));
+    assert_golden("nft-machine.jsonl", &lines(&more));
     assert_ne!(version, version_on_bridges(&ruleset, -10));
     assert_ne!(version, super::version(&ruleset));
 }

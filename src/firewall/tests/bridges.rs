@@ -288,7 +288,7 @@ fn bridges_come_and_go_with_their_rules_and_take_nobodys_place() {
         world.ip("addr add 10.82.1.1/24 dev lan");
         assert!(matches!(world.apply(&bridged()), Err(ApplyError::Bridge(BridgeError::Overlap { .. }))));
         world.ip("addr del 10.82.1.1/24 dev lan");
-        world.ip("link add rcc0 type dummy");
+        world.ip("link add rcc0 type bridge");
         assert!(matches!(world.apply(&bridged()), Err(ApplyError::Bridge(BridgeError::Taken(_)))));
         reset_in(world.run()).unwrap();
         assert!(is_there("rcc0"), "another's");

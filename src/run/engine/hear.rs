@@ -70,7 +70,10 @@ pub(super) fn greet(
         Network::Offline => None,
         Network::Guarded(guarded) => Some(guarded.routes.clone()),
     };
-    let own = |what: &What| !matches!(what, What::Devices { .. } | What::Processes { .. });
+    // Nothing is mounted for a directory or a link alone, so nothing covers what an engine mounts there.
+    let own = |what: &What| {
+        !matches!(what, What::Devices { .. } | What::Processes { .. } | What::Directory | What::Symlink { .. })
+    };
     let program = Mount { target: INSIDE_PROGRAM.into(), what: What::Directory };
     let mounted = plan.view.mounts.iter().filter(|mount| own(&mount.what)).chain([&program]);
     let greeting = Greeting {

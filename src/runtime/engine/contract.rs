@@ -117,9 +117,49 @@ pub struct Ours {
     pub runtime_dir: String,
 }
 
+impl Ours {
+    /// Whether a container is of rcc's. Its labels alone would not do: a container inherits those of its image, whose
+    /// maker would have others' containers removed.
+    pub(super) fn judge(
+        id: String,
+        names: &[String],
+        labels: impl IntoIterator<Item = (String, String)>,
+    ) -> Option<Self> {
+        let (mut session, mut runtime_dir) = (None, None);
+        for (label, value) in labels {
+            match label.as_str() {
+                LABEL => session = Some(value),
+                PLACE => runtime_dir = Some(value),
+                _ => {}
+            }
+        }
+        let (session, runtime_dir) = (session?, runtime_dir?);
+        names.contains(&container_name(&session)).then_some(Self { id, session, runtime_dir })
+    }
+}
+
+/// What the container of a session is called.
+pub fn container_name(session: &str) -> String {
+    format!("rcc-{session}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_container_that_has_only_an_images_labels_is_not_ours() {
+        let judge = |name: &str, labels: &[(&str, &str)]| {
+            let labels = labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned()));
+            Ours::judge("4f".into(), &[name.to_owned()], labels)
+        };
+        let labels = [("maintainer", "x"), (LABEL, "api-1"), (PLACE, "/run/rcc/1000")];
+        assert_eq!(judge("rcc-api-1", &labels).unwrap().session, "api-1");
+        for name in ["postgres", "rcc-api-2", "api-1", "rcc-api-1x"] {
+            assert_eq!(judge(name, &labels), None, "{name}");
+        }
+        assert_eq!(judge("rcc-api-1", &labels[..2]), None);
+    }
 
     #[test]
     fn an_identity_is_lacking_unless_both_maps_have_it() {

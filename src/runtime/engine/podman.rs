@@ -2,7 +2,7 @@
 //! without starting it.
 
 use super::api::{Api, ApiError};
-use super::contract::{Engine, Ids, ImageFacts, Info, LABEL, Mapping, Ours, PLACE};
+use super::contract::{Engine, Ids, ImageFacts, Info, LABEL, Mapping, Ours};
 use super::spec::Spec;
 use crate::runtime::choice::EngineName;
 use rustix::process::Pid;
@@ -92,6 +92,8 @@ struct State {
 struct Listed {
     id: String,
     #[serde(default)]
+    names: Option<Vec<String>>,
+    #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
 }
 
@@ -163,11 +165,8 @@ impl Engine for Podman {
         let filter = format!("%7B%22label%22%3A%5B%22{LABEL}%22%5D%7D");
         let listed: Option<Vec<Listed>> =
             self.0.get("list containers", &format!("{API}/containers/json?all=true&filters={filter}"))?;
-        let ours = listed.unwrap_or_default().into_iter().filter_map(|Listed { id, labels }| {
-            let mut labels = labels?;
-            Some(Ours { id, session: labels.remove(LABEL)?, runtime_dir: labels.remove(PLACE)? })
-        });
-        Ok(ours.collect())
+        let ours = listed.unwrap_or_default().into_iter();
+        Ok(ours.filter_map(|Listed { id, names, labels }| Ours::judge(id, &names?, labels?)).collect())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an engine is told to make, and how Podman is told. Pure.
 
-use super::contract::{ImageFacts, LABEL, PLACE};
+use super::contract::{ImageFacts, LABEL, PLACE, container_name};
 use crate::plan::{HOSTNAME, Plan};
 use crate::relay::seat::INSIDE_PROGRAM;
 use crate::runtime::Image;
@@ -35,7 +35,7 @@ pub struct Spec<'a> {
 impl Spec<'_> {
     /// What the container is called.
     pub fn name(&self) -> String {
-        format!("rcc-{}", self.plan.session)
+        container_name(&self.plan.session)
     }
 
     /// As Podman's `SpecGenerator`. Whatever is not here is Podman's default or the user's containers.conf, which can

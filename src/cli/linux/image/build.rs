@@ -4,6 +4,7 @@ use super::{Host, follow, progress};
 use crate::cli::image::{BuildArguments, Origin};
 use crate::facts::{self, Facts};
 use crate::image::built::Built;
+use crate::image::containerfile::BASE;
 use crate::image::contents;
 use crate::image::debian::{self, Sources};
 use crate::image::engine::Engine;
@@ -29,7 +30,7 @@ enum BuildError {
     #[error("cannot build an image from this machine's packages: {0} is not installed")]
     #[diagnostic(help(
         "on Debian and Ubuntu: sudo apt install mmdebstrap uidmap; elsewhere `--from containerfile` takes a base image \
-         from a registry, and the flake has an image of its own (docs: Container engines)"
+         from a registry, and the flake has an image of its own (docs: Images)"
     ))]
     NoProgram(&'static str),
     #[error("apt knows no packages of Debian or Ubuntu here")]
@@ -43,6 +44,9 @@ enum BuildError {
          TMPDIR; no image was made"
     ))]
     Maker(String),
+    #[error("an image of this machine's packages has no base image")]
+    #[diagnostic(help("leave out `--base`, or say `--from containerfile`"))]
+    Base,
     #[error("the engine does not have the image that it has made, {0}")]
     NotThere(String),
 }
@@ -58,6 +62,9 @@ impl BuildArguments {
         let name = self.full_name()?;
         let packages = contents::packages(&self.with);
         let from = self.origin();
+        if from == Origin::Host && self.base.is_some() {
+            return Err(BuildError::Base.into());
+        }
         let sources = if from == Origin::Host { Some(sources()?) } else { None };
         Host::find(&self.engine)?.run(async |host, engine| {
             let mut progress = progress(self.quiet);
@@ -91,7 +98,8 @@ impl BuildArguments {
     }
 
     fn origin(&self) -> Origin {
-        let possible = ["mmdebstrap", "apt-get"].iter().all(|program| facts::program(program).is_some());
+        let needed = ["mmdebstrap", "apt-get", "newuidmap"];
+        let possible = self.base.is_none() && needed.iter().all(|program| facts::program(program).is_some());
         self.from.unwrap_or(if possible { Origin::Host } else { Origin::Containerfile })
     }
 
@@ -102,11 +110,13 @@ impl BuildArguments {
         name: &Image,
         progress: &mut Progress,
     ) -> miette::Result<()> {
-        progress.say(&format!("building {} from {}", name.as_str(), self.base.as_str()));
-        if !name::is_pinned(&self.base) {
+        let default = BASE.parse().map_err(|_| BuildError::NotThere(BASE.to_owned()))?;
+        let base = self.base.as_ref().unwrap_or(&default);
+        progress.say(&format!("building {} from {}", name.as_str(), base.as_str()));
+        if !name::is_pinned(base) {
             progress.say("the base image has no digest: another day it may be another one");
         }
-        let arguments = [("BASE", self.base.as_str().to_owned()), ("PACKAGES", packages.join(" "))];
+        let arguments = [("BASE", base.as_str().to_owned()), ("PACKAGES", packages.join(" "))];
         let arguments = arguments.map(|(name, value)| (name.to_owned(), value)).into();
         let told = engine.build(name.as_str(), arguments, contents::labels().into_iter().collect());
         let told = told.into_diagnostic().wrap_err("cannot make the engine's archive")?;

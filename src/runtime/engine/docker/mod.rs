@@ -9,7 +9,7 @@ mod spec;
 pub use socket::{SocketError, socket};
 
 use super::api::ApiError;
-use super::contract::{Engine, ImageFacts, Info, LABEL, Ours, PLACE};
+use super::contract::{Engine, ImageFacts, Info, LABEL, Ours};
 use super::spec::{INIT, Spec};
 use crate::runtime::choice::EngineName;
 use bollard::API_DEFAULT_VERSION;
@@ -146,8 +146,9 @@ fn is_rcc(pid: Pid) -> bool {
 }
 
 fn ours(container: ContainerSummary) -> Option<Ours> {
-    let mut labels = container.labels?;
-    Some(Ours { id: container.id?, session: labels.remove(LABEL)?, runtime_dir: labels.remove(PLACE)? })
+    // Docker's names begin with its own place for them.
+    let names: Vec<String> = container.names?.iter().map(|name| name.trim_start_matches('/').to_owned()).collect();
+    Ours::judge(container.id?, &names, container.labels?)
 }
 
 fn described(info: SystemInfo, version: SystemVersion) -> Info {
@@ -204,7 +205,9 @@ mod tests {
 
     #[test]
     fn a_container_without_both_labels_is_somebody_elses() {
-        let of = |labels: &str| ours(serde_json::from_str(&format!(r#"{{"Id": "x", "Labels": {labels}}}"#)).unwrap());
+        let of = |labels: &str| {
+            ours(serde_json::from_str(&format!(r#"{{"Id": "x", "Names": ["/rcc-a-1"], "Labels": {labels}}}"#)).unwrap())
+        };
         assert!(of(r#"{"rcc.session": "a-1", "rcc.runtime-dir": "/run/user/1/rcc"}"#).is_some());
         assert!(of(r#"{"rcc.session": "a-1"}"#).is_none() && of("{}").is_none());
     }

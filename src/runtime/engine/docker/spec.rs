@@ -60,7 +60,9 @@ fn host(spec: &Spec<'_>) -> HostConfig {
         privileged: Some(false),
         cap_drop: Some(vec!["ALL".to_owned()]),
         cap_add: Some(vec!["SETFCAP".to_owned()]),
-        security_opt: Some(["no-new-privileges:true", "seccomp=unconfined"].map(str::to_owned).to_vec()),
+        security_opt: Some(
+            ["label=disable", "no-new-privileges:true", "seccomp=unconfined"].map(str::to_owned).to_vec(),
+        ),
         // The attendant makes it so, when everything is in its place.
         readonly_rootfs: Some(false),
         mounts: Some(vec![program]),
