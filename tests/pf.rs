@@ -24,7 +24,7 @@ const OTHER: &str = "rcc-test-other";
 
 fn ruleset() -> Ruleset {
     let profiles = vec![Profile { name: ProfileName::public(), exceptions: vec![], reach: Reach::Public }];
-    Ruleset::from(&Policy { profiles, users: vec![], private: vec![], vpn_interfaces: vec![] })
+    Ruleset::from(&Policy { profiles, users: vec![], private: vec![], vpn_interfaces: vec![], bridging: None })
 }
 
 fn anchor(subnet: &str) -> Anchor {
