@@ -48,8 +48,9 @@ pub struct Rules {
 
 impl Rules {
     /// `surroundings` are the host's, and `vpn` the prefixes that its VPNs are routed for: inside the machine neither
-    /// can be seen.
+    /// can be seen. The host's own bridges for engines are not there: each profile has one in the machine.
     pub fn new(ruleset: Ruleset, surroundings: &Surroundings, vpn: &[IpNet]) -> Self {
+        let ruleset = Ruleset { bridges: Vec::new(), ..ruleset };
         let on_link = aggregated(surroundings.on_link.iter().chain(vpn).copied().collect());
         let version = nft::version_on_bridges(&ruleset, PRIORITY);
         let surroundings = Surroundings { on_link, ..surroundings.clone() };
