@@ -43,7 +43,8 @@ check "the service that follows is on record, too" within 5 last done service
 config <<<''
 check "the service reloads the former ones" rcc firewall reload
 check "which is on record by who asked" says '"done".*"reload"' -- grep '"reload"' /var/log/rcc/policy.log
-check "and by the service" says '"done".*"service"' -- tail -n 2 /var/log/rcc/policy.log
+# It has a moment more to do when the rules are in force.
+check "and by the service" within 5 says '"done".*"service"' -- tail -n 2 /var/log/rcc/policy.log
 check "reset is refused while the service keeps them loaded" says 'stop it first' -- rcc firewall reset
 check "which is on record" last failed reset
 check "with the reason" says '"reason":".*stop it first' -- tail -n 1 /var/log/rcc/policy.log
