@@ -29,5 +29,5 @@ as-user dev rcc run -- sh -c 'touch up; sleep 4711' &
 check "one more starts" within 10 test -e /home/dev/project/up
 install -D -o dev -g dev -m 0644 /dev/stdin /home/dev/.config/rcc/config.toml <<<'nonsense = 1'
 check "control: with such a configuration nothing starts" fails as-user dev rcc run -- true
-check "what runs is stopped all the same, and the mistake is told" says nonsense -- as-user dev rcc stop --all
+check "what runs is stopped all the same, and the mistake is told" says '1 mistake' -- as-user dev rcc stop --all
 check "its processes are gone as well" within 1 fails sleeping
