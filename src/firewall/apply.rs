@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 /// Where locks and sessions live.
 pub(super) const RUN: &str = "/run/rcc";
 
-/// Why the rules were not loaded. Whatever was loaded before still is.
+/// Why the rules were not loaded. Whatever was loaded before still is, but for [`ApplyError::Overwritten`] and what is
+/// said of bridges when they are made: these come after the rules, which are in force then.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// Only root may.

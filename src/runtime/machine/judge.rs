@@ -9,8 +9,8 @@ use serde::Deserialize;
 use std::fmt;
 use std::path::{Component, Path};
 
-/// What `GET /info` of Docker's API tells of the machine. The answer is the machine's own word: it can only make
-/// things worse.
+/// What `GET /info` of Docker's API tells of the machine. The answer is the machine's own word, and
+/// believed: a machine that calls itself OrbStack or Docker Desktop is taken for one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Info {
